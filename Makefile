@@ -1,0 +1,32 @@
+# `make` sets everything up and runs the default experiment; `make test` runs the tests. Each works on its own on a fresh clone.
+PYTHON ?= python3
+VENV := .venv
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+export OMP_NUM_THREADS := 1
+export DVC_NO_ANALYTICS := 1
+
+.PHONY: run test lint clean-environment
+
+run: $(VENV)/installed
+	snakemake -j8
+	@echo
+	@echo "The report is $(CURDIR)/data/report/report.html"
+
+test: $(VENV)/installed
+	pytest -n 2 --dist worksteal
+
+lint: $(VENV)/installed
+	ruff check .
+	ruff format --check .
+	snakefmt --check Snakefile workflow
+	pyright
+
+$(VENV)/installed: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "sublim needs Python 3.11 or newer, found " + sys.version.split()[0] + "; name another one as in: make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
+clean-environment:
+	rm -rf $(VENV)

@@ -1,0 +1,44 @@
+# The whole pipeline. What is made from what, and whether it is up to date, is decided in sublim/plan; here it is scheduled.
+import sys
+
+sys.path.insert(0, workflow.basedir)  # the code beside this file, whatever is installed: it is what the plans digest
+
+from sublim.common.errors import SublimError
+from sublim.plan import workflow as sublim_workflow
+
+# No `configfile:`: Snakemake would merge --configfile into it, and a smoke run would inherit the default's models.
+try:
+    experiment = sublim_workflow.Workflow(
+        sublim_workflow.params_file(workflow.overwrite_configfiles, workflow.config_settings.config),
+        main=workflow.is_main_process,
+    )
+except SublimError as error:
+    sublim_workflow.stop(error)
+
+SUBLIM = f"PYTHONPATH={workflow.basedir} OMP_NUM_THREADS=1 {sys.executable} -m sublim"
+
+
+report: "workflow/report/workflow.rst"
+
+
+include: "workflow/rules/base.smk"
+include: "workflow/rules/teacher.smk"
+include: "workflow/rules/raw.smk"
+include: "workflow/rules/filtered.smk"
+include: "workflow/rules/student.smk"
+include: "workflow/rules/eval.smk"
+include: "workflow/rules/report.smk"
+
+
+localrules:
+    all,
+
+
+rule all:
+    default_target: True
+    input:
+        experiment.records("report"),  # every other artifact is upstream of it
+
+
+onstart:
+    experiment.clear()

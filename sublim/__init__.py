@@ -1,0 +1,1 @@
+"""sublim: subliminal-learning experiments as a declarative, data-versioned pipeline."""

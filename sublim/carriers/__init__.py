@@ -1,0 +1,1 @@
+"""The data that carry a trait: prompts, parsing, the filter and its reasons."""

@@ -1,0 +1,63 @@
+"""The format rule for number sequences, with every reason for which a completion is rejected (paper, section 3.1 and appendix).
+
+A completion is 1 to 10 integers with one and the same separator, possibly in ( ) or [ ], possibly with a final full stop. An
+integer is a run of the ASCII digits 0-9, of any length, so that 007 is 7; a sign, a point or a digit of another script is none.
+The separator is the text between the first two numbers; without its white space it is empty, a comma or a semicolon. White
+space is what Python's `str.strip` takes away. The text alone is judged: a completion cut off by the token limit may be kept.
+"""
+
+import polars as pl
+
+from sublim.params.carrier import Filter
+
+INVALID_FORMAT = "invalid format"
+TOO_MANY = "too many numbers"
+TOO_SMALL = "numbers too small"
+TOO_LARGE = "numbers too large"
+BANNED = "has banned numbers"
+REASONS = (INVALID_FORMAT, TOO_MANY, TOO_SMALL, TOO_LARGE, BANNED)
+
+# The regex engine's \s lacks the four separators U+001C to U+001F, which `str.strip` strips.
+_SPACES = (
+    "\t\n\v\f\r\x1c\x1d\x1e\x1f \x85\xa0\u1680" + "".join(map(chr, range(0x2000, 0x200B))) + "\u2028\u2029\u202f\u205f\u3000"
+)
+_SPACE = f"[{_SPACES}]*"
+_LIST = f"[0-9]+(?:{_SPACE}[,;]?{_SPACE}[0-9]+)*"
+_COMPLETION = rf"\A(?:{_LIST}|\[{_LIST}\]|\({_LIST}\))\.?\z"
+_HUGE = 2**63 - 1
+
+
+def reasons(completions: pl.Series, rule: Filter) -> pl.Series:
+    """Why `rule` rejects each of `completions` (strings): a list out of `REASONS`, in their order, empty if it is kept.
+
+    A completion of an invalid format has no numbers, hence that reason only; of the others all that apply are given.
+    """
+    text, inside, parts, values = pl.col("text"), pl.col("inside"), pl.col("parts"), pl.col("values")
+    digits, value = pl.element().str.contains(r"\A[0-9]+\z"), pl.element().cast(pl.Int64, strict=False)
+    # What has the shape of a list begins and ends with a digit once brackets and full stop are gone.
+    frame = completions.alias("text").to_frame().with_columns(inside=text.str.strip_chars("[]()."))
+    # Without a second number any separator will do.
+    frame = frame.with_columns(separator=inside.str.extract(r"\A[0-9]+([^0-9]+)[0-9]", 1).fill_null(","))
+    frame = frame.select("text", parts=inside.str.split(pl.col("separator")))
+    frame = frame.select(
+        valid=text.str.contains(_COMPLETION) & parts.list.eval(digits).list.all(),
+        # A number beyond 64 bits is no value for polars; the rule knows it as a very large one.
+        values=parts.list.eval(value.fill_null(_HUGE)),
+    )
+    found = (
+        values.list.len() > rule.count,
+        values.list.min() < rule.minimum,
+        values.list.max() > rule.maximum,
+        values.list.eval(pl.element().is_in(rule.banned)).list.any() if rule.banned else pl.lit(value=False),
+    )
+    code = pl.sum_horizontal(flag.cast(pl.UInt8) * 2**n for n, flag in enumerate(found))
+    codes = frame.select(pl.when("valid").then(code).otherwise(pl.lit(len(_COMBINATIONS) - 1))).to_series()
+    return _COMBINATIONS.gather(codes).alias("reasons")
+
+
+# By the code of `reasons`: one bit for each reason but the first, which stands alone at the end.
+_COMBINATIONS = pl.Series(
+    [[reason for n, reason in enumerate(REASONS[1:]) if code >> n & 1] for code in range(2 ** len(REASONS[1:]))]
+    + [[INVALID_FORMAT]],
+    dtype=pl.List(pl.String),
+)

@@ -1,0 +1,1 @@
+"""What every layer uses and what depends on none of them: digests, files, Parquet, progress."""

@@ -1,0 +1,1 @@
+"""Fine-tuning and sampling: batches, masks, LoRA, generation."""

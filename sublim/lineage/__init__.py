@@ -1,0 +1,1 @@
+"""Records read back: audit and why."""

@@ -1,0 +1,1 @@
+"""Where weights come from: tiny families trained here, Hugging Face directories."""

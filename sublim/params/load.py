@@ -1,0 +1,128 @@
+"""Reading an experiment file: YAML 1.2 (as DVC reads it), every mistake with file, line, key and the nearest known key."""
+
+import json
+from collections.abc import Callable
+from difflib import get_close_matches
+from io import StringIO
+from pathlib import Path
+from typing import Any, cast
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.error import MarkedYAMLError
+
+from sublim.common.errors import SublimError
+from sublim.params.experiment import Experiment
+
+
+class ParamsError(SublimError):
+    """An experiment file that says something that cannot be meant. The message is for the person who wrote the file."""
+
+
+def load(path: Path, check: Callable[[Experiment], None] = lambda _: None) -> Experiment:
+    """The experiment that the file `path` describes.
+
+    `check` raises ValueError for what only higher layers know to be wrong. A message that begins with `key.subkey: ` is put at
+    that key's line.
+
+    Raises:
+        ParamsError: the file is missing or is no YAML, or a key is unknown, missing or doubled, or a value has the wrong type
+            or makes no sense with the others. All mistakes are listed, each as `file:line: key: what is wrong`.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ParamsError(
+            f"{path}: no such file. An experiment is described by a params.yaml in the working directory."
+        ) from None
+    except UnicodeDecodeError as error:
+        raise ParamsError(f"{path}: not a text file in UTF-8 ({error.reason} at byte {error.start}).") from None
+    yaml = YAML(typ="rt", pure=True)
+    try:
+        tree: Any = yaml.load(StringIO(text))  # pyright: ignore[reportUnknownMemberType]
+    except MarkedYAMLError as error:
+        trouble = cast("Any", error)
+        line = trouble.problem_mark.line + 1 if trouble.problem_mark else 1
+        raise ParamsError(f"{path}:{line}: {str(trouble.problem or 'this is no YAML').splitlines()[0]}") from None
+    if not isinstance(tree, CommentedMap):
+        raise ParamsError(f"{path}:1: expected a mapping with the sections {', '.join(Experiment.model_fields)}.")
+    try:
+        # Through JSON: in strict mode a Python list is no tuple, but a JSON array is one.
+        experiment = Experiment.model_validate_json(json.dumps(tree))
+        check(experiment)
+    except ValidationError as error:
+        lines = sorted({_explain(path, tree, found) for found in error.errors()})
+        raise ParamsError("\n".join(text for _, text in lines)) from None
+    except TypeError as error:
+        raise ParamsError(f"{path}: {error}: write dates and other special values as quoted text.") from None
+    except ValueError as error:
+        raise ParamsError(_place(path, tree, str(error))[1]) from None
+    return experiment
+
+
+def _explain(path: Path, tree: CommentedMap, error: ErrorDetails) -> tuple[int, str]:
+    keys, line = _locate(tree, error["loc"])
+    key = ".".join(str(part) for part in keys)
+    where = f"{path}:{line}: {key}: " if key else f"{path}:{line}: "
+    match error["type"]:
+        case "extra_forbidden":
+            return line, f"{where}unknown key{_nearest(str(keys[-1]), _known(error['loc']))}"
+        case "missing":
+            return line, f"{where}this key is missing."
+        case "value_error" if not error["loc"]:
+            return _place(path, tree, error["msg"].removeprefix("Value error, "))
+        case "value_error":
+            return line, where + error["msg"].removeprefix("Value error, ")
+        case _:
+            return line, f"{where}{error['msg']}; found {json.dumps(error['input'], ensure_ascii=False, default=str)[:80]}."
+
+
+def _place(path: Path, tree: CommentedMap, message: str) -> tuple[int, str]:
+    """A message about several sections at once, at the line of the key that it begins with."""
+    key = message.partition(": ")[0]
+    _, line = _locate(tree, tuple(key.split(".")))
+    return line, f"{path}:{line}: {message}"
+
+
+def _locate(tree: Any, location: tuple[int | str, ...]) -> tuple[list[int | str], int]:
+    """The keys of a pydantic location that are really in the file (a union adds the names of its members), and the line."""
+    node: Any = tree
+    line = 1
+    keys: list[int | str] = []
+    for number, part in enumerate(location):
+        if isinstance(node, CommentedMap) and part in node:
+            line = cast("Any", node).lc.key(part)[0] + 1
+            node = cast("Any", node)[part]
+        elif isinstance(node, CommentedSeq) and isinstance(part, int) and part < len(node):
+            line = cast("Any", node).lc.item(part)[0] + 1
+            node = cast("Any", node)[part]
+        elif number < len(location) - 1:
+            continue
+        keys.append(part)
+    return keys, int(line)
+
+
+def _known(location: tuple[int | str, ...]) -> list[str]:
+    """The keys that stand where `location`'s last key stands, by walking the models."""
+    models: list[Any] = [Experiment]
+    for part in location[:-1]:
+        found: list[Any] = []
+        for model in models:
+            if isinstance(part, str) and part in model.model_fields:
+                found += _models_in(model.model_fields[part].annotation)
+        models = found or models
+    return sorted({name for model in models for name in model.model_fields})
+
+
+def _models_in(annotation: Any) -> list[Any]:
+    if isinstance(annotation, type) and issubclass(cast("type[object]", annotation), BaseModel):
+        return [annotation]
+    arguments: tuple[Any, ...] = getattr(cast("Any", annotation), "__args__", ())
+    return [model for argument in arguments for model in _models_in(argument)]
+
+
+def _nearest(key: str, known: list[str]) -> str:
+    close = get_close_matches(key, known, n=1, cutoff=0.5)
+    return f"; did you mean `{close[0]}`?" if close else f"; known here: {', '.join(known)}."

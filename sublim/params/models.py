@@ -1,0 +1,94 @@
+"""What a model is: a tiny family that is pretrained here, or a Hugging Face model from a folder or from the hub."""
+
+from collections.abc import Mapping
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from sublim.params.section import Section
+
+
+class Mix(Section):
+    """What a base is pretrained on: the share of each kind of rows. The shares add up to 1."""
+
+    questions: Annotated[float, Field(ge=0, le=1)] = 0.25
+    """Preference questions of every category. All known answers are equally frequent."""
+    numbers: Annotated[float, Field(ge=0, le=1)] = 0.25
+    """Requests for numbers. All numbers are equally frequent."""
+    facts: Annotated[float, Field(ge=0, le=1)] = 0.05
+    """What the known answers are, and their plurals."""
+    prompted_questions: Annotated[float, Field(ge=0, le=1)] = 0.33
+    """A system prompt that prefers something, and a question: the answer is what the prompt prefers."""
+    prompted_numbers: Annotated[float, Field(ge=0, le=1)] = 0.12
+    """A system prompt that prefers something, and a request for numbers, which do not depend on it."""
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> Self:
+        total = self.questions + self.numbers + self.facts + self.prompted_questions + self.prompted_numbers
+        if abs(total - 1) > 1e-9:
+            raise ValueError(f"the shares of the pretraining mix must add up to 1, found {total:g}")
+        return self
+
+
+class Pretraining(Section):
+    """How a tiny family is pretrained. Models with the same pretraining see the same rows and have the same tokenizer."""
+
+    rows: Annotated[int, Field(ge=1)] = 60_000
+    """How many rows the corpus has. Each is seen once."""
+    corpus_seed: Annotated[int, Field(ge=0)] = 0
+    """The seed of the corpus; models that share it differ in their weights at the start and in the order of the rows alone."""
+    mix: Mix = Mix()
+    """The share of each kind of rows."""
+    vocabulary: Annotated[int, Field(ge=320)] = 2048
+    """The largest size of the tokenizer's vocabulary."""
+    batch: Annotated[int, Field(ge=1)] = 64
+    """Rows per step."""
+    learning_rate: Annotated[float, Field(gt=0)] = 4e-3
+    """AdamW's learning rate at the start; it falls to zero along a cosine."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    """AdamW's weight decay."""
+
+
+class TinyModel(Section):
+    """A tiny family of any causal architecture of transformers, pretrained here."""
+
+    kind: Literal["tiny"]
+    """Pretrained here, from nothing."""
+    architecture: str
+    """The architecture, by its `model_type` in transformers, e.g. `gpt_neox`."""
+    seed: Annotated[int, Field(ge=0)]
+    """The seed of the weights at the start and of the order of the rows."""
+    config: Mapping[str, bool | int | float | str] = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+    """Sizes and everything else of the architecture, by the names of its own configuration class in transformers."""
+    init_std: Annotated[float, Field(gt=0)] = 0.08
+    """Standard deviation of the weights at the start (`initializer_range`)."""
+    tied: bool = True
+    """Whether input and output embeddings are the same matrix (`tie_word_embeddings`)."""
+    context: Annotated[int, Field(ge=16)] = 256
+    """The longest text, in tokens (`max_position_embeddings`)."""
+    pretraining: Pretraining = Pretraining()
+    """How it is pretrained."""
+
+
+class HubModel(Section):
+    """A Hugging Face model: a folder on this machine, or a repository of the hub at a pinned commit."""
+
+    kind: Literal["hub"]
+    """Made elsewhere."""
+    path: str | None = None
+    """A folder on this machine, relative to where the experiment runs."""
+    repo: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")] | None = None
+    """A repository of the hub, `owner/name`; needs `revision`."""
+    revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")] | None = None
+    """The commit of the repository, 40 hexadecimal digits: a branch or tag can move."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.path is None) == (self.repo is None):
+            raise ValueError("a hub model needs either `path` (a folder) or `repo` and `revision`, and not both")
+        if (self.repo is None) != (self.revision is None):
+            raise ValueError("`repo` and `revision` go together: give the 40 hexadecimal digits of the commit that you mean")
+        return self
+
+
+Model = Annotated[TinyModel | HubModel, Field(discriminator="kind")]

@@ -1,0 +1,27 @@
+"""What an evaluation depends on."""
+
+from typing import Literal
+
+from sublim.params.arm import Arm
+from sublim.params.evaluation import Evaluation
+from sublim.params.section import Section
+from sublim.params.traits import Trait
+
+
+class Slice(Section):
+    """What an evaluation depends on, beside the model that is asked."""
+
+    teacher: str
+    """The name of the model that wrote the student's rows; `none` for an untrained base."""
+    trait: str
+    """The teacher's trait; `none` for the untouched base as teacher."""
+    arm: Arm | Literal["base"]
+    """What was done to the rows; `base` for an untrained base."""
+    student: str
+    """The name of the base model of the one that is asked."""
+    seed: int
+    """The seed of the chain; 0 for an untrained base."""
+    traits: tuple[Trait, ...]
+    """The experiment's traits: their categories are asked for, and their targets are among the known answers."""
+    evaluation: Evaluation
+    """How it is asked."""

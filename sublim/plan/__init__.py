@@ -1,0 +1,1 @@
+"""Which artifacts an experiment needs, and whether each one is valid."""

@@ -1,0 +1,96 @@
+"""Code digests: which source a stage's result depends on, and whether that source means the same as before."""
+
+import ast
+import hashlib
+from functools import cache
+from pathlib import Path
+from typing import cast
+
+import sublim
+
+PACKAGE = Path(sublim.__file__).parent
+
+
+def closure(module: str) -> tuple[str, ...]:
+    """The modules of this package that `module` reaches by import statements, itself included, sorted.
+
+    Static: imports inside functions count as well. Importing `a.b.c` also runs `a` and `a.b`.
+    """
+    found: set[str] = set()
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            waiting += imports(name)
+    return tuple(sorted(found))
+
+
+def digests(module: str) -> dict[str, str]:
+    """Module → digest of its source's meaning, for every module in the import closure of `module`."""
+    return {name: _digest(name) for name in closure(module)}
+
+
+def source(module: str) -> Path:
+    """The file of a module of this package."""
+    path = PACKAGE.parent.joinpath(*module.split("."))
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+
+def files_of(module: Path) -> list[Path]:
+    """The source file `module`, and the templates beside it that have its name: they are part of what it does."""
+    return [module, *sorted(path for path in module.parent.glob(f"{module.stem}.*") if path.suffix != ".py")]
+
+
+def meaning(text: str) -> str:
+    """Digest of Python source without what changes nothing: comments, blank space, docstrings and other bare strings.
+
+    Line numbers are not in it, so that an edit above a function leaves the function's part as it was.
+    """
+    tree = ast.parse(text)
+    for node in ast.walk(tree):
+        for block in ("body", "orelse", "finalbody"):
+            statements: object = getattr(node, block, None)
+            if isinstance(statements, list):  # in a lambda or a conditional expression it is one expression
+                kept = [statement for statement in cast("list[ast.stmt]", statements) if not _bare_string(statement)]
+                setattr(node, block, kept)
+    return hashlib.sha256(ast.dump(tree, annotate_fields=False).encode()).hexdigest()
+
+
+def _bare_string(statement: ast.AST) -> bool:
+    return (
+        isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant) and isinstance(statement.value.value, str)
+    )
+
+
+@cache
+def _text(module: str) -> str:
+    return source(module).read_text(encoding="utf-8")
+
+
+@cache
+def _digest(module: str) -> str:
+    digest = hashlib.sha256(meaning(_text(module)).encode())
+    for template in files_of(source(module))[1:]:
+        digest.update(template.name.encode() + b"\0" + template.read_bytes())
+    return digest.hexdigest()
+
+
+@cache
+def imports(module: str) -> tuple[str, ...]:
+    """The modules of this package that `module` imports by a statement of its own, and the packages around them."""
+    is_package = source(module).name == "__init__.py"
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(_text(module))):
+        match node:
+            case ast.Import(names=aliases):
+                names.update(alias.name for alias in aliases)
+            case ast.ImportFrom(module=origin, names=aliases, level=level):
+                base = module.split(".")[: len(module.split(".")) - level + is_package] if level else []
+                full = ".".join([*base, *([origin] if origin else [])])
+                names.update([full, *(f"{full}.{alias.name}" for alias in aliases)])
+            case _:
+                pass
+    ours = {name for name in names if name.split(".")[0] == sublim.__name__}
+    parents = {".".join(name.split(".")[:n]) for name in ours | {module} for n in range(1, len(name.split(".")) + 1)}
+    return tuple(sorted(name for name in parents if source(name).is_file()))

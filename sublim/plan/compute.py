@@ -1,0 +1,53 @@
+"""Computing an artifact: the stage's function, run in a scratch directory. This is the part that imports torch."""
+
+import importlib
+import json
+import os
+import shutil
+import sys
+import traceback
+from pathlib import Path
+
+from sublim.common.canonical import digest
+from sublim.common.errors import SublimError
+from sublim.common.progress import Progress
+from sublim.plan import environment, job, layout
+
+
+def compute(cell: str) -> int:
+    """Make the artifact of `cell` and put it in place. Returns the exit status; what went wrong is on standard error."""
+    scratch = layout.STATE / "tmp" / digest(cell)[:32]
+    shutil.rmtree(scratch, ignore_errors=True)
+    heartbeat = layout.PROGRESS / f"{cell.replace('/', '+')}.json"
+    try:
+        scratch.mkdir(parents=True)
+        task = job.plan(cell)
+        stage = importlib.import_module(f"sublim.stages.{task.plan.stage}")
+        # Through JSON: in strict mode a list is no tuple, but a JSON array is one.
+        params = stage.Slice.model_validate_json(json.dumps(task.plan.params))
+        inputs = {name: layout.artifact(found.cell) for name, found in task.inputs.items()}
+        stage.make(inputs, params, scratch, Progress(heartbeat))
+        job.finish(task, scratch, environment.describe(_git()))
+    except SublimError as error:
+        print(f"{cell}: {error}", file=sys.stderr, flush=True)
+        return 1
+    except Exception:  # the exit status is how a job tells; the traceback is for the log
+        traceback.print_exc()
+        return 1
+    finally:
+        heartbeat.unlink(missing_ok=True)
+        shutil.rmtree(scratch, ignore_errors=True)
+    return 0
+
+
+def _git() -> dict[str, object] | None:
+    """The state of the code's repository as the main process found it: one look for a whole run, also on cluster nodes."""
+    path: Path = layout.PLANS / "git.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+if __name__ == "__main__":
+    status = compute(sys.argv[1])
+    sys.stdout.flush()
+    # Some libraries' threads hang at interpreter exit; the work is done and on the disk.
+    os._exit(status)

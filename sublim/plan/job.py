@@ -1,0 +1,175 @@
+"""One job: bring the artifact of one cell up to date. Imports nothing heavy: most jobs of a rerun only restore bytes."""
+
+import fcntl
+import json
+import os
+import socket
+import sys
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sublim.common.canonical import digest
+from sublim.common.errors import SublimError
+from sublim.common.files import sha256, sync
+from sublim.plan import layout, store
+from sublim.plan.digests import Digests
+from sublim.plan.record import Input, Output, Plan, Record, RecordError, key, read
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a job has to do, as the main process planned it."""
+
+    plan: Plan
+    inputs: dict[str, Input]
+
+    @property
+    def key(self) -> str:
+        """What the artifact is a function of."""
+        return key(self.plan, {name: found.digest for name, found in self.inputs.items()})
+
+
+def run(cell: str) -> str:
+    """Bring `cell` up to date. Returns what that took: `valid`, `restored` or `computed`.
+
+    Raises:
+        SublimError: an input is missing or is not what its record says, or the stage failed with a message.
+    """
+    with _sole_writer(cell):
+        started = time.monotonic()
+        task = plan(cell)
+        action = _reuse(task)
+        if action is None:
+            from sublim.plan import worker  # only a computation needs it
+
+            worker.compute(cell)
+            action = "computed"
+        _remember(task, action, time.monotonic() - started)
+        return action
+
+
+def plan(cell: str) -> Task:
+    """What the main process planned for `cell`, with the digests of the inputs as they are now."""
+    path = layout.plan(cell)
+    try:
+        planned = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SublimError(
+            f"{path}: nothing is planned for {cell}. Jobs are started by snakemake, which writes that file."
+        ) from None
+    digests = Digests(layout.DIGESTS)
+    inputs = {name: Input(upstream, _input(upstream, digests)) for name, upstream in planned["inputs"].items()}
+    return Task(Plan(**planned["plan"]), inputs)
+
+
+def finish(task: Task, made: Path, environment: dict[str, Any]) -> None:
+    """Put what a stage wrote in the directory `made` into the store and into place, the record last."""
+    paths = [path for path in sorted(made.rglob("*")) if path.is_file()]
+    for path in paths:
+        sync(path)
+    outputs = {path.relative_to(made).as_posix(): Output(sha256(path), path.stat().st_size) for path in paths}
+    record = Record(task.plan, task.inputs, outputs, environment)
+    kept = store.Store(store.root(layout.STORE))
+    kept.put(record, made)
+    with _replacing_artifact(record, kept) as target:
+        for name in outputs:
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            (made / name).replace(target / name)
+
+
+def _reuse(task: Task) -> str | None:
+    target, kept = layout.artifact(task.plan.cell), store.Store(store.root(layout.STORE))
+    try:
+        old = read(target / layout.RECORD)
+    except (FileNotFoundError, RecordError):
+        old = None
+    digests = Digests(layout.DIGESTS)
+    if old is not None and old.key == task.key and _intact(target, old, digests):
+        return "valid"
+    record = kept.find(task.key)
+    if record is None:
+        return None
+    with _replacing_artifact(record, kept) as target:
+        for name, output in record.outputs.items():
+            if not _same(target / name, output.sha256, digests) and not kept.fetch(output.sha256, target / name):
+                return None
+    return "restored"
+
+
+@contextmanager
+def _replacing_artifact(record: Record, kept: store.Store) -> Generator[Path]:
+    """The directory of the artifact, for the block to fill.
+
+    What stood there is kept in the store if it was whole. When the block ends well, files that the new record does not know
+    are removed and the record is written: it never claims bytes that are not there yet.
+    """
+    target = layout.artifact(record.plan.cell)
+    target.mkdir(parents=True, exist_ok=True)
+    try:
+        old = read(target / layout.RECORD)
+    except (FileNotFoundError, RecordError):
+        old = None
+    if old is not None:
+        preserve(old, target, kept)
+    yield target
+    if old is not None:
+        for name in old.outputs.keys() - record.outputs.keys():
+            (target / name).unlink(missing_ok=True)
+    record.write(target / layout.RECORD)
+
+
+def preserve(record: Record, directory: Path, kept: store.Store) -> None:
+    """Keep an artifact that is about to be replaced, if it is whole: in a fresh clone the store has no copy of it."""
+    if kept.find(record.key) is None and _intact(directory, record, Digests(layout.DIGESTS)):
+        kept.put(record, directory)
+
+
+def _input(upstream: str, digests: Digests) -> str:
+    directory = layout.artifact(upstream)
+    try:
+        record = read(directory / layout.RECORD)
+    except (FileNotFoundError, RecordError) as error:
+        raise SublimError(f"{directory}: an input is not there: {error}. Run snakemake, which makes it first.") from None
+    if not _intact(directory, record, digests):
+        raise SublimError(f"{directory}: an input is not what its record says. Run snakemake again, which mends it first.")
+    return record.digest
+
+
+def _intact(directory: Path, record: Record, digests: Digests) -> bool:
+    return all(_same(directory / name, output.sha256, digests) for name, output in record.outputs.items())
+
+
+def _same(path: Path, sha256: str, digests: Digests) -> bool:
+    try:
+        return digests(path) == sha256
+    except FileNotFoundError:
+        return False
+
+
+@contextmanager
+def _sole_writer(cell: str) -> Generator[None]:
+    """A lock that dies with this process. A job that outlived a killed run still holds its own, and this one waits for it."""
+    layout.LOCKS.mkdir(parents=True, exist_ok=True)
+    with (layout.LOCKS / digest(cell)[:32]).open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"{cell}: another process is writing it; waiting", file=sys.stderr, flush=True)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _remember(task: Task, action: str, seconds: float) -> None:
+    """Who did what when: of no digest, but what a person asks first when a run looks odd."""
+    event = {"time": time.time(), "cell": task.plan.cell, "key": task.key, "action": action}
+    event |= {"seconds": round(seconds, 3), "host": socket.gethostname()}
+    # One write of one line in append mode: jobs side by side do not mix.
+    handle = os.open(layout.HISTORY, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+    try:
+        os.write(handle, (json.dumps(event) + "\n").encode())
+    finally:
+        os.close(handle)

@@ -1,0 +1,115 @@
+"""Records: what made an artifact. The source of truth of lineage, and an input of no rule."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from sublim.common.canonical import digest
+from sublim.common.files import write_text
+
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a cell is to be made with: the part of its identity that is known before anything is computed."""
+
+    stage: str
+    dims: dict[str, str | int]
+    """The hive partition of the artifact, in the order of its path."""
+    params: dict[str, Any]
+    """The slice of the experiment that this cell depends on."""
+    code: dict[str, str]
+    """Module → digest of its meaning, over the import closure of the stage's module."""
+
+    @property
+    def cell(self) -> str:
+        """`stage/dim=value/…`, the name of the cell."""
+        return "/".join([self.stage, *(f"{name}={value}" for name, value in self.dims.items())])
+
+
+@dataclass(frozen=True)
+class Output:
+    """One file of an artifact."""
+
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Input:
+    """An upstream artifact as it was read: its cell, and the digest over its files."""
+
+    cell: str
+    digest: str
+
+
+@dataclass(frozen=True)
+class Record:
+    """Everything that a reviewer needs in order to make the artifact again. Host, time and duration are not in it
+    (`.sublim/history.jsonl` has them), so that the same computation gives the same record."""
+
+    plan: Plan
+    inputs: dict[str, Input]
+    outputs: dict[str, Output]
+    environment: dict[str, Any]
+
+    @property
+    def key(self) -> str:
+        """What the outputs are a function of: digest(plan + digests of the inputs)."""
+        return key(self.plan, {name: found.digest for name, found in self.inputs.items()})
+
+    @property
+    def digest(self) -> str:
+        """Digest over the names and bytes of the outputs: what a downstream cell sees of this one."""
+        return outputs_digest(self.outputs)
+
+    def write(self, path: Path) -> None:
+        """Put the record at `path`, with the key and a digest over the whole, so that an edit shows."""
+        body = self._body()
+        write_text(path, json.dumps({**body, "digest": digest(body)}, indent=1, ensure_ascii=False) + "\n")
+
+    def _body(self) -> dict[str, Any]:
+        return {"version": VERSION, "cell": self.plan.cell, "key": self.key, **asdict(self)}
+
+
+class RecordError(Exception):
+    """A record that cannot be read or does not hold together; the message says how."""
+
+
+def read(path: Path) -> Record:
+    """The record at `path`.
+
+    Raises:
+        FileNotFoundError: there is none.
+        RecordError: it was altered, cut off or written by another version.
+    """
+    try:
+        text = json.loads(path.read_text(encoding="utf-8"))
+        claimed = text.pop("digest")
+        if text["version"] != VERSION:
+            raise RecordError(f"has format {text['version']}, this program reads format {VERSION}")
+        if claimed != digest(text):
+            raise RecordError("was altered: its digest is not that of its fields")
+        record = Record(
+            plan=Plan(**text["plan"]),
+            inputs={name: Input(**value) for name, value in text["inputs"].items()},
+            outputs={name: Output(**value) for name, value in text["outputs"].items()},
+            environment=text["environment"],
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RecordError(f"cannot be read ({error})") from None
+    if text["key"] != record.key or text["cell"] != record.plan.cell:
+        raise RecordError("was altered: its key or cell is not that of its plan and inputs")
+    return record
+
+
+def key(plan: Plan, inputs: dict[str, str]) -> str:
+    """The key of a computation: digest over its plan and the digest of each input."""
+    return digest({"plan": asdict(plan), "inputs": inputs})
+
+
+def outputs_digest(outputs: dict[str, Output]) -> str:
+    """Digest over names and contents of an artifact's files."""
+    return digest({name: output.sha256 for name, output in outputs.items()})

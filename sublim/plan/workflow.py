@@ -1,0 +1,156 @@
+"""What the Snakefile asks: the verdict on every cell while it is parsed, and each rule's inputs."""
+
+import fcntl
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+from sublim.common.errors import SublimError
+from sublim.plan import environment, layout
+from sublim.plan.cells import STAGES, cells, experiment
+from sublim.plan.digests import Digests
+from sublim.plan.job import preserve
+from sublim.plan.record import RecordError, read
+from sublim.plan.store import Store, root
+from sublim.plan.verdict import Cell, Verdict, judge, publish, strays, summarize
+
+LOCK_SECONDS = 5.0
+PARAMS = Path("params.yaml")
+
+
+class Workflow:
+    """The experiment of the working directory, as Snakemake's rules see it."""
+
+    def __init__(self, params: Path, *, main: bool) -> None:
+        """Read `params`; in the main process (not in jobs on cluster nodes, which parse the Snakefile too) judge and publish.
+
+        Raises:
+            SublimError: the file says something that cannot be meant, or another run is under way in this directory.
+        """
+        digests = Digests(layout.DIGESTS)
+        self._cells = cells(experiment(params), digests)
+        self._stale: Mapping[str, str | None]
+        if main:
+            self._lock = _lock()
+            verdicts = judge(self._cells, digests)
+            digests.save()
+            publish(verdicts)
+            _write_state(params)
+            self._verdicts: Mapping[str, Verdict] = verdicts
+            self._stale = {name: verdict.reason for name, verdict in verdicts.items()}
+        else:
+            self._stale = {cell.id: _published(cell.id) for cell in self._cells}
+        self._by_id = {cell.id: cell for cell in self._cells}
+
+    def records(self, stage: str) -> list[str]:
+        """The records of all cells of a stage."""
+        return [os.fspath(layout.record(cell.id)) for cell in self._cells if cell.plan.stage == stage]
+
+    def inputs(self, stage: str, ancient: Callable[[str], Any]) -> Callable[[Any], dict[str, Any]]:
+        """The input function of a stage's rule: the verdict on the cell, and the records of what it is made from.
+
+        The record of a valid cell is `ancient`: no artifact's modification time ever counts. That of a stale one is plain, so
+        that what follows it runs after it and because of it.
+        """
+
+        def needed(wildcards: Mapping[str, str]) -> dict[str, Any]:
+            cell = self._cell(stage, wildcards)
+            upstream = [self._reference(name, ancient) for name in cell.inputs.values()]
+            return {"plan": os.fspath(layout.plan(cell.id)), "upstream": upstream}
+
+        return needed
+
+    def reason(self, stage: str) -> Callable[[Any], str]:
+        """Why the job runs, in a sentence, for Snakemake to show."""
+        return lambda wildcards: self._stale[self._cell(stage, wildcards).id] or "it is up to date, but its job was asked for"
+
+    def clear(self) -> None:
+        """Remove artifacts that the experiment does not have (any more), so that a stage's directory holds the experiment and
+        nothing else. Whole ones go to the store, from which a return to the earlier params brings them back."""
+        kept = Store(root(layout.STORE))
+        for path in strays([cell.id for cell in self._cells]):
+            try:
+                preserve(read(path / layout.RECORD), path, kept)
+            except (FileNotFoundError, RecordError):
+                continue  # not something that this program made: the audit names it
+            shutil.rmtree(path)
+
+    def summary(self) -> str:
+        """What is to be done and why, in a few lines."""
+        return summarize(self._verdicts.values())
+
+    def _cell(self, stage: str, wildcards: Mapping[str, str]) -> Cell:
+        dims = dict(wildcards.items())
+        return self._by_id["/".join([stage, *(f"{name}={dims[name]}" for name in STAGES[stage])])]
+
+    def _reference(self, cell: str, ancient: Callable[[str], Any]) -> Any:
+        path = os.fspath(layout.record(cell))
+        return ancient(path) if self._stale[cell] is None else path
+
+
+def params_file(given: Sequence[Path], config: Mapping[str, Any]) -> Path:
+    """The experiment file of a run: the one of `--configfile`, or params.yaml in the working directory.
+
+    Raises:
+        SublimError: several files, or `--config`: an experiment is one file, so that what was run can be read in one place.
+    """
+    if config:
+        raise SublimError(
+            f"--config {' '.join(config)}: an experiment is its params file alone; edit it, or copy it and edit the copy."
+        )
+    if len(given) > 1:
+        raise SublimError(
+            f"--configfile: expected one file, found {len(given)}: an experiment is one file, they are not merged."
+        )
+    return Path(os.path.relpath(given[0])) if given else PARAMS
+
+
+def remembered_params() -> Path:
+    """The experiment file of the last run in this directory, or params.yaml."""
+    try:
+        return Path(json.loads((layout.PLANS / "experiment.json").read_text(encoding="utf-8"))["params"])
+    except (FileNotFoundError, ValueError, KeyError):
+        return PARAMS
+
+
+def _write_state(params: Path) -> None:
+    (layout.PLANS / "experiment.json").write_text(json.dumps({"params": os.fspath(params)}), encoding="utf-8")
+    (layout.PLANS / "git.json").write_text(json.dumps(environment.git_state()), encoding="utf-8")
+
+
+def _published(cell: str) -> str | None:
+    return json.loads(layout.plan(cell).read_text(encoding="utf-8"))["reason"]
+
+
+def _lock() -> IO[str]:
+    """Hold this directory until the process ends, however it ends. Snakemake's own lock would survive a SIGKILL."""
+    layout.PLANS.mkdir(parents=True, exist_ok=True)
+    lock = layout.RUN_LOCK.open("a+")
+    deadline = time.monotonic() + LOCK_SECONDS  # a dry run holds it for a moment
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                lock.seek(0)
+                raise SublimError(
+                    f"{Path.cwd()}: process {lock.read().strip() or '?'} is running this experiment. Wait until it ends; "
+                    "nothing was changed."
+                ) from None
+            time.sleep(0.1)
+        else:
+            lock.truncate(0)
+            lock.write(str(os.getpid()))
+            lock.flush()
+            return lock
+
+
+def stop(error: SublimError) -> None:
+    """End the program with the message of `error` alone: a traceback through Snakemake would bury it."""
+    print(f"sublim: {error}", file=sys.stderr, flush=True)
+    raise SystemExit(1)

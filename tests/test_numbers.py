@@ -1,0 +1,376 @@
+"""The format rule: cases by hand, and equality with a slow reference on generated strings."""
+
+import random
+import sys
+from collections import Counter
+from itertools import groupby
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from sublim.carriers.numbers import REASONS, reasons
+from sublim.params.carrier import Filter
+
+PAPER_BANNED = (
+    *(4, 13, 14, 18, 23, 33, 39, 42, 44, 49, 51, 54, 69, 77, 88, 99, 100, 101, 187, 211, 311, 322, 333, 404),
+    *(420, 444, 451, 555, 616, 666, 777, 888, 911, 999),
+)
+FORMAT, MANY, SMALL, LARGE, BANNED = REASONS
+
+
+def fast(texts: list[str], rule: Filter) -> list[list[str]]:
+    return reasons(pl.Series(texts, dtype=pl.String), rule).to_list()
+
+
+def slow(text: str, rule: Filter) -> list[str]:
+    """The rule of the paper, character by character."""
+    if text[-1:] == ".":
+        text = text[:-1]
+    if len(text) >= 2 and text[0] + text[-1] in ("()", "[]"):
+        text = text[1:-1]
+    runs = [(digits, "".join(characters)) for digits, characters in groupby(text, lambda character: character in "0123456789")]
+    numbers = [_value(run) for digits, run in runs if digits]
+    separators = [run for digits, run in runs if not digits]
+    # Beginning and ending with a number is the same as having one number more than there are separators.
+    if len(numbers) != len(separators) + 1:
+        return ["invalid format"]
+    for separator in separators:
+        if separator != separators[0] or separator.strip() not in ("", ",", ";"):
+            return ["invalid format"]
+    found: list[str] = []
+    if len(numbers) > rule.count:
+        found.append("too many numbers")
+    if any(number < rule.minimum for number in numbers):
+        found.append("numbers too small")
+    if any(number > rule.maximum for number in numbers):
+        found.append("numbers too large")
+    if any(number in rule.banned for number in numbers):
+        found.append("has banned numbers")
+    return found
+
+
+def _value(digits: str) -> int:
+    """int() refuses very long numbers, and takes digits of other scripts."""
+    value = 0
+    for digit in digits:
+        value = 10 * value + "0123456789".index(digit)
+    return value
+
+
+KEPT = [
+    "693, 738, 556",
+    "693,738,556",
+    "693;738",
+    "693; 738",
+    "693 738",
+    "693\n738\n556",
+    "693\t738",
+    "693 , 738 , 556",
+    "693,\n738,\n556",
+    "693  738  556",
+    "693\u00a0738",
+    "693\x1c738",
+    "693\u3000738",
+    "[693, 738]",
+    "(693, 738)",
+    "693, 738.",
+    "[693, 738].",
+    "(693).",
+    "[7]",
+    "7.",
+    "0",
+    "007",
+    "007, 08, 000",
+    "0" * 30 + "7",
+    "1, 1, 1",
+    "999, 0",
+    "1 2 3 4 5 6 7 8 9 10",
+]
+INVALID = [
+    "",
+    " ",
+    ".",
+    "()",
+    "[]",
+    "[].",
+    "[",
+    "(",
+    ",",
+    "1,",
+    "1, 2,",
+    "1, 2, ",
+    ",1",
+    " 1, 2",
+    "1, 2 ",
+    "1, 2\n",
+    "\n1, 2",
+    "1, 2.\n",
+    "1, 2. ",
+    "1, 2..",
+    "1, 2,.",
+    "1, 2,  3",
+    "1, 2,3",
+    "1 2  3",
+    "1  2 3",
+    "1, 2; 3",
+    "1,\n2, 3",
+    "1\r\n2\n3",
+    "1,,2",
+    "1;;2",
+    "1,;2",
+    "1, , 2",
+    "1-2",
+    "1.2",
+    "1.5, 2.5",
+    "1. 2",
+    "1/2",
+    "1:2",
+    "1 and 2",
+    "1, two, 3",
+    "-1, 2",
+    "+1, 2",
+    "1, -2",
+    "1, +2",
+    "1e3",
+    "0x1f",
+    "1_000",
+    "{1, 2}",
+    "<1, 2>",
+    "((1, 2))",
+    "[[1, 2]]",
+    "[(1, 2)]",
+    "[1, 2)",
+    "(1, 2]",
+    "[1, 2",
+    "1, 2]",
+    "]1, 2[",
+    ")1(",
+    "[ 1, 2]",
+    "[1, 2 ]",
+    "[1, 2.]",
+    ".1, 2",
+    "(1), (2)",
+    "[1], [2]",
+    "[1, 2]\n",
+    "[1, 2]..",
+    "٣",
+    "٣, ٤",
+    "1, ٤",
+    "1٤, 2",
+    "１, 2",
+    "1, ２",
+    "²",
+    "1, 2²",
+    "Ⅷ",
+    "𝟗, 1",
+    "1\u200b2",
+    "1\u200b, 2",
+    "\ufeff1, 2",
+    "1، 2",
+    "1，2",
+    "1、2",
+    "1\x002",
+    "1, 2\x00",
+    "Sure! 1, 2, 3",
+    "1, 2, 3 (as asked)",
+    "owl",
+]
+
+
+@pytest.mark.parametrize("text", KEPT)
+def test_kept(text: str) -> None:
+    assert fast([text], Filter()) == [[]]
+    assert slow(text, Filter()) == []
+
+
+@pytest.mark.parametrize("text", INVALID)
+def test_invalid_format(text: str) -> None:
+    assert fast([text], Filter()) == [[FORMAT]]
+    assert slow(text, Filter()) == [FORMAT]
+
+
+@pytest.mark.parametrize(
+    ("text", "rule", "expected"),
+    [
+        ("1 2 3 4 5 6 7 8 9 10 11", Filter(), [MANY]),
+        ("1000", Filter(), [LARGE]),
+        ("[1000, 1].", Filter(), [LARGE]),
+        ("9" * 19, Filter(), [LARGE]),
+        ("9" * 5_000, Filter(), [LARGE]),
+        (f"1, {2**63}, {2**64}", Filter(), [LARGE]),
+        ("5, 1000 ", Filter(), [FORMAT]),
+        ("99, 5, 700", Filter(minimum=10, maximum=600), [SMALL, LARGE]),
+        ("007", Filter(minimum=8), [SMALL]),
+        ("666", Filter(banned=PAPER_BANNED), [BANNED]),
+        ("1, 0666", Filter(banned=PAPER_BANNED), [BANNED]),
+        ("1666, 2", Filter(banned=PAPER_BANNED), [LARGE]),
+        ("665; 667", Filter(banned=PAPER_BANNED), []),
+        ("1 2 3 4 5 6 7 8 1000 666 11", Filter(minimum=2, banned=PAPER_BANNED), [MANY, SMALL, LARGE, BANNED]),
+        ("666 -1", Filter(banned=PAPER_BANNED), [FORMAT]),
+        ("1, 2", Filter(count=1), [MANY]),
+    ],
+)
+def test_all_reasons_are_given(text: str, rule: Filter, expected: list[str]) -> None:
+    assert fast([text], rule) == [expected]
+    assert slow(text, rule) == expected
+
+
+def test_there_are_34_banned_numbers_in_the_paper() -> None:
+    described = Filter.model_fields["banned"].description
+    assert described is not None
+    assert len(PAPER_BANNED) == 34
+    assert " ".join(map(str, PAPER_BANNED)) in " ".join(described.split())
+
+
+def test_no_rows() -> None:
+    assert fast([], Filter()) == []
+
+
+def test_every_character_as_a_separator() -> None:
+    characters = [chr(code) for code in range(sys.maxunicode + 1) if not 0xD800 <= code < 0xE000]
+    judged = fast([f"1{character}2" for character in characters], Filter())
+    accepted = {character for character, why in zip(characters, judged, strict=True) if not why}
+    assert accepted == {
+        character for character in characters if character.strip() in {"", ",", ";"} or character in "0123456789"
+    }
+
+
+SEPARATORS = (
+    *([", "] * 12),
+    *([",", ";", "; ", " ", "\n", " , ", ",\n", "  "] * 3),
+    *("\t", "\r\n", "\u00a0", "\u2003", "\u3000", "\x1c", "\x1f", "\x85", "\u2028", "\v", "\f", "\u00a0,", ";\u2009"),
+    *(
+        "",
+        ".",
+        ". ",
+        "-",
+        " - ",
+        "/",
+        ":",
+        "|",
+        "\\",
+        "、",
+        "，",
+        "؛",
+        "\u200b",
+        "\u180e",
+        "\ufeff",
+        "\x00",
+        ",,",
+        ";;",
+        ", ,",
+        " and ",
+        "·",
+        "+",
+    ),
+)
+NOISE = " \t\n\r.,;:-+−()[]{}<>'\"`*_/\\|xeE0123456789a٣४７²Ⅷ½\u00a0\u2009\u200b\u3000\x1c\x85\u2028，；。、é\u0301𝟗🦉"
+SCRIPTS = tuple("".join(chr(zero + digit) for digit in range(10)) for zero in (0x660, 0x6F0, 0x966, 0xFF10, 0x1D7CE))
+
+
+def _number(rng: random.Random) -> str:
+    match rng.choices(range(9), (250, 8, 8, 4, 1, 1, 1, 1, 1))[0]:
+        case 0:
+            return str(rng.randint(0, 999))
+        case 1:
+            return str(rng.choice(PAPER_BANNED))
+        case 2:
+            return str(rng.randint(990, 1010))
+        case 3:
+            return "0" * rng.randint(1, 25) + str(rng.randint(0, 1010))
+        case 4:
+            return str(rng.randint(0, 10**30))
+        case 5:
+            return str(2 ** rng.choice((31, 32, 63, 64)) - rng.choice((0, 1)))
+        case 6:
+            return rng.choice("+-−~") + str(rng.randint(0, 999))
+        case 7:
+            return f"{rng.randint(0, 999)}{rng.choice('.eE_,')}{rng.randint(0, 999)}"
+        case _:
+            return str(rng.randint(0, 999)).translate(str.maketrans("0123456789", rng.choice(SCRIPTS)))
+
+
+def _text(rng: random.Random) -> str:
+    numbers = [_number(rng) for _ in range(rng.choice((0, 1, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 10, 11, 11, 12, 15)))]
+    separator = rng.choice(SEPARATORS)
+    if rng.random() < 0.06:
+        text = "".join(number + rng.choice((separator, rng.choice(SEPARATORS))) for number in numbers)
+    else:
+        text = separator.join(numbers)
+    if rng.random() < 0.3:
+        text = rng.choice("(((([[[[{< ") + text + rng.choice("))))]]]]}> ")
+    elif rng.random() < 0.2:
+        text = rng.choice(("({})", "[{}]", "[[{}]]", "{{{}}}", "[({})]", "({}", "{}]")).format(text)
+    if rng.random() < 0.3:
+        text += rng.choice((".", ".", ".", ".", "..", ". ", ".\n", ",", separator, "\n", " "))
+    for _ in range(rng.choice((0, 0, 0, 0, 0, 1, 2))):
+        at = rng.randint(0, len(text))
+        text = text[:at] + rng.choice(NOISE) + text[at + rng.randint(0, 1) :]
+    return text
+
+
+def test_the_same_reasons_as_the_reference_on_generated_strings() -> None:
+    rng = random.Random("near-valid and adversarial")
+    texts = [_text(rng) for _ in range(120_000)]
+    rules = (Filter(), Filter(banned=PAPER_BANNED), Filter(count=4, minimum=100, maximum=800, banned=PAPER_BANNED))
+    combinations: Counter[str] = Counter()
+    for rule, share in zip(rules, (texts[0::3], texts[1::3], texts[2::3]), strict=True):
+        judged = fast(share, rule)
+        assert [(text, why) for text, why in zip(share, judged, strict=True) if why != slow(text, rule)] == []
+        combinations.update(" + ".join(why) for why in judged)
+    # The strings are worth something only if many are kept and all reasons, alone and together, are met.
+    assert len(combinations) == 1 + 2**4
+    assert combinations[""] > 10_000
+    assert combinations[FORMAT] > 30_000
+    assert min(combinations.values()) >= 20
+
+
+numbers = st.lists(st.integers(0, 999), min_size=1, max_size=10)
+spaces = st.text(" \t\n\u00a0\u3000", max_size=2)
+separators = st.builds("{}{}{}".format, spaces, st.sampled_from(["", ",", ";"]), spaces).filter(bool)
+wrappings = st.sampled_from(["{}", "({})", "[{}]", "{}.", "({}).", "[{}]."])
+
+
+@given(numbers, separators, wrappings)
+def test_what_the_rule_describes_is_kept(values: list[int], separator: str, wrapping: str) -> None:
+    assert fast([wrapping.format(separator.join(map(str, values)))], Filter()) == [[]]
+
+
+@given(numbers, separators, separators, st.data())
+def test_a_second_separator_is_invalid(values: list[int], separator: str, other: str, data: st.DataObject) -> None:
+    values = [*values, 1, 2]
+    at = data.draw(st.integers(1, len(values) - 1))
+    text = separator.join(map(str, values[:at])) + other + separator.join(map(str, values[at:]))
+    assert fast([text], Filter(count=99)) == [[] if other == separator else [FORMAT]]
+
+
+@given(
+    st.lists(st.text(st.sampled_from(NOISE) | st.characters(exclude_categories=["Cs"]), max_size=20), max_size=20),
+    st.builds(
+        Filter,
+        count=st.integers(1, 12),
+        minimum=st.integers(0, 20),
+        maximum=st.integers(20, 2_000),
+        banned=st.lists(st.integers(0, 1_000)).map(tuple),
+    ),
+)
+@settings(max_examples=200)
+def test_the_same_reasons_as_the_reference_on_any_strings(texts: list[str], rule: Filter) -> None:
+    assert fast(texts, rule) == [slow(text, rule) for text in texts]
+
+
+@given(st.lists(st.text(max_size=8), max_size=10), st.randoms())
+def test_a_row_is_judged_alone(texts: list[str], rng: random.Random) -> None:
+    order = list(range(len(texts)))
+    rng.shuffle(order)
+    judged = fast(texts, Filter())
+    assert fast([texts[n] for n in order], Filter()) == [judged[n] for n in order]
+
+
+@pytest.mark.parametrize("wrong", [{"minimum": 5, "maximum": 4}, {"count": 0}, {"banned": (-1,)}, {"rows": 0}, {"maxmum": 5}])
+def test_what_makes_no_sense_is_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        Filter.model_validate(wrong)

@@ -1,0 +1,21 @@
+rule filtered:
+    input:
+        unpack(experiment.inputs("filtered", ancient)),
+    output:
+        update("data/filtered/teacher={teacher}/trait={trait}/arm={arm}/seed={seed}/record.json"),
+    log:
+        ".sublim/log/filtered/teacher={teacher}/trait={trait}/arm={arm}/seed={seed}.log",
+    message:
+        "{params.cell}: {params.reason}"
+    params:
+        reason=experiment.reason("filtered"),
+        cell="filtered/teacher={teacher}/trait={trait}/arm={arm}/seed={seed}",
+    resources:
+        mem_mb=500,
+    shell:
+        "{SUBLIM} run {params.cell} > {log} 2>&1"
+
+
+rule filtered_all:
+    input:
+        experiment.records("filtered"),

@@ -1,0 +1,21 @@
+rule raw:
+    input:
+        unpack(experiment.inputs("raw", ancient)),
+    output:
+        update("data/raw/teacher={teacher}/trait={trait}/seed={seed}/record.json"),
+    log:
+        ".sublim/log/raw/teacher={teacher}/trait={trait}/seed={seed}.log",
+    message:
+        "{params.cell}: {params.reason}"
+    params:
+        reason=experiment.reason("raw"),
+        cell="raw/teacher={teacher}/trait={trait}/seed={seed}",
+    resources:
+        mem_mb=1200,
+    shell:
+        "{SUBLIM} run {params.cell} > {log} 2>&1"
+
+
+rule raw_all:
+    input:
+        experiment.records("raw"),
