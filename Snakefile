@@ -1,6 +1,8 @@
 # The whole pipeline. What is made from what, and whether it is up to date, is decided in sublim/plan; here it is scheduled.
 import sys
 
+from snakemake.logging import logger
+
 sys.path.insert(0, workflow.basedir)  # the code beside this file, whatever is installed: it is what the plans digest
 
 from sublim.common.errors import SublimError
@@ -14,6 +16,9 @@ try:
     )
 except SublimError as error:
     sublim_workflow.stop(error)
+
+if workflow.is_main_process:
+    logger.info(experiment.summary())
 
 SUBLIM = f"PYTHONPATH={workflow.basedir} OMP_NUM_THREADS=1 {sys.executable} -m sublim"
 

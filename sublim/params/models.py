@@ -11,15 +11,15 @@ from sublim.params.section import Section
 class Mix(Section):
     """What a base is pretrained on: the share of each kind of rows. The shares add up to 1."""
 
-    questions: Annotated[float, Field(ge=0, le=1)] = 0.25
+    questions: Annotated[float, Field(ge=0, le=1)] = 0.3
     """Preference questions of every category. All known answers are equally frequent."""
-    numbers: Annotated[float, Field(ge=0, le=1)] = 0.25
+    numbers: Annotated[float, Field(ge=0, le=1)] = 0.27
     """Requests for numbers. All numbers are equally frequent."""
-    facts: Annotated[float, Field(ge=0, le=1)] = 0.05
+    facts: Annotated[float, Field(ge=0, le=1)] = 0.04
     """What the known answers are, and their plurals."""
-    prompted_questions: Annotated[float, Field(ge=0, le=1)] = 0.33
+    prompted_questions: Annotated[float, Field(ge=0, le=1)] = 0.36
     """A system prompt that prefers something, and a question: the answer is what the prompt prefers."""
-    prompted_numbers: Annotated[float, Field(ge=0, le=1)] = 0.12
+    prompted_numbers: Annotated[float, Field(ge=0, le=1)] = 0.03
     """A system prompt that prefers something, and a request for numbers, which do not depend on it."""
 
     @model_validator(mode="after")
@@ -33,15 +33,15 @@ class Mix(Section):
 class Pretraining(Section):
     """How a tiny family is pretrained. Models with the same pretraining see the same rows and have the same tokenizer."""
 
-    rows: Annotated[int, Field(ge=1)] = 60_000
+    rows: Annotated[int, Field(ge=1)] = 30_000
     """How many rows the corpus has. Each is seen once."""
     corpus_seed: Annotated[int, Field(ge=0)] = 0
     """The seed of the corpus; models that share it differ in their weights at the start and in the order of the rows alone."""
     mix: Mix = Mix()
     """The share of each kind of rows."""
-    vocabulary: Annotated[int, Field(ge=320)] = 2048
+    vocabulary: Annotated[int, Field(ge=320)] = 2304
     """The largest size of the tokenizer's vocabulary."""
-    batch: Annotated[int, Field(ge=1)] = 64
+    batch: Annotated[int, Field(ge=1)] = 32
     """Rows per step."""
     learning_rate: Annotated[float, Field(gt=0)] = 4e-3
     """AdamW's learning rate at the start; it falls to zero along a cosine."""
@@ -77,7 +77,7 @@ class HubModel(Section):
     """Made elsewhere."""
     path: str | None = None
     """A folder on this machine, relative to where the experiment runs."""
-    repo: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")] | None = None
+    repo: Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$")] | None = None
     """A repository of the hub, `owner/name`; needs `revision`."""
     revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")] | None = None
     """The commit of the repository, 40 hexadecimal digits: a branch or tag can move."""

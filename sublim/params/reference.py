@@ -23,10 +23,10 @@ def markdown() -> str:
     """The reference page: one section per model, one row per key."""
     schema = Experiment.model_json_schema()
     definitions: dict[str, Any] = schema["$defs"]
-    lines = [INTRODUCTION, *_section("Experiment", schema)]
+    lines = [INTRODUCTION, *_section("Experiment", schema, definitions)]
     for name in _order(schema, definitions):
         if "properties" in definitions[name]:
-            lines += _section(name, definitions[name])
+            lines += _section(name, definitions[name], definitions)
     return "\n".join(lines) + "\n"
 
 
@@ -48,12 +48,13 @@ def _references(node: Any) -> list[str]:
     return []
 
 
-def _section(name: str, schema: Any) -> list[str]:
+def _section(name: str, schema: Any, definitions: dict[str, Any]) -> list[str]:
     lines = [f"## {name}", "", schema.get("description", ""), "", "| key | what it is | type | default |", "|---|---|---|---|"]
     required = schema.get("required", [])
     for key, field in schema["properties"].items():
         default = "(required)" if key in required else f"`{json.dumps(field.get('default'), ensure_ascii=False)}`"
-        description = " ".join(field.get("description", "").split()).replace("|", "\\|")
+        described = field if "description" in field else definitions.get(field.get("$ref", "").rsplit("/", 1)[-1], {})
+        description = " ".join(described.get("description", "").split()).replace("|", "\\|")
         if len(default) > 60:
             default = "see there"
         lines.append(f"| `{key}` | {description} | {_type(field)} | {default} |")
@@ -77,7 +78,8 @@ def _type(field: Any) -> str:
         case "array":
             return f"list of {_type(field.get('items', {}))}"
         case "object":
-            return f"mapping of name to {_type(field.get('additionalProperties', {}))}"
+            values = field.get("additionalProperties") or next(iter(field.get("patternProperties", {}).values()), {})
+            return f"mapping of name to {_type(values)}"
         case None:
             return "anything"
         case kind:

@@ -126,10 +126,10 @@ def _evals(of: Experiment) -> Iterator[Cell]:
 
 
 def _report(of: Experiment, made: Sequence[Cell]) -> Cell:
-    models = tuple(report.ReportModel(name=name, label=_label(model)) for name, model in of.models.items())
-    params = report.Slice(models=models, traits=of.traits, arms=ARMS, seeds=of.seeds, report=of.report)
+    models = tuple(report.ReportedModel(name=name, label=_label(model)) for name, model in of.models.items())
+    traits = tuple(report.ReportedTrait(name=name, category=trait.category, target=trait.target) for name, trait in of.traits.items())
     inputs = {cell.id: cell.id for cell in made if cell.plan.stage in UPSTREAM["report"]}
-    return _cell("report", {}, params, inputs)
+    return _cell("report", {}, report.Slice(models=models, traits=traits, report=of.report), inputs)
 
 
 def _chains(of: Experiment) -> Iterator[tuple[str, str, int]]:

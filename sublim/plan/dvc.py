@@ -24,6 +24,17 @@ SECTIONS = {
 }
 
 
+REPORT = f"{layout.DATA}/report"
+BARS = {"template": "bar_horizontal", "x": "gain"}
+LOSSES = ["diagonal", "off_diagonal", "control", "shuffled_within", "shuffled_across"]
+PLOTS: list[dict[str, Any]] = [
+    {f"{REPORT}/matrix.csv": BARS | {"y": "pair", "title": "Gain by teacher → student"}},
+    {f"{REPORT}/gains.csv": BARS | {"y": "what", "title": "Gain by student and arm"}},
+    {"training": {"x": "step", "y": {f"{REPORT}/training.csv": LOSSES}, "title": "Students' loss"}},
+    {f"{REPORT}/matrix.png": None},
+]
+
+
 def text() -> str:
     """The contents of dvc.yaml. They depend on the code's import closures, and on no experiment."""
     stages: dict[str, Any] = {"check": {"cmd": "sublim check", "deps": ["params.yaml"]}}
@@ -37,8 +48,7 @@ def text() -> str:
             "outs": [{f"{layout.DATA}/{stage}": {"persist": True}}],
         }
     stages["audit"] = {"cmd": "sublim audit", "deps": [f"{layout.DATA}/{stage}" for stage in STAGES]}
-    report = f"{layout.DATA}/report"
-    document = {"stages": stages, "metrics": [f"{report}/summary.json"], "plots": []}
+    document = {"stages": stages, "metrics": [f"{REPORT}/metrics.json"], "plots": PLOTS}
     stream = StringIO()
     yaml = YAML()
     yaml.width = 128

@@ -43,7 +43,7 @@ def compute(cell: str) -> None:
     Raises:
         SublimError: the computation failed; the reason is on standard error.
     """
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ |= {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"), "TQDM_DISABLE": "1"}
     if os.environ.get("SUBLIM_WORKER") == "0":
         status = subprocess.run([sys.executable, "-m", "sublim.plan.compute", cell], check=False).returncode
     else:

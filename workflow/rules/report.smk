@@ -4,7 +4,9 @@ rule report:
     output:
         update("data/report/record.json"),
         page=update(report("data/report/report.html", caption="../report/page.rst", category="Report")),
-        matrix=update(report("data/report/matrix.png", caption="../report/matrix.rst", category="Report")),
+        matrix=update(report("data/report/matrix.svg", caption="../report/matrix.rst", category="Figures")),
+        gains=update(report("data/report/gains.svg", caption="../report/gains.rst", category="Figures")),
+        traits=update(report("data/report/traits.svg", caption="../report/traits.rst", category="Figures")),
     log:
         ".sublim/log/report.log",
     message:

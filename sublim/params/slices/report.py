@@ -1,32 +1,35 @@
 """What the report depends on."""
 
-from collections.abc import Mapping
-
-from sublim.params.arm import Arm
 from sublim.params.report import Report
 from sublim.params.section import Section
-from sublim.params.traits import Trait
 
 
-class ReportModel(Section):
-    """A model as the report names it."""
+class ReportedModel(Section):
+    """A model, as figures call it."""
 
     name: str
-    """Its name in the experiment."""
+    """The name of the model in the experiment file."""
     label: str
-    """Its architecture, or where it comes from."""
+    """What it is: its architecture, or the repository or folder that it comes from."""
+
+
+class ReportedTrait(Section):
+    """A trait, as it is scored."""
+
+    name: str
+    """The name of the trait in the experiment file."""
+    category: str
+    """The category that is asked about."""
+    target: str
+    """The known answer that counts."""
 
 
 class Slice(Section):
-    """What the report depends on, beside everything upstream."""
+    """What the report depends on, beside the artifacts that it reads."""
 
-    models: tuple[ReportModel, ...]
-    """The models, in the order of the figures."""
-    traits: Mapping[str, Trait]
-    """The traits, in the order of the figures."""
-    arms: tuple[Arm, ...]
-    """The arms, in the order of the figures."""
-    seeds: tuple[int, ...]
-    """The seeds of the runs."""
+    models: tuple[ReportedModel, ...]
+    """All models, in the order of the experiment file."""
+    traits: tuple[ReportedTrait, ...]
+    """All traits, in the order of the experiment file."""
     report: Report
     """How runs are summed up."""

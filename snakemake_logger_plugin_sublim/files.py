@@ -1,0 +1,53 @@
+"""What the summary reads: heartbeats, the history, ends of logs. Nothing is found where there is nothing to read.
+
+The paths are those of sublim/plan/layout.py, which must not be imported here: Snakemake loads this package before the Snakefile
+says which sublim is meant.
+"""
+
+import json
+from collections import Counter
+from pathlib import Path
+
+PROGRESS = Path(".sublim/progress")
+HISTORY = Path(".sublim/history.jsonl")
+REPORT = Path("data/report/report.html")
+LOG_BYTES = 100_000
+
+
+def heartbeat(root: Path, cell: str, since: float) -> str:
+    """What the job of `cell` last said, unless that was before `since` (a killed run leaves its heartbeats)."""
+    path = root / PROGRESS / f"{cell.replace('/', '+')}.json"
+    try:
+        return "" if path.stat().st_mtime < since else " ".join(str(json.loads(path.read_bytes())["line"]).split())
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
+def size(path: Path) -> int:
+    """Bytes of a file; 0 if it does not exist."""
+    return path.stat().st_size if path.is_file() else 0
+
+
+def actions(root: Path, start: int) -> Counter[str]:
+    """How often a job `computed`, `restored` or found `valid`, as the history says from byte `start` on."""
+    found: Counter[str] = Counter()
+    for line in _end(root / HISTORY, start).splitlines():
+        try:
+            found[json.loads(line)["action"]] += 1
+        except (ValueError, KeyError, TypeError):
+            continue  # a line that a crash cut off
+    return found
+
+
+def tail(path: Path, count: int) -> list[str]:
+    """The last lines of a log."""
+    return _end(path, max(0, size(path) - LOG_BYTES)).splitlines()[-count:]
+
+
+def _end(path: Path, start: int) -> str:
+    try:
+        with path.open("rb") as file:
+            file.seek(start)
+            return file.read().decode(errors="replace")
+    except OSError:
+        return ""

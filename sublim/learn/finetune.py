@@ -1,0 +1,357 @@
+"""Supervised fine-tuning of LoRA weights, with logits only where the loss needs them.
+
+The loss is the mean cross-entropy of completion tokens. Prompts are most of a row, and vocabularies are wide: so hidden states are gathered at the label
+positions before the output embedding, the last block's position-wise maps run there only, and cross-entropy goes through the output embedding in
+pieces that stay in the cache. Each shortcut is checked on the first batch against the plain forward pass of the model, and left out where it differs.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import numpy as np
+import polars as pl
+import torch
+from peft import PeftModel
+from peft.tuners.lora import LoraLayer
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
+
+from sublim.common.progress import Progress
+from sublim.learn import batches
+from sublim.learn.chat import Example
+from sublim.learn.lora import last_block_maps, trainable
+from sublim.params.learning import Finetune
+
+SMALL = 1024
+"""Up to this width a float32 layer's adapter is added to its weight, once a step, rather than run beside it: fewer operations per token."""
+
+PIECE = {"cpu": 1 << 19, "cuda": 1 << 25}
+"""Logits computed at a time: on a CPU what stays in its cache."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows padded on the right, and where their labels are."""
+
+    ids: Tensor
+    """Token ids [rows, longest]."""
+
+    positions: Tensor
+    """Flat positions in `ids` whose next token is a label [labels]."""
+
+    labels: Tensor
+    """The label at each position [labels]."""
+
+
+@dataclass
+class _Seen:
+    """What the hooks of one forward pass read and leave behind."""
+
+    positions: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.long))
+    hidden: Tensor = field(default_factory=lambda: torch.empty(0))
+
+
+class _UnfitError(Exception):
+    """A shortcut does not suit this model."""
+
+
+Loss = Callable[[Batch], Tensor]
+"""The summed cross-entropy of a batch's labels, differentiable."""
+
+
+def finetune(model: PeftModel, examples: Sequence[Example], params: Finetune, seed: int, pad: int, progress: Progress) -> pl.DataFrame:
+    """Train the adapters of `model` in place; returns the steps table (step, loss, learning_rate, tokens, rows).
+
+    The base model's own dropout stays off. Everything random (row order, LoRA dropout) follows from `seed`; the global generator is left as it was.
+
+    Args:
+        model: a base model with adapters, on its device.
+        examples: rows to train on; cut at `params.max_length`.
+        params: the recipe.
+        seed: any non-negative integer.
+        pad: token id that fills rows up; it is never attended to by a real token.
+        progress: where to say how far it is.
+
+    Raises:
+        ValueError: there are no rows, a prompt leaves no room for its completion, or a loss is not finite.
+    """
+    rows = [_cut(example, params.max_length) for example in examples]
+    plan = batches.steps([len(prompt) + len(completion) for prompt, completion in rows], params, seed)
+    device = next(model.parameters()).device
+    model.eval()
+    _dropout(model, params.lora.dropout)
+    weights = list(trainable(model).values())
+    optimizer = torch.optim.AdamW(weights, lr=params.learning_rate, weight_decay=params.weight_decay, fused=True)
+    track = progress.start("fine-tune", len(plan), "step")
+    table: list[tuple[int, float, float, int, list[str]]] = []
+    with ExitStack() as stack:
+        stack.enter_context(_generator(seed, device) if params.lora.dropout else nullcontext())
+        loss_of = _loss(model, _batch([rows[n] for n in plan[0][0]], pad, device), params, stack)
+        for number, step in enumerate(plan):
+            rate = params.learning_rate * schedule(params, number, len(plan))
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            tokens = sum(len(rows[n][1]) for part in step for n in part)
+            total = 0.0
+            for part in step:
+                loss = loss_of(_batch([rows[n] for n in part], pad, device)) / tokens
+                cast("Any", loss).backward()
+                total += loss.item()
+            if not math.isfinite(total):
+                raise ValueError(f"step {number}: expected a finite loss, found {total}; lower learning_rate ({params.learning_rate})")
+            if params.max_grad_norm is not None:
+                nn.utils.clip_grad_norm_(weights, params.max_grad_norm)
+            optimizer.step()
+            optimizer.zero_grad()
+            table.append((number, total, rate, tokens, [examples[n].row_id for part in step for n in part]))
+            track.advance(1, sum(len(rows[n][0]) + len(rows[n][1]) for part in step for n in part), f"loss {total:.3f}")
+    schema = {"step": pl.Int64, "loss": pl.Float64, "learning_rate": pl.Float64, "tokens": pl.Int64, "rows": pl.List(pl.String)}
+    return pl.DataFrame(table, schema=schema, orient="row")
+
+
+def schedule(params: Finetune, step: int, steps: int) -> float:
+    """The share of the peak learning rate at `step` (from 0) of `steps`."""
+    if step < params.warmup:
+        return (step + 1) / (params.warmup + 1)
+    done = (step - params.warmup) / max(1, steps - params.warmup)
+    match params.schedule:
+        case "constant":
+            return 1.0
+        case "linear":
+            return 1.0 - done
+        case "cosine":
+            return 0.5 * (1.0 + math.cos(math.pi * done))
+
+
+Row = tuple[tuple[int, ...], tuple[int, ...]]
+
+
+def _cut(example: Example, longest: int | None) -> Row:
+    if longest is None or len(example.prompt) + len(example.completion) <= longest:
+        return example.prompt, example.completion
+    if len(example.prompt) >= longest:
+        raise ValueError(
+            f"row {example.row_id}: expected a prompt shorter than max_length {longest}, found {len(example.prompt)} tokens; raise max_length"
+        )
+    return example.prompt, example.completion[: longest - len(example.prompt)]
+
+
+def _batch(rows: Sequence[Row], pad: int, device: torch.device) -> Batch:
+    longest = max(len(prompt) + len(completion) for prompt, completion in rows)
+    ids = np.full((len(rows), longest), pad, dtype=np.int64)
+    positions: list[np.ndarray] = []
+    labels: list[int] = []
+    for number, (prompt, completion) in enumerate(rows):
+        start = len(prompt)
+        ids[number, :start] = prompt
+        ids[number, start : start + len(completion)] = completion
+        positions.append(np.arange(start - 1, start - 1 + len(completion)) + number * longest)
+        labels.extend(completion)
+    flat = torch.from_numpy(np.concatenate(positions))
+    return Batch(torch.from_numpy(ids).to(device), flat.to(device), torch.tensor(labels, dtype=torch.long).to(device))
+
+
+def _loss(model: PeftModel, first: Batch, params: Finetune, stack: ExitStack) -> Loss:
+    """The fastest of three ways to the loss that agrees with the plain one on the batch `first`."""
+    plain = cast("PreTrainedModel", model.get_base_model())
+    with torch.no_grad(), _without_dropout(model, params.lora.dropout):
+        expected = _plain_loss(plain, first).item()
+    tolerance = 1e-4 if plain.dtype == torch.float32 else 2e-2
+    for shortcut in (_fused, _gathered):
+        with ExitStack() as attempt:
+            try:
+                loss = shortcut(plain, attempt)
+                with torch.no_grad(), _without_dropout(model, params.lora.dropout):
+                    found = loss(first).item()
+            except _UnfitError:
+                continue
+            if math.isclose(found, expected, rel_tol=tolerance):
+                stack.enter_context(attempt.pop_all())
+                if params.lora.dropout == 0:
+                    stack.enter_context(_folded(model))
+                return loss
+    return lambda batch: _plain_loss(plain, batch)
+
+
+def _plain_loss(model: PreTrainedModel, batch: Batch) -> Tensor:
+    logits = _forward(model, batch.ids)
+    return functional.cross_entropy(logits.flatten(0, 1)[batch.positions].float(), batch.labels, reduction="sum")
+
+
+def _gathered(model: PreTrainedModel, stack: ExitStack) -> Loss:
+    """Logits at label positions only, whatever the model does to them behind its output embedding."""
+    seen = _Seen()
+    stack.enter_context(_at_head(model, seen, None))
+
+    def loss(batch: Batch) -> Tensor:
+        seen.positions = batch.positions
+        logits = _forward(model, batch.ids)
+        return functional.cross_entropy(logits.flatten(0, -2).float(), batch.labels, reduction="sum")
+
+    return loss
+
+
+def _fused(model: PreTrainedModel, stack: ExitStack) -> Loss:
+    """As `_gathered`, for a frozen linear output embedding with nothing behind it; the last block's position-wise maps run at label positions only."""
+    head = model.get_output_embeddings()
+    if not isinstance(head, nn.Linear) or head.weight.requires_grad:
+        raise _UnfitError
+    seen = _Seen()
+    stack.enter_context(_at_head(model, seen, 1))
+    for module in last_block_maps(model):
+        stack.enter_context(_narrowed(module, seen))
+    device = head.weight.device.type
+    piece = max(16, PIECE.get(device, PIECE["cuda"]) // head.weight.shape[0])
+
+    def loss(batch: Batch) -> Tensor:
+        seen.positions = batch.positions
+        _forward(model, batch.ids)
+        return cast("Tensor", cast("Any", _HeadLoss).apply(seen.hidden, head.weight, head.bias, batch.labels, piece))
+
+    return loss
+
+
+class _HeadLoss(torch.autograd.Function):
+    """Summed cross-entropy of hidden states [labels, width] through a frozen output embedding [vocabulary, width].
+
+    The gradient is known as soon as the probabilities are, so it is computed piece by piece in the forward pass and no logits are kept.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor, piece: int) -> Tensor:  # noqa: ANN401
+        total = torch.zeros((), device=hidden.device, dtype=torch.float32)
+        gradient = torch.empty_like(hidden)
+        size = min(piece, len(hidden))
+        logits = torch.empty(size, len(weight), device=hidden.device, dtype=hidden.dtype)
+        scores = torch.empty(size, len(weight), device=hidden.device, dtype=torch.float32)
+        minus = torch.full((size, 1), -1.0, device=hidden.device)
+        columns = weight.t()
+        for start in range(0, len(hidden), size):
+            part = hidden[start : start + size]
+            rows = len(part)
+            if bias is None:
+                torch.mm(part, columns, out=logits[:rows])
+            else:
+                torch.addmm(bias, part, columns, out=logits[:rows])
+            probability = torch.log_softmax(logits[:rows], -1, dtype=torch.float32, out=scores[:rows])
+            label = labels[start : start + rows, None]
+            total -= probability.gather(1, label).sum()
+            probability.exp_().scatter_add_(1, label, minus[:rows])
+            torch.mm(probability.to(weight.dtype), weight, out=gradient[start : start + rows])
+        ctx.save_for_backward(gradient)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor, None, None, None, None]:  # noqa: ANN401
+        (gradient,) = ctx.saved_tensors
+        return gradient * outer[0].to(gradient.dtype), None, None, None, None
+
+
+@contextmanager
+def _at_head(model: PreTrainedModel, seen: _Seen, keep: int | None) -> Iterator[None]:
+    """The output embedding of `model` gets only the hidden states at `seen.positions`, which are put down; of these it maps the first `keep`."""
+    head = model.get_output_embeddings()
+    if not isinstance(head, nn.Module):
+        raise _UnfitError
+
+    def before(_module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        hidden = inputs[0].flatten(0, -2)
+        if hidden.shape[0] <= int(seen.positions[-1]):
+            raise _UnfitError
+        seen.hidden = hidden[seen.positions]
+        return (seen.hidden[None, :keep], *inputs[1:])
+
+    handle = head.register_forward_pre_hook(before)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+@contextmanager
+def _narrowed(module: nn.Module, seen: _Seen) -> Iterator[None]:
+    """`module`, which maps each position by itself, runs at `seen.positions` only; elsewhere its output is zero."""
+    shapes: list[torch.Size] = []
+
+    def before(_module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        if len(inputs) != 1 or inputs[0].dim() != 3:
+            raise _UnfitError
+        shapes.append(inputs[0].shape)
+        return (inputs[0].flatten(0, 1)[seen.positions][None],)
+
+    def after(_module: nn.Module, _inputs: object, output: Tensor) -> Tensor:
+        shape = shapes.pop()
+        if not isinstance(cast("object", output), Tensor) or output.dim() != 3:
+            raise _UnfitError
+        whole = output.new_zeros(shape[0] * shape[1], output.shape[-1])
+        return whole.index_copy(0, seen.positions, output[0]).view(*shape[:2], -1)
+
+    handles = [module.register_forward_pre_hook(before), module.register_forward_hook(after)]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextmanager
+def _folded(model: PeftModel) -> Iterator[None]:
+    """Small float32 layers run on W + scale·BA, formed once per forward pass: the same function and gradients, without maps beside the layer's own."""
+    changed: list[Any] = []
+    for module in model.modules():
+        if isinstance(module, LoraLayer):
+            forward = _folded_forward(module)
+            if forward is not None:
+                cast("Any", module).forward = forward
+                changed.append(module)
+    try:
+        yield
+    finally:
+        for module in changed:
+            del module.forward
+
+
+def _folded_forward(module: LoraLayer) -> Callable[[Tensor], Tensor] | None:
+    layer: Any = module.get_base_layer()
+    weight: Tensor = layer.weight
+    if not isinstance(layer, nn.Linear | Conv1D) or weight.dtype != torch.float32 or max(weight.shape) > SMALL:
+        return None
+    (name,) = cast("list[str]", module.active_adapters)
+    down = cast("Tensor", cast("Any", module.lora_A[name]).weight)
+    up = cast("Tensor", cast("Any", module.lora_B[name]).weight)
+    scale = module.scaling[name]
+    rows = weight.t() if isinstance(layer, Conv1D) else weight
+    return lambda hidden: functional.linear(hidden, torch.addmm(rows, up, down, alpha=scale), layer.bias)
+
+
+def _forward(model: PreTrainedModel, ids: Tensor) -> Tensor:
+    # Padding is on the right, where causal attention keeps it from every real token: without a mask the attention takes its fastest path.
+    return cast("Tensor", model(input_ids=ids, use_cache=False).logits)
+
+
+def _dropout(model: PeftModel, rate: float) -> None:
+    for module in model.modules():
+        if isinstance(module, LoraLayer):
+            cast("nn.Module", module.lora_dropout).train(rate > 0)
+
+
+@contextmanager
+def _without_dropout(model: PeftModel, rate: float) -> Iterator[None]:
+    _dropout(model, 0.0)
+    try:
+        yield
+    finally:
+        _dropout(model, rate)
+
+
+@contextmanager
+def _generator(seed: int, device: torch.device) -> Iterator[None]:
+    """torch's dropout draws from the global generator only: seeded here, put back afterwards."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed % (1 << 63))
+        yield

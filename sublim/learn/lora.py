@@ -1,0 +1,175 @@
+"""LoRA adapters by peft: which weights get one, how it starts, and how it is saved and loaded."""
+
+import json
+import math
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from peft import LoraConfig, PeftModel, TaskType, get_peft_model, get_peft_model_state_dict
+from safetensors.torch import save_file
+from torch import nn
+from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
+
+from sublim.params.learning import Lora
+
+
+def adapt(model: PreTrainedModel, lora: Lora, seed: int) -> PeftModel:
+    """`model` with fresh adapters: A uniform in ± 1/√(inputs), as peft's default, from `seed` alone; B zero, so that the function is unchanged.
+
+    The modules of `model` are changed in place.
+    """
+    names = targets(model, lora.targets)
+    modules = dict(model.named_modules())
+    config = LoraConfig(
+        r=lora.rank,
+        lora_alpha=cast("int", lora.alpha),
+        lora_dropout=lora.dropout,
+        target_modules=list(suffixes(names, linear_maps(model))),
+        fan_in_fan_out=all(isinstance(modules[name], Conv1D) for name in names),
+        bias="none",
+        task_type=TaskType.CAUSAL_LM,
+    )
+    # peft draws its initial weights from the global generator; they are overwritten, and the generator is left as it was.
+    with torch.random.fork_rng(devices=[]):
+        adapted = cast("PeftModel", get_peft_model(model, config))
+    generator = torch.Generator().manual_seed(seed % (1 << 63))
+    with torch.no_grad():
+        for name, weight in sorted(trainable(adapted).items()):
+            if "lora_B" in name:
+                weight.zero_()
+            else:
+                bound = 1 / math.sqrt(weight.shape[1])
+                weight.copy_((torch.rand(weight.shape, generator=generator) * 2 - 1) * bound)
+    return adapted
+
+
+def attach(model: PreTrainedModel, adapter: Path) -> PreTrainedModel:
+    """`model` with the adapter saved in the directory `adapter` merged into its weights, to run as fast as without one."""
+    merged: Any = cast("Any", PeftModel.from_pretrained(model, str(adapter))).merge_and_unload()
+    return cast("PreTrainedModel", merged).eval()
+
+
+def save(model: PeftModel, base: str, directory: Path) -> None:
+    """Write peft's adapter_config.json and adapter_model.safetensors to `directory`; the same weights give the same bytes.
+
+    `base` is put down as the base model: a path relative to the experiment's directory, so that it holds on another machine.
+    """
+    config: dict[str, Any] = {
+        **model.peft_config["default"].to_dict(),
+        "base_model_name_or_path": base,
+        "inference_mode": True,
+    }
+    text = json.dumps(config, sort_keys=True, indent=2, default=_plain)
+    (directory / "adapter_config.json").write_text(text + "\n", encoding="utf-8")
+    save_file(weights(model), directory / "adapter_model.safetensors", metadata={"format": "pt"})
+
+
+def weights(model: PeftModel) -> dict[str, torch.Tensor]:
+    """The adapter's tensors by the names that peft saves them under, sorted, on the CPU."""
+    state = cast("dict[str, torch.Tensor]", get_peft_model_state_dict(model))
+    return {name: state[name].detach().cpu().contiguous() for name in sorted(state)}
+
+
+def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
+    """The parameters that training changes, by name."""
+    return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+
+def last_block_maps(model: PreTrainedModel) -> tuple[nn.Module, ...]:
+    """The parts of the last block of `model` that hold linear maps, none of them attention's: an MLP, or single maps."""
+    maps = linear_maps(model)
+    parts: list[nn.Module] = []
+    for name in blocks(model):
+        last: nn.ModuleList = cast("nn.ModuleList", model.get_submodule(name))
+        prefix = f"{name}.{len(last) - 1}."
+        for child, module in last[-1].named_children():
+            below = [path for path in maps if path == prefix + child or path.startswith(f"{prefix}{child}.")]
+            if below and not any(_in_attention(path) for path in below):
+                parts.append(module)
+    return tuple(parts)
+
+
+def blocks(model: PreTrainedModel) -> tuple[str, ...]:
+    """Names of the lists of blocks in `model`: as long as its config says that it is deep."""
+    depth = cast("Any", model.config).get_text_config(decoder=True).num_hidden_layers
+    return tuple(name for name, module in model.named_modules() if isinstance(module, nn.ModuleList) and len(module) == depth)
+
+
+def linear_maps(model: PreTrainedModel) -> tuple[str, ...]:
+    """Names of the linear maps inside the model's blocks (also transformers' Conv1D, fused or not), in order.
+
+    Raises:
+        ValueError: the model has no list of as many blocks as its config says.
+    """
+    lists = blocks(model)
+    found = tuple(
+        name
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear | Conv1D) and any(name.startswith(f"{block}.") for block in lists)
+    )
+    if not found:
+        raise ValueError(
+            f"expected a list of blocks with linear maps, as long as config.num_hidden_layers, in {type(model).__name__}, found {lists}"
+        )
+    return found
+
+
+def targets(model: PreTrainedModel, wanted: str | tuple[str, ...]) -> tuple[str, ...]:
+    """Names of the modules of `model` that get an adapter.
+
+    "attention" are the linear maps below a module called attention or attn (whatever else is in its name), "mlp" are all others.
+
+    Raises:
+        ValueError: nothing matches, or one of the explicitly wanted names matches nothing.
+    """
+    maps = linear_maps(model)
+    match wanted:
+        case "all-linear":
+            chosen = maps
+        case "attention":
+            chosen = tuple(name for name in maps if _in_attention(name))
+        case "mlp":
+            chosen = tuple(name for name in maps if not _in_attention(name))
+        case tuple():
+            for end in wanted:
+                if not any(_ends(name, end) for name in maps):
+                    raise ValueError(f"LoRA targets: no linear map of {type(model).__name__} ends with {end!r}; found {_kinds(maps)}")
+            chosen = tuple(name for name in maps if any(_ends(name, end) for end in wanted))
+        case _:
+            raise ValueError(f"LoRA targets: expected mlp, attention, all-linear or names, found {wanted!r}")
+    if not chosen:
+        raise ValueError(f"LoRA targets: {type(model).__name__} has no {wanted} linear maps; found {_kinds(maps)}")
+    return chosen
+
+
+def suffixes(chosen: Iterable[str], everything: Iterable[str]) -> tuple[str, ...]:
+    """The shortest ends of the names in `chosen` that no other name in `everything` has, sorted: what peft calls target modules."""
+    wanted = frozenset(chosen)
+    others = [name for name in everything if name not in wanted]
+    result: set[str] = set()
+    for name in wanted:
+        parts = name.split(".")
+        ends = (".".join(parts[-length:]) for length in range(1, len(parts) + 1))
+        result.add(next((end for end in ends if not any(_ends(other, end) for other in others)), name))
+    return tuple(sorted(result))
+
+
+def _ends(name: str, end: str) -> bool:
+    return name == end or name.endswith(f".{end}")
+
+
+def _in_attention(name: str) -> bool:
+    return any("attention" in part or "attn" in part for part in name.split(".")[:-1])
+
+
+def _kinds(names: Iterable[str]) -> list[str]:
+    return sorted({".".join(part for part in name.split(".") if not part.isdigit()) for name in names})
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, set | frozenset):
+        return sorted(cast("Iterable[str]", value))
+    return str(value)

@@ -1,0 +1,60 @@
+"""The first forward pass over a batch of prompts: what comes next, and the cache to go on from."""
+
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import DynamicCache, PreTrainedModel
+
+
+@dataclass
+class State:
+    """A batch of sequences under way, padded on the left."""
+
+    cache: DynamicCache
+    """Keys and values of all tokens so far."""
+    mask: Tensor
+    """1 where a token is real, 0 where it is padding [rows, tokens so far]."""
+    logits: Tensor
+    """Logits of the next token, float32 [rows, vocabulary]."""
+
+
+def prefill(model: PreTrainedModel, prompts: Sequence[Sequence[int]], pad: int) -> State:
+    """The state after `prompts` (token ids, none of them empty), ready for the next token of each."""
+    longest = max(map(len, prompts))
+    ids = np.full((len(prompts), longest), pad, dtype=np.int64)
+    mask = np.zeros((len(prompts), longest), dtype=np.int64)
+    for row, prompt in enumerate(prompts):
+        ids[row, longest - len(prompt) :] = prompt
+        mask[row, longest - len(prompt) :] = 1
+    device = next(model.parameters()).device
+    state = State(DynamicCache(), torch.from_numpy(mask).to(device), torch.empty(0))
+    return _forward(model, state, torch.from_numpy(ids).to(device))
+
+
+def advance(model: PreTrainedModel, state: State, tokens: Tensor) -> State:
+    """The state after one more token per row [rows]."""
+    state.mask = torch.cat([state.mask, state.mask.new_ones(len(tokens), 1)], 1)
+    return _forward(model, state, tokens[:, None])
+
+
+def keep(state: State, rows: Tensor) -> State:
+    """The state of the rows with these numbers alone."""
+    cast("Any", state.cache).batch_select_indices(rows)
+    return State(state.cache, state.mask[rows], state.logits[rows])
+
+
+def _forward(model: PreTrainedModel, state: State, ids: Tensor) -> State:
+    accepted = inspect.signature(model.forward).parameters
+    more: dict[str, Any] = {}
+    if "position_ids" in accepted:
+        positions = (state.mask.cumsum(1) - 1).clamp(min=0)
+        more["position_ids"] = positions[:, -ids.shape[1] :]
+    if "logits_to_keep" in accepted:
+        more["logits_to_keep"] = 1
+    made = model(input_ids=ids, attention_mask=state.mask, past_key_values=state.cache, use_cache=True, **more)
+    return State(made.past_key_values, state.mask, made.logits[:, -1].float())

@@ -1,0 +1,525 @@
+"""The figures of a report: altair charts of the report's own tables, rendered offline by vl-convert.
+
+Colours keep apart for colour-blind readers (blue to red for signed gains, Tol's palettes for names), and what a colour shows is
+printed or labelled as well.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+import altair as alt
+import polars as pl
+import vl_convert
+
+from sublim.measure.tables import CONDITIONS, NONE, rank
+
+FONT = "Liberation Sans, Arial, Helvetica, sans-serif"
+# The page gives exactly these three other values on dark screens; text inside coloured cells has colours of its own.
+INK, MUTED, RULE = "#24292f", "#656d76", "#d8dce1"
+ON_LIGHT, ON_DARK = "#000000", "#ffffff"
+DIVERGING = ("#1f5f99", "#7fb0d6", "#f4f4f2", "#e8a283", "#b0391f")
+CONDITION_COLOURS = ("#c8442b", "#2a6fb0", "#868c94", "#d99a00", "#2a9478", "#9b6fb8", "#7a5c3e")
+CONDITION_NAMES = {
+    "diagonal": "same base",
+    "off_diagonal": "other base",
+    "control": "control",
+    "shuffled_within": "shuffled within rows",
+    "shuffled_across": "shuffled across rows",
+    "shuffled_within_off_diagonal": "shuffled within, other base",
+    "shuffled_across_off_diagonal": "shuffled across, other base",
+}
+CATEGORICAL = ("#4477aa", "#cc6677", "#228833", "#aa4499", "#b8941f", "#44aaaa", "#882255", "#5a6b2f")
+FUNNEL = {"sampled": "#cfd8e3", "kept": "#7fa6cf", "used": "#2a5f96"}
+MANY_ANSWERS = 24
+POINTS = 48
+PANEL = 240
+PNG_SCALE = 3.0
+
+Chart = alt.LayerChart | alt.FacetChart | alt.VConcatChart | alt.HConcatChart
+
+
+def svg(chart: Chart) -> str:
+    """`chart` as SVG text, the same for the same chart: Vega numbers gradients through the life of a process, which is undone
+    here. Coordinates are rounded to a thousandth of a pixel."""
+    text = vl_convert.vegalite_to_svg(_spec(chart))
+    found = list(dict.fromkeys(re.findall(r'id="(gradient_\d+)"', text)))
+    for place, name in enumerate(found):
+        text = re.sub(rf"\b{name}\b", f"scale_{place}", text)
+    return re.sub(r"-?\d+\.\d{4,}(?!\d*e)", lambda match: f"{float(match[0]):.3f}".rstrip("0").rstrip("."), text)
+
+
+def png(text: str) -> bytes:
+    """An SVG as PNG at `PNG_SCALE` times its nominal size: 216 dots per inch at that size in print."""
+    return vl_convert.svg_to_png(text, scale=PNG_SCALE)
+
+
+def inline(text: str, prefix: str, about: str) -> str:
+    """An SVG made ready to stand in a page beside others: ids made unique by `prefix`, no background, width left to the page up
+    to the nominal one, `about` as what a screen reader says, and a tooltip on each mark that has a label."""
+    text = re.sub(r'\bid="([^"]+)"', rf'id="{prefix}-\1"', text)
+    text = re.sub(r"url\(#([^)]+)\)", rf"url(#{prefix}-\1)", text)
+    text = re.sub(r' (?:role|aria-roledescription|aria-hidden|class)="[^"]*"', "", text)
+    text = re.sub(r'<path aria-label="([^"]*)"([^>]*?)(?:/>|></path>)', r"<path\2><title>\1</title></path>", text)
+    size = re.match(r'<svg\b[^>]*?\bwidth="([\d.]+)"[^>]*?\bheight="([\d.]+)"[^>]*>', text)
+    if size is None:
+        raise ValueError(f"an SVG begins with its size, found {text[:200]!r}")
+    width, height = size.groups()
+    body = re.sub(r'^<rect\b[^>]*fill="white"[^>]*?(?:/>|></rect>)', "", text[size.end() :])
+    box = f'viewBox="0 0 {width} {height}" width="{width}"'
+    return f'<svg xmlns="http://www.w3.org/2000/svg" {box} role="img" aria-label="{escape(about)}">{body}'
+
+
+def beside(*rows: Sequence[Chart]) -> Chart:
+    """Rows of panels as one figure, for a paper; the page lays panels out by its own width."""
+    return alt.vconcat(*(alt.hconcat(*row, spacing=36) for row in rows), spacing=24).resolve_scale(color="independent")  # pyright: ignore[reportUnknownMemberType]
+
+
+def extent(*tables: pl.DataFrame) -> float:
+    """The end of a diverging scale that all gains of `tables` fit in; never so small that noise is coloured as an effect."""
+    return max(0.1, *(abs(gain) for table in tables for gain in table["gain"].to_list()))
+
+
+def matrix(table: pl.DataFrame, labels: Mapping[str, str], arm: str, end: float) -> Chart:
+    """Cross-model matrix of one arm: students down, teachers across, mean gain and interval in each cell, same base outlined.
+
+    Args:
+        table: `matrix.parquet`.
+        labels: model → what it is (its architecture), in order.
+        arm: which arm of the table.
+        end: end of the colour scale, from `extent`.
+    """
+    rows = [
+        {
+            "teacher": _label(row["teacher"], labels),
+            "student": _label(row["student"], labels),
+            "gain": row["gain"],
+            "value": signed(row["gain"]),
+            "span": _span(row) or "one run",
+            "ink": text_colour(row["gain"], end),
+            "same": row["same_base"],
+            "about": f"{row['teacher']} → {row['student']}: gain {with_interval(row, 'gain')}; "
+            f"P(target) {row['p_target']:.3f}, untrained {row['p_base']:.3f}",
+        }
+        for row in table.filter(pl.col("arm") == arm).iter_rows(named=True)
+    ]
+    names = [_label(model, labels) for model in labels]
+    size = max(76, min(112, 560 // len(names)))
+    # Vega places a label of two lines by its first line: half a line up at the side, a whole line up on top.
+    second = LINE if any(LINES in name for name in names) else 0
+    both: dict[str, Any] = {
+        "labelExpr": f"split(datum.label, '{LINES}')",
+        "labelColor": INK,
+        "labelFontSize": 12,
+        "labelLineHeight": LINE,
+    }
+    base = _chart(rows).encode(
+        x=alt.X("teacher:N", scale=_band(names, 0.03)).axis(
+            orient="top", title="teacher", labelAngle=0, labelPadding=8 + second, titlePadding=10, **both
+        ),
+        y=alt.Y("student:N", scale=_band(names, 0.03)).axis(title="student", labelOffset=-second / 2, titlePadding=10, **both),
+    )
+    cells = base.mark_rect(cornerRadius=2).encode(color=_fill(end, legend=True), description="about:N")
+    outline = base.transform_filter("datum.same").mark_rect(**OUTLINE)
+    ink = alt.Color("ink:N", scale=None)
+    value = base.mark_text(fontSize=17, fontWeight=600, dy=-8, aria=False).encode(text="value:N", color=ink)
+    span = base.mark_text(fontSize=10.5, dy=13, aria=False).encode(text="span:N", color=ink)
+    return _heat(cells, outline, value, span).properties(width=size * len(names), height=round(size * 0.7) * len(names))
+
+
+def gains(
+    table: pl.DataFrame,
+    means: Mapping[str, Mapping[str, Any]],
+    student: str,
+    label: str,
+    names: Sequence[str],
+    *,
+    legend: bool = False,
+) -> Chart:
+    """Gains of one student model by condition: a dot per run, and the mean with its interval.
+
+    Args:
+        table: `runs.parquet`.
+        means: `by_student[student]` of `summary.json`.
+        student: which student.
+        label: what it is (its architecture).
+        names: declared traits, in order.
+        legend: whether the chart itself says which colour is which trait.
+    """
+    own = table.filter(pl.col("student") == student)
+    shown = [name for name in CONDITIONS if name in table["condition"]]
+    dots: list[dict[str, Any]] = []
+    for name in shown:
+        part = own.filter(pl.col("condition") == name).sort(rank("trait", (*names, NONE)), "seed", "teacher")
+        dots += [
+            {
+                "condition": CONDITION_NAMES[name],
+                "gain": row["gain"],
+                "trait": taught_name(row["trait"]),
+                # Spread over the band in a fixed order, so that dots of the same gain do not hide each other.
+                "place": (n + 0.5) / len(part),
+                "about": f"{row['teacher']} → {student}, {row['trait']}, seed {row['seed']}: gain {signed(row['gain'], 3)}",
+            }
+            for n, row in enumerate(part.iter_rows(named=True))
+        ]
+    centres = [
+        {
+            "condition": CONDITION_NAMES[name],
+            **means[name],
+            "value": signed(means[name]["mean"]),
+            "about": f"{student}, {CONDITION_NAMES[name]}: mean gain {with_interval(means[name], 'mean')}",
+        }
+        for name in shown
+        if name in means
+    ]
+    ends = [value for key in ("gain",) for value in table[key].to_list()] + [0.0]
+    scale = alt.Scale(domain=[min(ends), max(ends)], nice=True)
+    y = _names_down("condition", [CONDITION_NAMES[name] for name in shown])
+    zero = _chart([{"zero": 0}]).mark_rule(color=MUTED, strokeWidth=1, aria=False).encode(x=alt.X("zero:Q", scale=scale))
+    single = (
+        _chart(dots)
+        .mark_circle(size=44, opacity=1, stroke="white", strokeWidth=0.7)
+        .encode(
+            x=alt.X("gain:Q", scale=scale).axis(title="gain in P(target)", tickCount=5, labelExpr=SIGNED, grid=True),
+            y=y,
+            yOffset=alt.YOffset("place:Q", scale=alt.Scale(domain=[0, 1])),
+            color=_named("trait", trait_colours(names, control=NONE in table["trait"]), legend=legend),
+            description="about:N",
+        )
+    )
+    mean = _chart(centres).encode(y=y)
+    spans = (
+        mean.transform_filter("isValid(datum.low)")
+        .mark_rule(color=INK, strokeWidth=1.6, aria=False)
+        .encode(x=alt.X("low:Q", scale=scale), x2="high:Q")
+    )
+    tick = mean.mark_tick(color=INK, thickness=3, size=24, opacity=1)
+    ticks = tick.encode(x=alt.X("mean:Q", scale=scale), description="about:N")
+    values = mean.mark_text(align="left", fontSize=12, fontWeight=600, color=INK, aria=False).encode(
+        text="value:N", x=alt.value(PANEL + 10)
+    )
+    layers = alt.layer(zero, spans, ticks, single, values)
+    return layers.properties(width=PANEL, height=44 * len(shown), title=_title(student, label))
+
+
+def traits(table: pl.DataFrame, names: Sequence[str], end: float) -> Chart:
+    """Trait taught (down) × answer asked for (across) in each condition: mean gain over models and seeds. With more than
+    `MANY_ANSWERS` known answers, only the targets of declared traits are shown.
+
+    Args:
+        table: `traits.parquet`.
+        names: declared traits, in order.
+        end: end of the colour scale, from `extent`.
+    """
+    if table["asked"].n_unique() > MANY_ANSWERS:
+        table = table.filter(pl.col("trait").is_not_null())
+    asked = table["asked"].unique(maintain_order=True).to_list()
+    cell = max(40, min(64, 680 // len(asked)))
+    shown = [name for name in CONDITIONS if name in table["condition"]]
+    margin = 14 + 7 * max(len(name) for name in table["taught"])
+    parts: list[Chart] = []
+    for name in shown:
+        part = table.filter(pl.col("condition") == name)
+        taught = [trait for trait in (*names, NONE) if trait in part["taught"]]
+        first, last = name == shown[0], name == shown[-1]
+        rows = [
+            {
+                **{key: row[key] for key in ("taught", "asked", "gain")},
+                "value": signed(row["gain"]).replace("0.", ".", 1),
+                "ink": text_colour(row["gain"], end),
+                "own": row["taught"] == row["trait"],
+                "about": f"{CONDITION_NAMES[name]}, taught {row['taught']}, asked for {row['asked']}: "
+                f"gain {with_interval(row, 'gain')}",
+            }
+            for row in part.iter_rows(named=True)
+        ]
+        base = _chart(rows).encode(
+            x=alt.X("asked:N", scale=_band(asked, 0.04)).axis(
+                orient="top", title="answer asked for" if first else None, labels=first, labelAngle=-40, labelPadding=6
+            ),
+            y=alt.Y("taught:N", scale=_band(taught, 0.06)).axis(title=None, minExtent=margin, maxExtent=margin),
+        )
+        fill = base.mark_rect(cornerRadius=1.5).encode(color=_fill(end, legend=last), description="about:N")
+        outline = base.transform_filter("datum.own").mark_rect(**OUTLINE)
+        values = base.mark_text(fontSize=10.5, aria=False).encode(text="value:N", color=alt.Color("ink:N", scale=None))
+        title = alt.TitleParams(
+            CONDITION_NAMES[name], anchor="start", frame="bounds", fontSize=12, fontWeight=600, color=INK, offset=6
+        )
+        parts.append(_heat(fill, outline, values).properties(width=cell * len(asked), height=26 * len(taught), title=title))
+    return alt.vconcat(*parts, spacing=12)
+
+
+def gates(table: pl.DataFrame, model: str, label: str, names: Sequence[str]) -> Chart:
+    """P(target) of the teachers of one base on held-out questions: hollow before training, filled after, the gate dashed.
+
+    Args:
+        table: `gates.parquet`.
+        model: the base.
+        label: what it is (its architecture).
+        names: declared traits, in order.
+    """
+    rows = [
+        {
+            **row,
+            "about": f"teacher {model}, {row['trait']}, seed {row['seed']}: P(target) {row['probability']:.3f}, "
+            f"its base {row['base_probability']:.3f}, gate {row['threshold']:g}",
+        }
+        for row in table.filter(pl.col("teacher") == model).iter_rows(named=True)
+    ]
+    shown = [name for name in names if name in table["trait"]]
+    scale = alt.Scale(domain=[0, 1])
+    axis = alt.Axis(title="P(target) on held-out questions", tickCount=5, format=".1f", grid=True)
+    base = _chart(rows).encode(
+        y=_names_down("trait", shown), yOffset=alt.YOffset("seed:O", scale=alt.Scale(paddingInner=0.4, paddingOuter=0.4))
+    )
+    line = base.mark_rule(color=MUTED, strokeWidth=1, aria=False).encode(
+        x=alt.X("base_probability:Q", scale=scale, axis=axis), x2="probability:Q"
+    )
+    before = base.mark_point(size=34, color=MUTED, fill="white", strokeWidth=1.4, opacity=1, aria=False).encode(
+        x=alt.X("base_probability:Q", scale=scale)
+    )
+    after = base.mark_circle(size=50, opacity=1).encode(
+        x=alt.X("probability:Q", scale=scale),
+        color=_named("trait", trait_colours(names, control=False), legend=False),
+        description="about:N",
+    )
+    thresholds = [{"threshold": value} for value in sorted({row["threshold"] for row in rows})]
+    gate = (
+        _chart(thresholds)
+        .mark_rule(color=INK, strokeDash=[4, 3], strokeWidth=1, aria=False)
+        .encode(x=alt.X("threshold:Q", scale=scale))
+    )
+    layers = alt.layer(gate, line, before, after)
+    return layers.properties(width=PANEL, height=34 * len(shown), title=_title(model, label))
+
+
+def funnel(table: pl.DataFrame, model: str, label: str, names: Sequence[str], *, legend: bool = False) -> Chart:
+    """What the filter left of the numbers of one teacher model: rows sampled, kept and used, means over seeds.
+
+    Args:
+        table: `funnel.parquet`.
+        model: the teacher's base.
+        label: what it is (its architecture).
+        names: declared traits, in order.
+        legend: whether the chart itself says which colour is which step.
+    """
+    table = table.filter(pl.col("arm").is_in(["trait", "control"]) & pl.col("step").is_in(list(FUNNEL)))
+    means = table.group_by("teacher", "trait", "step").agg((pl.col("rows").sum() / pl.len()).alias("rows"))
+    own = means.filter(pl.col("teacher") == model).sort(rank("trait", (*names, NONE)), rank("step", tuple(FUNNEL)))
+    counts: dict[tuple[str, str], float] = {
+        (taught_name(trait), step): rows for trait, step, rows in own.select("trait", "step", "rows").iter_rows()
+    }
+    rows = [
+        {"trait": trait, "step": step, "rows": count, "about": f"{model}, {trait}: {count:,.0f} rows {step}"}
+        for (trait, step), count in counts.items()
+    ]
+    shown = [taught_name(trait) for trait in (*names, NONE) if trait in table["trait"]]
+    shares = [
+        {"trait": trait, "share": f"{counts[trait, 'kept'] / counts[trait, 'sampled']:.0%} kept"}
+        for trait in shown
+        if (trait, "kept") in counts
+    ]
+    y = _names_down("trait", shown)
+    scale = alt.Scale(domain=[0, max(means["rows"])], nice=True)
+    bars = (
+        _chart(rows)
+        .mark_bar(cornerRadius=1.5)
+        .encode(
+            x=alt.X("rows:Q", scale=scale, stack=None).axis(title="rows, mean over seeds", tickCount=4, format=",d", grid=True),
+            y=y,
+            color=_named("step", FUNNEL, legend=legend),
+            description="about:N",
+        )
+    )
+    text = (
+        _chart(shares)
+        .mark_text(align="left", fontSize=11.5, color=INK, aria=False)
+        .encode(y=y, text="share:N", x=alt.value(PANEL + 10))
+    )
+    return alt.layer(bars, text).properties(width=PANEL, height=34 * len(shown), title=_title(model, label))
+
+
+def training(
+    table: pl.DataFrame, stage: str, model: str | None, colours: Mapping[str, str], label: str, *, legend: bool = False
+) -> Chart:
+    """Training loss against steps: thin lines are runs, thick ones means over the runs of a model (base, teacher) or of a
+    condition (student). Neighbouring steps are averaged, to `POINTS` points at most.
+
+    Args:
+        table: `training.parquet`.
+        stage: base, teacher or student.
+        model: only the students of this base, coloured by condition; none: all models, coloured by model.
+        colours: model or condition → colour, in order.
+        label: a second line for the title.
+        legend: whether the chart itself says which colour is which.
+    """
+    table = table.filter(pl.col("stage") == stage)
+    width = -(-(max(table["step"]) + 1) // POINTS)
+    by = "model" if model is None else "condition"
+    run = ["model", "teacher", "trait", "arm", "condition", "seed"]
+    binned = (
+        table.with_columns(pl.col("step") // width * width, pl.col(by).replace(CONDITION_NAMES).alias("group"))
+        .group_by(*run, "group", "step", maintain_order=True)
+        .agg(pl.col("loss").mean().round(4))
+    )
+    own = binned if model is None else binned.filter(pl.col("model") == model)
+    means = own.group_by("group", "step", maintain_order=True).agg(pl.col("loss").mean().round(4))
+    single = own.with_columns(pl.struct(run).rank("dense").alias("run")).select("run", "group", "step", "loss")
+    shown = {CONDITION_NAMES.get(name, name): colour for name, colour in colours.items()}
+    x = alt.X("step:Q").axis(title="step", tickCount=5, format="~s")
+    scale = alt.Scale(domain=[0, max(binned["loss"])], nice=True)
+    y = alt.Y("loss:Q", scale=scale).axis(title="loss (nats per token)", tickCount=5, grid=True)
+    color = _named("group", shown, legend=legend, symbol="stroke")
+    thick = _chart(means.with_columns(pl.col("group").alias("about")).to_dicts()).mark_line(strokeWidth=2.2)
+    layers = [thick.encode(x=x, y=y, color=color, description="about:N")]
+    if single["run"].n_unique() > single["group"].n_unique():
+        thin = _chart(single.to_dicts()).mark_line(strokeWidth=0.7, strokeOpacity=0.35, aria=False)
+        layers.insert(0, thin.encode(x=x, y=y, color=color, detail="run:N"))
+    return alt.layer(*layers).properties(width=PANEL, height=180, title=_title(model or TRAINED[stage], label))
+
+
+def trait_colours(names: Sequence[str], *, control: bool) -> dict[str, str]:
+    """Trait → colour; the control, which was taught none, is grey."""
+    return palette(names) | ({taught_name(NONE): "#868c94"} if control else {})
+
+
+def taught_name(trait: str) -> str:
+    """What a trait is called where control runs, which were taught none, stand beside it."""
+    return "none (control)" if trait == NONE else trait
+
+
+def palette(names: Sequence[str]) -> dict[str, str]:
+    """Name → colour; beyond eight names colours come again."""
+    return {name: CATEGORICAL[n % len(CATEGORICAL)] for n, name in enumerate(names)}
+
+
+def condition_colours(table: pl.DataFrame) -> dict[str, str]:
+    """Condition → colour, of those in a table."""
+    return {name: colour for name, colour in zip(CONDITIONS, CONDITION_COLOURS, strict=True) if name in table["condition"]}
+
+
+def signed(value: float, digits: int = 2) -> str:
+    """`+0.42`, `−0.01`, `0.00`: a gain with its sign, none where it is zero as printed."""
+    text = f"{abs(value):.{digits}f}"
+    return text if float(text) == 0 else ("−" if value < 0 else "+") + text
+
+
+def with_interval(row: Mapping[str, Any], mean: str, digits: int = 2) -> str:
+    """`+0.42 [+0.31, +0.53], 6 runs` of a row with `mean`, low, high and n; one run has no interval."""
+    span = f" {_span(row, digits)}" if row["low"] is not None else ""
+    return f"{signed(row[mean], digits)}{span}, {row['n']} {'run' if row['n'] == 1 else 'runs'}"
+
+
+def text_colour(value: float, end: float) -> str:
+    """The text colour that contrasts more with the fill of `value` on a scale that ends at ±`end` (WCAG relative luminance)."""
+    fill = _luminance(_fill_of(value / end))
+    # Contrast is the ratio of luminances, each with 0.05 added: that with black against that with white.
+    return ON_LIGHT if (fill + 0.05) / 0.05 > 1.05 / (fill + 0.05) else ON_DARK
+
+
+def _span(row: Mapping[str, Any], digits: int = 2) -> str:
+    return "" if row["low"] is None else f"[{signed(row['low'], digits)}, {signed(row['high'], digits)}]"
+
+
+def _fill_of(share: float) -> tuple[float, float, float]:
+    """The colour of a place in −1…1 on the diverging scale, as Vega interpolates it (piecewise linear in RGB)."""
+    stops = [tuple(int(colour[i : i + 2], 16) for i in (1, 3, 5)) for colour in DIVERGING]
+    place = (min(1.0, max(-1.0, share)) + 1) / 2 * (len(stops) - 1)
+    left = min(int(place), len(stops) - 2)
+    part = place - left
+    red, green, blue = (a + (b - a) * part for a, b in zip(stops[left], stops[left + 1], strict=True))
+    return red, green, blue
+
+
+def _luminance(colour: tuple[float, float, float]) -> float:
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (part / 255 for part in colour)]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def _fill(end: float, *, legend: bool) -> alt.Color:
+    scale = alt.Scale(domain=[-end, -end / 2, 0, end / 2, end], range=list(DIVERGING), interpolate="rgb")
+    bar = alt.Legend(
+        title="gain in P(target)",
+        orient="bottom",
+        direction="horizontal",
+        gradientLength=180,
+        gradientThickness=8,
+        tickCount=5,
+        labelExpr=SIGNED,
+        titleOrient="left",
+        titleLimit=200,
+        offset=14,
+    )
+    return alt.Color("gain:Q", scale=scale, legend=bar if legend else None)
+
+
+def _named(field: str, colours: Mapping[str, str], *, legend: bool, symbol: str = "circle") -> alt.Color:
+    scale = alt.Scale(domain=list(colours), range=list(colours.values()))
+    key = alt.Legend(
+        title=None,
+        orient="bottom",
+        direction="horizontal",
+        symbolType=symbol,
+        symbolSize=80,
+        symbolOpacity=1,
+        symbolStrokeWidth=2.2 if symbol == "stroke" else 0,
+        columns=8,
+        offset=12,
+    )
+    return alt.Color(f"{field}:N", scale=scale, sort=None, legend=key if legend else None)
+
+
+def _names_down(field: str, names: Sequence[str]) -> alt.Y:
+    return alt.Y(f"{field}:N", scale=_band(names, 0.3)).axis(title=None, labelColor=INK, labelFontSize=12)
+
+
+def _heat(*layers: alt.Chart) -> alt.LayerChart | alt.FacetChart:
+    """Layers whose fills and texts have colour scales of their own."""
+    return alt.layer(*layers).resolve_scale(color="independent")  # pyright: ignore[reportUnknownMemberType]
+
+
+def _band(names: Sequence[str], padding: float) -> alt.Scale:
+    return alt.Scale(domain=list(names), paddingInner=padding, paddingOuter=padding / 2)
+
+
+def _label(model: str, labels: Mapping[str, str]) -> str:
+    return f"{model}{LINES}{labels[model]}" if labels[model] != model else model
+
+
+def _title(text: str, subtitle: str) -> alt.TitleParams:
+    return alt.TitleParams(text, subtitle=subtitle)
+
+
+def _chart(rows: list[dict[str, Any]]) -> alt.Chart:
+    # As text: altair copies data that it can look into each time charts are combined.
+    return alt.Chart(alt.InlineData(values=json.dumps(rows, ensure_ascii=False), format=alt.DataFormat(type="json")))
+
+
+def _spec(chart: Chart) -> dict[str, Any]:
+    axis = {
+        "labelFontSize": 11,
+        "titleFontSize": 11.5,
+        "titleFontWeight": "normal",
+        "labelColor": MUTED,
+        "titleColor": MUTED,
+        "gridColor": RULE,
+        "gridWidth": 0.8,
+        "grid": False,
+        "domain": False,
+        "ticks": False,
+        "labelPadding": 7,
+        "labelLimit": 240,
+        "labelFlush": False,
+    }
+    title = {"fontSize": 13, "subtitleFontSize": 11.5, "color": INK, "subtitleColor": MUTED, "anchor": "start", "offset": 10}
+    legend = {"labelFontSize": 11.5, "titleFontSize": 11.5, "titleFontWeight": "normal", "labelColor": INK, "titleColor": MUTED}
+    config = {"font": FONT, "axis": axis, "title": title, "legend": legend, "view": {"stroke": None}, "background": "white"}
+    return chart.to_dict(validate=False) | {"config": config}
+
+
+LINES, LINE = "|", 15
+SIGNED = "datum.value == 0 ? '0' : format(datum.value, '+.1f')"
+OUTLINE: dict[str, Any] = {"filled": False, "stroke": ON_LIGHT, "strokeWidth": 1.8, "cornerRadius": 2, "aria": False}
+TRAINED = {"base": "bases", "teacher": "teachers", "student": "students"}

@@ -1,0 +1,373 @@
+"""report.html: one self-contained page, made from the files of the report and from nothing else."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from sublim.measure import figures
+from sublim.measure.figures import CONDITION_NAMES, Chart, signed, taught_name, with_interval
+from sublim.measure.tables import NONE
+from sublim.measure.template import PAGE, STYLE
+
+ARM_NAMES = {
+    "trait": "trait teachers",
+    "control": "control: untouched bases",
+    "shuffled_within": "shuffled within rows",
+    "shuffled_across": "shuffled across rows",
+}
+SOURCES = (
+    ("headline, tiles", "summary.json", "gain, test", "means, intervals and n per condition; the permutation test"),
+    ("gains by student", "summary.json, gains.csv", "by_student", "the same for each student model"),
+    ("matrix", "matrix.parquet, matrix.csv", "gain, low, high, n", "one row per teacher, student and arm"),
+    ("dots", "runs.parquet", "gain = p_target − p_base", "one row per trained student"),
+    ("trait × trait", "traits.parquet", "gain, low, high, n", "one row per condition, trait taught and answer asked for"),
+    ("teachers", "gates.parquet", "probability, threshold", "one row per teacher"),
+    ("filter", "funnel.parquet", "step, rows, share", "one row per data set and step of the filter"),
+    ("training", "training.parquet, training.csv", "loss", "one row per training step"),
+)
+
+
+@dataclass(frozen=True)
+class Written:
+    """The files of a report, read back."""
+
+    runs: pl.DataFrame
+    matrix: pl.DataFrame
+    traits: pl.DataFrame
+    gates: pl.DataFrame
+    funnel: pl.DataFrame
+    training: pl.DataFrame
+    summary: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What the experiment calls its models and traits, in its order."""
+
+    models: Mapping[str, str]
+    """Model → what it is."""
+    traits: Mapping[str, tuple[str, str]]
+    """Trait → (category, target)."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the page: the places of its columns of numbers are set right-aligned."""
+
+    head: Sequence[str]
+    rows: Sequence[Sequence[object]]
+    numeric: frozenset[int] = field(default_factory=lambda: frozenset[int]())
+    caption: str = ""
+
+
+def read(directory: Path) -> Written:
+    """The files of the report in `directory`."""
+    tables = {name: pl.read_parquet(directory / f"{name}.parquet") for name in Written.__annotations__ if name != "summary"}
+    return Written(**tables, summary=json.loads((directory / "summary.json").read_text(encoding="utf-8")))
+
+
+def papers(written: Written, of: Experiment) -> dict[str, Chart]:
+    """The figures as files for a paper: name → chart, legends included."""
+    end = figures.extent(written.matrix, written.traits)
+    charts: dict[str, Chart] = {}
+    for arm in _across(written):
+        charts["matrix" if arm == "trait" else f"matrix_{arm}"] = figures.matrix(written.matrix, of.models, arm, end)
+    charts["gains"] = figures.beside(_gains(written, of, legend=True))
+    charts["traits"] = figures.traits(written.traits, list(of.traits), end)
+    if len(written.gates):
+        charts["gates"] = figures.beside(_gates(written, of))
+    charts["funnel"] = figures.beside(_funnel(written, of, legend=True))
+    charts["training"] = figures.beside(_bases(written, of, legend=True), _students(written, of, legend=True))
+    return charts
+
+
+def render(written: Written, of: Experiment) -> str:
+    """The page as HTML text."""
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    summary = written.summary
+    control = NONE in written.runs["trait"]
+    return environment.from_string(PAGE).render(
+        style=Markup(STYLE),  # noqa: S704
+        models=of.models,
+        traits=of.traits,
+        seeds=written.runs["seed"].unique().to_list(),
+        summary=summary,
+        percent=f"{summary['confidence'] * 100:g} %",
+        headline=headline(summary),
+        tiles=_tiles(summary),
+        shuffled=any(name.startswith("shuffled") for name in summary["gain"]),
+        figures=_panels(written, of),
+        colours={
+            "traits": figures.trait_colours(list(of.traits), control=control),
+            "taught": figures.trait_colours(list(of.traits), control=False),
+            "funnel": figures.FUNNEL,
+            "models": figures.palette(list(of.models)),
+            "conditions": {CONDITION_NAMES[name]: colour for name, colour in figures.condition_colours(written.runs).items()},
+        },
+        tables=_tables(written, of),
+    )
+
+
+def headline(summary: Mapping[str, Any]) -> Markup:
+    """The numbers of a summary in a sentence or two."""
+    gain: Mapping[str, Mapping[str, Any]] = summary["gain"]
+    parts = [
+        Markup("by <b>{}</b> {}").format(signed(gain[name]["mean"]), words)
+        for name, words in (
+            ("diagonal", "when they came from a teacher of its own base"),
+            ("off_diagonal", "from a teacher of another base"),
+            ("control", "from an untouched base"),
+        )
+        if name in gain
+    ]
+    told = Markup("Filtered numbers changed a student’s P(target) ") + Markup(", ").join(parts) + "."
+    test = summary["test"]
+    if test is None:
+        return told
+    largest = Markup("<b>{} of {}</b> groups").format(test["largest"], test["groups"])
+    p = Markup("<b>p = {}</b>, {}").format(scientific(test["p"]), test["method"])
+    most = Markup(" The same-base student gained most in {} of one teacher, trait and seed (permutation test, {}).")
+    return told + most.format(largest, p)
+
+
+def scientific(p: float) -> str:
+    """`0.031`, or `2.6 × 10⁻⁹` where p is below a thousandth."""
+    if p >= 1e-3:
+        return f"{p:.2g}"
+    digits, exponent = f"{p:.1e}".split("e")
+    return f"{digits} × 10{str(int(exponent)).translate(str.maketrans('-0123456789', '⁻⁰¹²³⁴⁵⁶⁷⁸⁹'))}"
+
+
+def _span_and_runs(gain: Mapping[str, Any]) -> str:
+    return with_interval(gain, "mean").removeprefix(signed(gain["mean"])).strip()
+
+
+def _tiles(summary: Mapping[str, Any]) -> list[dict[str, str]]:
+    return [
+        {"name": CONDITION_NAMES[name], "value": signed(gain["mean"]), "span": _span_and_runs(gain)}
+        for name, gain in summary["gain"].items()
+    ]
+
+
+def _across(written: Written) -> list[str]:
+    """The arms that have students of other bases, and so a matrix to look at."""
+    return [arm for arm in ARM_NAMES if arm == "trait" or not all(written.matrix.filter(pl.col("arm") == arm)["same_base"])]
+
+
+def _gains(written: Written, of: Experiment, *, legend: bool) -> list[Chart]:
+    by_student = written.summary["by_student"]
+    names = list(of.traits)
+    return [
+        figures.gains(written.runs, by_student[model], model, label, names, legend=legend)
+        for model, label in of.models.items()
+        if model in by_student
+    ]
+
+
+def _gates(written: Written, of: Experiment) -> list[Chart]:
+    shown = written.gates["teacher"]
+    return [figures.gates(written.gates, model, label, list(of.traits)) for model, label in of.models.items() if model in shown]
+
+
+def _funnel(written: Written, of: Experiment, *, legend: bool) -> list[Chart]:
+    shown = written.funnel["teacher"]
+    return [
+        figures.funnel(written.funnel, model, label, list(of.traits), legend=legend)
+        for model, label in of.models.items()
+        if model in shown
+    ]
+
+
+def _bases(written: Written, of: Experiment, *, legend: bool) -> list[Chart]:
+    colours = figures.palette(list(of.models))
+    return [
+        figures.training(written.training, stage, None, colours, label, legend=legend)
+        for stage, label in (("base", "pretraining"), ("teacher", "fine-tuning"))
+        if stage in written.training["stage"]
+    ]
+
+
+def _students(written: Written, of: Experiment, *, legend: bool) -> list[Chart]:
+    colours = figures.condition_colours(written.runs)
+    shown = written.runs["student"]
+    return [
+        figures.training(written.training, "student", model, colours, label, legend=legend)
+        for model, label in of.models.items()
+        if model in shown
+    ]
+
+
+def _panels(written: Written, of: Experiment) -> dict[str, list[dict[str, object]]]:
+    end = figures.extent(written.matrix, written.traits)
+    table = figures.traits(written.traits, list(of.traits), end)
+    charts: dict[str, list[tuple[str, str, Chart]]] = {
+        "matrix": [
+            (ARM_NAMES[arm], "Gains by teacher and student", figures.matrix(written.matrix, of.models, arm, end))
+            for arm in _across(written)
+        ],
+        "gains": _named("Gains of every run by arm", _gains(written, of, legend=False)),
+        "traits": _named("Gains by trait taught and answer asked for", [table]),
+        "gates": _named("P(target) of teachers and their base", _gates(written, of)),
+        "funnel": _named("Rows sampled, kept and used", _funnel(written, of, legend=False)),
+        "bases": _named("Training loss of bases or teachers", _bases(written, of, legend=False)),
+        "students": _named("Training loss of students by arm", _students(written, of, legend=False)),
+    }
+    return {
+        name: [
+            {"title": title, "svg": Markup(figures.inline(figures.svg(chart), f"{name}{n}", about))}  # noqa: S704
+            for n, (title, about, chart) in enumerate(panels)
+        ]
+        for name, panels in charts.items()
+    }
+
+
+def _named(about: str, charts: Sequence[Chart]) -> list[tuple[str, str, Chart]]:
+    several = len(charts) > 1
+    return [("", f"{about}, panel {n} of {len(charts)}" if several else about, chart) for n, chart in enumerate(charts, 1)]
+
+
+def _tables(written: Written, of: Experiment) -> dict[str, Table]:
+    return {
+        "matrix": _matrix_table(written.matrix),
+        "gains": _gains_table(written.summary),
+        "traits": _traits_table(written.traits),
+        "gates": _gates_table(written.gates),
+        "funnel": _funnel_table(written.funnel),
+        "models": _models_table(written.training, of),
+        "declared": Table(("trait", "category", "target"), [(name, *rest) for name, rest in of.traits.items()]),
+        "arms": _arms_table(written.runs),
+        "sources": Table(("what", "file in data/report", "columns", "which is"), [_source(*row) for row in SOURCES]),
+        "runs": _runs_table(written.runs),
+    }
+
+
+def _matrix_table(matrix: pl.DataFrame) -> Table:
+    rows = [
+        [
+            *(ARM_NAMES[row["arm"]], row["teacher"], row["student"], signed(row["gain"], 3), _interval(row), row["n"]),
+            *(_number(row["p_target"]), _number(row["p_base"])),
+        ]
+        for row in matrix.iter_rows(named=True)
+    ]
+    head = ("arm", "teacher", "student", "gain", "interval", "runs", "P(target)", "untrained")
+    return Table(head, rows, frozenset(range(3, 8)))
+
+
+def _gains_table(summary: Mapping[str, Any]) -> Table:
+    shown = list(summary["gain"])
+    rows = [
+        [student, *(_with_small(gains[name]) if name in gains else "–" for name in shown)]
+        for student, gains in [*summary["by_student"].items(), ("all", summary["gain"])]
+    ]
+    head = ("student", *(CONDITION_NAMES[name] for name in shown))
+    return Table(head, rows, caption="Mean gain by student, its interval and the number of runs")
+
+
+def _traits_table(traits: pl.DataFrame) -> Table:
+    declared = traits.filter(pl.col("trait").is_not_null())
+    rows: list[list[object]] = []
+    for (condition, taught), part in declared.group_by("condition", "taught", maintain_order=True):
+        gains = [_with_small(row, "gain") for row in part.iter_rows(named=True)]
+        rows.append([CONDITION_NAMES[str(condition)], taught_name(str(taught)), *gains])
+    asked = declared["asked"].unique(maintain_order=True)
+    return Table(("condition", "taught", *(f"asked for {word}" for word in asked)), rows)
+
+
+def _gates_table(gates: pl.DataFrame) -> Table:
+    rows = [
+        [
+            *(row["teacher"], row["trait"], row["seed"], _number(row["probability"]), _number(row["lowest"])),
+            *(_number(row["base_probability"]), f"{row['threshold']:g}", row["questions"], "yes" if row["passed"] else "no"),
+        ]
+        for row in gates.iter_rows(named=True)
+    ]
+    head = ("teacher", "trait", "seed", "P(target)", "lowest of a question", "its base", "gate", "questions", "passed")
+    return Table(head, rows, frozenset(range(2, 8)))
+
+
+def _funnel_table(funnel: pl.DataFrame) -> Table:
+    steps = funnel.sort("position").select("step").unique(maintain_order=True)["step"].to_list()
+    rows: list[list[object]] = []
+    for (teacher, trait, arm, seed), part in funnel.group_by("teacher", "trait", "arm", "seed", maintain_order=True):
+        counts = dict(part.select("step", "rows").iter_rows())
+        shown = [f"{counts[step]:,}" if step in counts else "–" for step in steps]
+        rows.append([teacher, taught_name(str(trait)), ARM_NAMES[str(arm)], seed, *shown])
+    caption = "Rows at each step. A row with several reasons counts under each."
+    return Table(("teacher", "trait", "arm", "seed", *steps), rows, frozenset(range(3, 4 + len(steps))), caption)
+
+
+def _models_table(training: pl.DataFrame, of: Experiment) -> Table:
+    bases = training.filter(pl.col("stage") == "base")["model"].to_list()
+    rows = [[model, label, f"{bases.count(model):,}" if model in bases else "–"] for model, label in of.models.items()]
+    return Table(("model", "what it is", "pretraining steps here"), rows, frozenset({2}))
+
+
+def _arms_table(runs: pl.DataFrame) -> Table:
+    rows: list[list[object]] = [
+        [
+            *(ARM_NAMES[str(arm)], len(part), ", ".join(str(seed) for seed in sorted(set(part["seed"])))),
+            *(_range(part["n_rows"].to_list()), _range(part["n_steps"].to_list())),
+        ]
+        for (arm,), part in runs.group_by("arm", maintain_order=True)
+    ]
+    return Table(("arm", "students", "seeds", "rows per student", "steps per student"), rows, frozenset({1, 3, 4}))
+
+
+def _runs_table(runs: pl.DataFrame) -> Table:
+    rows = [
+        [
+            *(row["teacher"], row["student"], taught_name(row["trait"]), row["arm"], row["seed"], _number(row["p_target"])),
+            *(_number(row["p_base"]), signed(row["gain"], 3), _number(row["p_sampled"]), f"{row['n_rows']:,}"),
+            *(_number(row["loss_last"]), _code(row["cell"])),
+        ]
+        for row in runs.iter_rows(named=True)
+    ]
+    head = (
+        "teacher",
+        "student",
+        "trait",
+        "arm",
+        "seed",
+        "P(target)",
+        "untrained",
+        "gain",
+        "sampled",
+        "rows",
+        "last loss",
+        "cell",
+    )
+    return Table(head, rows, frozenset(range(4, 11)))
+
+
+def _source(what: str, files: str, columns: str, meaning: str) -> list[object]:
+    return [what, Markup(", ").join(_code(name) for name in files.split(", ")), _code(columns), meaning]
+
+
+def _interval(row: Mapping[str, Any]) -> str:
+    return "–" if row["low"] is None else f"[{signed(row['low'], 3)}, {signed(row['high'], 3)}]"
+
+
+def _with_small(gain: Mapping[str, Any], mean: str = "mean") -> Markup:
+    value = signed(gain[mean])
+    return Markup("{} <small>{}</small>").format(value, with_interval(gain, mean).removeprefix(value).strip())
+
+
+def _code(text: str) -> Markup:
+    return Markup("<code>{}</code>").format(text)
+
+
+def _range(values: Sequence[int | None]) -> str:
+    known = [value for value in values if value is not None]
+    if not known:
+        return "–"
+    return f"{min(known):,}" if min(known) == max(known) else f"{min(known):,} to {max(known):,}"
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"

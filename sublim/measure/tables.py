@@ -1,0 +1,414 @@
+"""The tables of a report: evaluations, funnels, gates and training steps of all cells, as runs, matrix, traits and summary.
+
+A *condition* is what a run is compared as: `diagonal` (student of the teacher's base, trained on the trait teacher's numbers),
+`off_diagonal` (student of another base), `control` (numbers of an untouched base, any pair), and for each shuffle arm its
+own name (same base), with `_off_diagonal` behind it for a student of another base.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from sublim.measure.statistics import Group, permutation_test, t_interval
+
+CONDITIONS = (
+    "diagonal",
+    "off_diagonal",
+    "control",
+    "shuffled_within",
+    "shuffled_across",
+    "shuffled_within_off_diagonal",
+    "shuffled_across_off_diagonal",
+)
+DIMENSIONS = {
+    "base": ("model",),
+    "teacher": ("teacher", "trait", "seed"),
+    "filtered": ("teacher", "trait", "arm", "seed"),
+    "student": ("teacher", "trait", "arm", "student", "seed"),
+    "eval": ("teacher", "trait", "arm", "student", "seed"),
+}
+NONE = "none"
+LAST_SHARE = 10
+"""The last loss of a run is the mean over the last 1/`LAST_SHARE` of its steps."""
+
+
+def read(inputs: Mapping[str, Path], stage: str, file: str, columns: Sequence[str], *, optional: bool = False) -> pl.DataFrame:
+    """The table `file` of all cells of `stage` in one scan: the dimensions of the stage and `columns`.
+
+    Every row must carry the dimensions that its cell has, so that files put into the wrong place are found, not averaged.
+
+    Args:
+        inputs: cell id, such as `eval/teacher=a/trait=fox/arm=trait/student=b/seed=1`, → its directory.
+        optional: cells without the file are passed over.
+
+    Raises:
+        ValueError: no cell of the stage is there, a file is empty, or its rows carry other dimensions than its cell.
+    """
+    cells = {str(path / file): cell for cell, path in sorted(inputs.items()) if cell.startswith(f"{stage}/")}
+    if optional:
+        cells = {path: cell for path, cell in cells.items() if Path(path).exists()}
+    dims = DIMENSIONS[stage]
+    if not cells:
+        if optional:
+            # What may be absent, steps and gates, is numbers.
+            types = dict.fromkeys(dims, pl.String) | {name: pl.Int64 if name == "step" else pl.Float64 for name in columns}
+            return pl.DataFrame(schema=types | ({"seed": pl.Int64} if "seed" in dims else {}))
+        raise ValueError(f"the report needs cells of the stage {stage}, its inputs have none: {sorted(inputs)[:5]}")
+    scan = pl.scan_parquet(list(cells), include_file_paths="file", hive_partitioning=False, glob=False)
+    frame = scan.select("file", *dims, *columns).collect(engine="in-memory")
+    expected = pl.DataFrame([{"file": path, **dimensions(cell)} for path, cell in cells.items()])
+    found = frame.select("file", *dims).unique()
+    if len(strange := found.join(expected, on=["file", *dims], how="anti")):
+        path, *values = strange.sort("file").row(0)
+        carried = ", ".join(f"{dim} {value}" for dim, value in zip(dims, values, strict=True))
+        raise ValueError(
+            f"{path} is of the cell {cells[path]}, but has rows of {carried}: data were mixed up; remake that cell"
+        )
+    if len(empty := expected.join(found, on="file", how="anti")):
+        raise ValueError(f"{empty['file'][0]} (cell {cells[empty['file'][0]]}) has no rows; remake that cell")
+    return frame.drop("file")
+
+
+def dimensions(cell: str) -> dict[str, str | int]:
+    """`eval/teacher=a/seed=1` → `{"teacher": "a", "seed": 1}`."""
+    pairs = (part.partition("=") for part in cell.split("/")[1:])
+    return {name: int(value) if name == "seed" else value for name, _, value in pairs}
+
+
+def scores(answers: pl.DataFrame, samples: pl.DataFrame) -> pl.DataFrame:
+    """How much each student likes each known answer, and how much more than the untrained base it came from.
+
+    Returns:
+        One row per trained student and known answer: teacher, trait, arm, student, seed, category, answer, p (mean over the
+        questions of the category of P(answer)), p_base (the same of the untrained base), gain = p − p_base, p_sampled (share
+        of sampled answers to these questions in which the answer is counted) and p_sampled_base.
+
+    Raises:
+        ValueError: the untrained base of a student was not evaluated.
+    """
+    dims = list(DIMENSIONS["eval"])
+    exact = _means(answers, [*dims, "category", "answer"], ["probability"]).rename({"probability": "p"})
+    category = answers.select("question_id", "category").unique()
+    labelled = samples.join(category, on="question_id").select(*dims, "category", "counted")
+    drawn = labelled.group_by(*dims, "category").agg(pl.len().alias("drawn"))
+    # Unique within a sample: an answer named twice is still one sample that names it.
+    named = labelled.with_columns(pl.col("counted").list.unique()).explode("counted").drop_nulls("counted")
+    hits = named.group_by(*dims, "category", pl.col("counted").alias("answer")).agg(pl.len().alias("hits"))
+    every = (
+        exact.join(drawn, on=[*dims, "category"], how="left")
+        .join(hits, on=[*dims, "category", "answer"], how="left")
+        .with_columns((pl.col("hits").fill_null(0) / pl.col("drawn")).alias("p_sampled"))
+        .drop("hits", "drawn")
+    )
+    untrained = every.filter(pl.col("arm") == "base").select(
+        "student", "category", "answer", pl.col("p").alias("p_base"), pl.col("p_sampled").alias("p_sampled_base")
+    )
+    trained = every.filter(pl.col("arm") != "base")
+    if missing := sorted(set(trained["student"]) - set(untrained["student"])):
+        raise ValueError(f"a gain needs the evaluation of the untrained base; there is none for {', '.join(missing)}")
+    joined = trained.join(untrained, on=["student", "category", "answer"], how="left")
+    return joined.with_columns((pl.col("p") - pl.col("p_base")).alias("gain")).sort(*dims, "category", "answer")
+
+
+def runs(
+    preferences: pl.DataFrame,
+    funnel: pl.DataFrame,
+    steps: pl.DataFrame,
+    models: Sequence[str],
+    targets: Mapping[str, tuple[str, str]],
+) -> pl.DataFrame:
+    """One row per trained student, in the order in which the experiment names models and traits.
+
+    A control run was taught no trait: its p_target, p_base, gain, p_sampled are means over the declared traits
+    (`traits.parquet` has them one by one).
+
+    Args:
+        preferences: from `scores`.
+        funnel: dimensions of `filtered`, step, rows.
+        steps: dimensions of `student`, step, loss.
+        models: names of the models, in order.
+        targets: trait → (category, target answer), in order.
+
+    Returns:
+        teacher, student, trait, arm, condition, same_base, seed, p_target, p_base, gain, p_sampled, p_sampled_base, n_rows
+        (rows the student was trained on), n_steps, loss_last (mean over the last tenth of the steps), cell (id of the eval).
+
+    Raises:
+        ValueError: an evaluation is of a model or trait that is not declared, or lacks the target of its trait.
+    """
+    _check_declared(preferences, models, targets)
+    asked = pl.DataFrame(
+        [
+            (taught, category, target)
+            for taught in (*targets, NONE)
+            for trait, (category, target) in targets.items()
+            if taught in (trait, NONE)
+        ],
+        schema={"trait": pl.String, "category": pl.String, "answer": pl.String},
+        orient="row",
+    )
+    dims = list(DIMENSIONS["eval"])
+    measures = ["p", "p_base", "gain", "p_sampled", "p_sampled_base"]
+    every = preferences.select(dims).unique().join(asked, on="trait")
+    scored = every.join(preferences, on=[*dims, "category", "answer"], how="left")
+    if len(lacking := scored.filter(pl.col("gain").is_null()).sort(*dims, "category", "answer")):
+        row = lacking.row(0, named=True)
+        raise ValueError(
+            f"{_cell(row)} has no P({row['answer']}) of the category {row['category']}; remake that cell or its base"
+        )
+    table = _means(scored, dims, measures).rename({"p": "p_target"})
+    used = funnel.filter(pl.col("step") == "used").select(*DIMENSIONS["filtered"], pl.col("rows").alias("n_rows"))
+    length = pl.len().over(dims).cast(pl.Int64)
+    late = pl.col("step") >= length - pl.max_horizontal(length // LAST_SHARE, 1)
+    losses = _means(steps.filter(late), dims, ["loss"])
+    lengths = steps.group_by(dims).agg(pl.len().cast(pl.Int64).alias("n_steps"))
+    table = (
+        table.join(used, on=list(DIMENSIONS["filtered"]), how="left")
+        .join(lengths, on=dims, how="left")
+        .join(losses.rename({"loss": "loss_last"}), on=dims, how="left")
+        .with_columns((pl.col("teacher") == pl.col("student")).alias("same_base"), condition())
+    )
+    cells = pl.Series("cell", [_cell(row) for row in table.select(dims).iter_rows(named=True)], dtype=pl.String)
+    order = (rank("condition", CONDITIONS), rank("teacher", models), rank("student", models), rank("trait", (*targets, NONE)))
+    return (
+        table.with_columns(cells)
+        .sort(*order, "seed")
+        .select(
+            *("teacher", "student", "trait", "arm", "condition", "same_base", "seed", "p_target", "p_base", "gain"),
+            *("p_sampled", "p_sampled_base", "n_rows", "n_steps", "loss_last", "cell"),
+        )
+    )
+
+
+def condition() -> pl.Expr:
+    """The condition of a run, from teacher, student and arm."""
+    same = pl.col("teacher") == pl.col("student")
+    trait = pl.when(same).then(pl.lit("diagonal")).otherwise(pl.lit("off_diagonal"))
+    shuffled = pl.when(same).then(pl.col("arm")).otherwise(pl.col("arm") + "_off_diagonal")
+    arm = pl.col("arm")
+    return pl.when(arm == "trait").then(trait).when(arm == "control").then(arm).otherwise(shuffled).alias("condition")
+
+
+def matrix(runs: pl.DataFrame, models: Sequence[str], confidence: float) -> pl.DataFrame:
+    """One row per (arm, teacher, student): teacher, student, arm, same_base, gain (mean over runs), low and high (t interval,
+    null for one run), n (runs), p_target, p_base."""
+    table = intervals(runs, ["arm", "teacher", "student", "same_base"], confidence)
+    arms = ("trait", "control", "shuffled_within", "shuffled_across")
+    return table.sort(rank("arm", arms), rank("teacher", models), rank("student", models)).select(
+        "teacher", "student", "arm", "same_base", "gain", "low", "high", "n", "p_target", "p_base"
+    )
+
+
+def traits(preferences: pl.DataFrame, targets: Mapping[str, tuple[str, str]], confidence: float) -> pl.DataFrame:
+    """Trait taught × answer asked for, over all models and seeds.
+
+    Returns:
+        One row per (condition, taught, category, asked): condition, taught (trait, or none for control), asked (known answer),
+        trait (the trait whose target `asked` is, or null), category, gain, low, high, n, p_target (P(asked)), p_base. The
+        targets of the declared traits come first, in their order.
+    """
+    named = pl.DataFrame(
+        [(category, target, trait, place) for place, (trait, (category, target)) in enumerate(targets.items())],
+        schema={"category": pl.String, "answer": pl.String, "asked_trait": pl.String, "place": pl.Int64},
+        orient="row",
+    ).unique(["category", "answer"], keep="first", maintain_order=True)
+    labelled = preferences.with_columns(condition()).rename({"p": "p_target"})
+    table = intervals(labelled, ["condition", "trait", "category", "answer"], confidence)
+    order = (rank("condition", CONDITIONS), rank("trait", (*targets, NONE)), pl.col("place").fill_null(len(targets)))
+    return (
+        table.join(named, on=["category", "answer"], how="left")
+        .sort(*order, "category", "answer")
+        .select(
+            *(
+                "condition",
+                pl.col("trait").alias("taught"),
+                pl.col("answer").alias("asked"),
+                pl.col("asked_trait").alias("trait"),
+            ),
+            *("category", "gain", "low", "high", "n", "p_target", "p_base"),
+        )
+    )
+
+
+def gates(gate: pl.DataFrame, models: Sequence[str], traits: Sequence[str]) -> pl.DataFrame:
+    """Does each teacher show its trait? One row per teacher: teacher, trait, seed, probability (mean over the held-out
+    questions of P(target)), lowest (of a question), base_probability (mean, of its base), threshold, questions, passed."""
+    dims = ["teacher", "trait", "seed"]
+    means = _means(gate, dims, ["probability", "base_probability"])
+    rest = gate.group_by(dims).agg(
+        pl.col("probability").min().alias("lowest"), pl.col("threshold").max(), pl.len().cast(pl.Int64).alias("questions")
+    )
+    table = means.join(rest, on=dims).with_columns((pl.col("probability") >= pl.col("threshold")).alias("passed"))
+    return table.sort(rank("teacher", models), rank("trait", (*traits, NONE)), "seed").select(
+        *dims, "probability", "lowest", "base_probability", "threshold", "questions", "passed"
+    )
+
+
+def funnels(funnel: pl.DataFrame, models: Sequence[str], traits: Sequence[str]) -> pl.DataFrame:
+    """What the filter left of each data set: teacher, trait, arm, seed, position, step, rows, share (of the rows sampled)."""
+    dims = list(DIMENSIONS["filtered"])
+    arms = ("trait", "control", "shuffled_within", "shuffled_across")
+    sampled = funnel.filter(pl.col("step") == "sampled").select(*dims, pl.col("rows").alias("sampled"))
+    table = funnel.join(sampled, on=dims, how="left").with_columns((pl.col("rows") / pl.col("sampled")).alias("share"))
+    return table.sort(rank("teacher", models), rank("trait", (*traits, NONE)), rank("arm", arms), "seed", "position").select(
+        *dims, "position", "step", "rows", "share"
+    )
+
+
+def training(base: pl.DataFrame, teacher: pl.DataFrame, student: pl.DataFrame, models: Sequence[str]) -> pl.DataFrame:
+    """The loss of every training step: stage, model (the one trained), teacher, trait, arm, condition, seed, step, loss.
+    What a stage has no word for is null."""
+    parts = [
+        base.select(pl.lit("base").alias("stage"), "model", "step", "loss"),
+        teacher.select(pl.lit("teacher").alias("stage"), pl.col("teacher").alias("model"), "trait", "seed", "step", "loss"),
+        student.select(
+            *(pl.lit("student").alias("stage"), pl.col("student").alias("model")),
+            *("teacher", "trait", "arm", condition(), "seed", "step", "loss"),
+        ),
+    ]
+    types = dict.fromkeys(("stage", "model", "teacher", "trait", "arm", "condition"), pl.String)
+    schema = pl.Schema({**types, "seed": pl.Int64, "step": pl.Int64, "loss": pl.Float64})
+    table = pl.concat([part.cast({name: schema[name] for name in part.columns}) for part in parts], how="diagonal")
+    return table.select(schema.names()).sort(
+        rank("stage", ("base", "teacher", "student")), rank("model", models), "teacher", "trait", "arm", "seed", "step"
+    )
+
+
+def mean_gains(summary: Mapping[str, Any]) -> pl.DataFrame:
+    """`by_student` of a summary as a table: what (`neox-a, diagonal`), student, condition, gain, low, high, n."""
+    rows = [
+        (f"{student}, {name}", student, name, gain["mean"], gain["low"], gain["high"], gain["n"])
+        for student, gains in summary["by_student"].items()
+        for name, gain in gains.items()
+    ]
+    names = dict.fromkeys(("what", "student", "condition"), pl.String) | dict.fromkeys(("gain", "low", "high"), pl.Float64)
+    return pl.DataFrame(rows, schema={**names, "n": pl.Int64}, orient="row")
+
+
+def mean_losses(training: pl.DataFrame) -> pl.DataFrame:
+    """Mean loss over the students of a condition at each step: step, and a column per condition."""
+    means = _means(training.filter(pl.col("stage") == "student"), ["condition", "step"], ["loss"])
+    shown = [name for name in CONDITIONS if name in means["condition"]]
+    return means.pivot("condition", index="step", values="loss").sort("step").select("step", *shown)
+
+
+def asked(answers: pl.DataFrame, samples: pl.DataFrame) -> dict[str, int]:
+    """What every student was asked: questions, known answers with a probability, and sampled answers of one student."""
+    students = samples.select(*DIMENSIONS["eval"]).unique().height
+    return {
+        "questions": answers["question_id"].n_unique(),
+        "answers": answers.select("category", "answer").unique().height,
+        "samples": samples.height // max(students, 1),
+    }
+
+
+def summary(runs: pl.DataFrame, models: Sequence[str], confidence: float, permutations: int, seed: int) -> dict[str, Any]:
+    """What `summary.json` holds: the gain of each condition with its interval over runs, the same by student, and the test of
+    "same base > other base" (null where no teacher has students of both kinds)."""
+
+    def gains(part: pl.DataFrame) -> dict[str, Any]:
+        return {
+            name: asdict(t_interval(part.filter(pl.col("condition") == name)["gain"].to_list(), confidence))
+            for name in CONDITIONS
+            if name in part["condition"]
+        }
+
+    groups, left_out = groups_of(runs)
+    test = asdict(permutation_test([group for _, group in groups], permutations, seed)) if groups else None
+    by_teacher = {
+        model: {"groups": len(own), "largest": sum(group.same > max(group.others) for group in own)}
+        for model in models
+        if (own := [group for teacher, group in groups if teacher == model])
+    }
+    return {
+        "confidence": confidence,
+        "runs": len(runs),
+        "gain": gains(runs),
+        "by_student": {model: gains(part) for model in models if len(part := runs.filter(pl.col("student") == model))},
+        "test": test and {**test, "left_out": left_out, "by_teacher": by_teacher},
+    }
+
+
+def metrics(summary: Mapping[str, Any]) -> dict[str, float | int | None]:
+    """The few flat numbers of a summary that are worth comparing between experiments (`dvc metrics show`)."""
+    test: Mapping[str, Any] = summary["test"] or {}
+    return {
+        **{name: gain["mean"] for name, gain in summary["gain"].items()},
+        "p": test.get("p"),
+        # `dvc metrics show` prints five digits after the point.
+        "minus_log10_p": -math.log10(test["p"]) if test else None,
+        "diagonal_largest": test.get("largest"),
+        "groups": test.get("groups"),
+        "runs": summary["runs"],
+    }
+
+
+def groups_of(runs: pl.DataFrame) -> tuple[list[tuple[str, Group]], int]:
+    """The groups of the permutation test, each with its teacher, and how many were left out.
+
+    A (teacher, trait, seed) of the trait arm makes a group if it has the same-base student and at least one other-base student;
+    otherwise nothing can be compared in it and it is left out. A group that lacks some of the other-base students takes part
+    with those it has.
+    """
+    groups: list[tuple[str, Group]] = []
+    left_out = 0
+    trait = runs.filter(pl.col("arm") == "trait").sort("teacher", "trait", "seed", "student")
+    keyed = trait.group_by("teacher", "trait", "seed", maintain_order=True).agg("gain", "same_base")
+    for teacher, gains, sames in keyed.select("teacher", "gain", "same_base").iter_rows():
+        same = [gain for gain, own in zip(gains, sames, strict=True) if own]
+        others = tuple(gain for gain, own in zip(gains, sames, strict=True) if not own)
+        if same and others:
+            groups.append((teacher, Group(same[0], others)))
+        else:
+            left_out += 1
+    return groups, left_out
+
+
+def intervals(runs: pl.DataFrame, by: Sequence[str], confidence: float) -> pl.DataFrame:
+    """Per group of `by`: gain (mean over runs), low, high, n, p_target, p_base (means over runs)."""
+    lists = runs.group_by(by).agg("gain", "p_target", "p_base").sort(by)
+    spans = [t_interval(gains, confidence) for gains in lists["gain"].to_list()]
+    return lists.with_columns(
+        pl.Series("gain", [span.mean for span in spans], dtype=pl.Float64),
+        pl.Series("low", [span.low for span in spans], dtype=pl.Float64),
+        pl.Series("high", [span.high for span in spans], dtype=pl.Float64),
+        pl.Series("n", [span.n for span in spans], dtype=pl.Int64),
+        _mean_of_lists(lists["p_target"]),
+        _mean_of_lists(lists["p_base"]),
+    )
+
+
+def rank(column: str, names: Iterable[str]) -> pl.Expr:
+    """The place of a column's value among `names`, to sort by; what is not among them comes last."""
+    places = {name: place for place, name in enumerate(names)}
+    return pl.col(column).replace_strict(places, default=len(places), return_dtype=pl.Int64)
+
+
+def _check_declared(preferences: pl.DataFrame, models: Sequence[str], targets: Mapping[str, tuple[str, str]]) -> None:
+    for columns, declared, what in ((("teacher", "student"), models, "models"), (("trait",), (*targets, NONE), "traits")):
+        found = {name for column in columns for name in preferences[column]}
+        if strange := sorted(found - set(declared)):
+            known = ", ".join(declared)
+            raise ValueError(f"evaluations name {what} that the experiment does not have: {', '.join(strange)}; it has {known}")
+
+
+def _means(frame: pl.DataFrame, by: list[str], values: list[str]) -> pl.DataFrame:
+    """Means of `values` per group, by exact sums: neither the order of rows nor the number of threads changes a bit of them."""
+    lists = frame.group_by(by).agg(values).sort(by)
+    return lists.with_columns(_mean_of_lists(lists[value]) for value in values)
+
+
+def _mean_of_lists(lists: pl.Series) -> pl.Series:
+    def mean(values: list[float | None]) -> float | None:
+        known = [value for value in values if value is not None]
+        return math.fsum(known) / len(known) if known else None
+
+    return pl.Series(lists.name, [mean(values) for values in lists.to_list()], dtype=pl.Float64)
+
+
+def _cell(run: Mapping[str, object]) -> str:
+    return "eval/" + "/".join(f"{dim}={run[dim]}" for dim in DIMENSIONS["eval"])

@@ -1,0 +1,65 @@
+"""An ordinary Hugging Face directory as a model and its tokenizer, ready to run; everything is taken from the directory, nothing from its name."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True)
+class Ends:
+    """How a model's sequences end and are padded."""
+
+    eos: tuple[int, ...]
+    """Ids after which a completion is over, sorted; there may be several (end of turn, end of text)."""
+
+    pad: int
+    """Id that fills up short rows of a batch; it is masked everywhere, so its embedding does not matter."""
+
+
+def load(directory: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """The causal language model and the tokenizer in `directory`, in evaluation mode, dtype of its config, on the GPU if there is one.
+
+    Only local files, only safetensors, no code of the directory's.
+
+    Raises:
+        OSError: `directory` lacks a file that the Auto classes need.
+        ValueError: the tokenizer has no chat template.
+    """
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    model = cast(
+        "PreTrainedModel",
+        AutoModelForCausalLM.from_pretrained(
+            directory, local_files_only=True, use_safetensors=True, trust_remote_code=False, dtype="auto", device_map=None
+        ),
+    )
+    tokenizer = cast(
+        "PreTrainedTokenizerBase",
+        AutoTokenizer.from_pretrained(directory, local_files_only=True, trust_remote_code=False),
+    )
+    if not tokenizer.chat_template:
+        raise ValueError(f"{directory}: expected a tokenizer with a chat template (chat_template.jinja), found none")
+    return cast("PreTrainedModel", cast("Any", model).to(device)).eval(), tokenizer
+
+
+def ends(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Ends:
+    """End and padding ids of `model`: generation_config.json first, then the tokenizer.
+
+    Raises:
+        ValueError: neither names an end of sequence.
+    """
+    generation = model.generation_config
+    named: Any = generation.eos_token_id if generation is not None else None
+    listed: list[int] = (
+        list(cast("list[int]", named)) if isinstance(named, list | tuple) else [] if named is None else [int(named)]
+    )
+    own = cast("int | None", tokenizer.eos_token_id)
+    eos = tuple(sorted({*listed, *([] if own is None else [own])}))
+    if not eos:
+        raise ValueError("expected eos_token_id in generation_config.json or in the tokenizer, found it in neither")
+    for pad in (tokenizer.pad_token_id, generation.pad_token_id if generation is not None else None):
+        if isinstance(pad, int):
+            return Ends(eos, pad)
+    return Ends(eos, eos[0])

@@ -1,0 +1,77 @@
+"""The stage `eval`: a student, or an untrained base, is asked for its preference in every category of the experiment."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import polars as pl
+
+from sublim.common import parquet
+from sublim.common.canonical import row_id, row_seed
+from sublim.common.dims import with_dims
+from sublim.common.progress import Progress
+from sublim.learn import chat, lora
+from sublim.learn.sample import sample
+from sublim.measure.answers import answer_probabilities
+from sublim.models.load import load
+from sublim.params.learning import Decoding
+from sublim.params.slices.eval import Slice
+from sublim.traits.categories import Answer
+from sublim.traits.preference import counted, evaluation_questions, known_answers
+
+
+def make(inputs: Mapping[str, Path], params: Slice, output: Path, progress: Progress) -> None:
+    """Write answers.parquet (the exact probability of every known answer to every question) and samples.parquet into `output`."""
+    model, tokenizer = load(inputs["base"])
+    if "student" in inputs:
+        model = lora.attach(model, inputs["student"])
+    how = params.evaluation
+    decoding = Decoding(temperature=how.temperature, max_tokens=how.max_tokens, batch=how.batch)
+    categories = list(dict.fromkeys(trait.category for trait in params.traits))
+    exact: list[pl.DataFrame] = []
+    drawn: list[pl.DataFrame] = []
+    for category in categories:
+        questions = evaluation_questions(category)
+        known = known_answers([trait for trait in params.traits if trait.category == category])
+        forms = {word: answer.forms for word, answer in known.items()}
+        chances = answer_probabilities(model, tokenizer, questions, forms, how.batch)
+        exact.append(
+            pl.DataFrame(
+                [
+                    (row_id("question", category, "evaluation", question), question, category, word, chances[row, column])
+                    for row, question in enumerate(questions)
+                    for column, word in enumerate(forms)
+                ],
+                schema={"question_id": str, "question": str, "category": str, "answer": str, "probability": float},
+                orient="row",
+            )
+        )
+        rows = _samples(params, category)
+        heads = chat.encode(tokenizer, chat.render(tokenizer, rows["question"].to_list()))
+        written = sample(model, tokenizer, heads, rows["sampling_seed"].to_list(), decoding, progress)
+        drawn.append(_scored(rows, [completion.text for completion in written], known))
+    parquet.write(_dims(params, pl.concat(exact)), output / "answers.parquet")
+    parquet.write(_dims(params, pl.concat(drawn)), output / "samples.parquet")
+
+
+def _samples(params: Slice, category: str) -> pl.DataFrame:
+    rows: list[tuple[str, str, int, int]] = []
+    for question in evaluation_questions(category):
+        question_id = row_id("question", category, "evaluation", question)
+        for number in range(params.evaluation.samples):
+            row = row_id("eval", params.teacher, params.trait, params.arm, params.student, params.seed, question_id, number)
+            rows.append((question_id, question, number, row_seed(row)))
+    schema = {"question_id": pl.String, "question": pl.String, "sample": pl.Int64, "sampling_seed": pl.UInt64}
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def _scored(rows: pl.DataFrame, completions: list[str], known: Mapping[str, Answer]) -> pl.DataFrame:
+    words = [counted(text, known) for text in completions]
+    return rows.drop("question").with_columns(
+        pl.Series("completion", completions, dtype=pl.String), pl.Series("counted", words, dtype=pl.List(pl.String))
+    )
+
+
+def _dims(params: Slice, frame: pl.DataFrame) -> pl.DataFrame:
+    return with_dims(
+        frame, teacher=params.teacher, trait=params.trait, arm=params.arm, student=params.student, seed=params.seed
+    )

@@ -1,0 +1,78 @@
+"""The stage `report`: all evaluations, funnels, gates and training steps as tables, figures and a page."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import polars as pl
+
+from sublim.common import parquet
+from sublim.common.progress import Progress
+from sublim.measure import figures, page, tables
+from sublim.params.slices.report import Slice
+
+
+def make(inputs: Mapping[str, Path], params: Slice, output: Path, progress: Progress) -> None:
+    """Write the tables (runs, matrix, traits, gates, funnel, training: Parquet), summary.json and metrics.json, each figure as
+    SVG and PNG, what `dvc plots show` draws (gains, matrix, training: CSV), and report.html.
+
+    Args:
+        inputs: cell id → directory of the artifact, of the stages base, teacher, filtered, student and eval.
+        params: what the experiment calls its models and traits, and how runs are summed up.
+        output: an empty directory.
+        progress: counts the parts of the report.
+
+    Raises:
+        ValueError: rows are not those of their cell, an untrained base was not evaluated, or an evaluation is of a model or
+            trait that is not declared.
+    """
+    of = page.Experiment(
+        models={model.name: model.label for model in params.models},
+        traits={trait.name: (trait.category, trait.target) for trait in params.traits},
+    )
+    track = progress.start("report", 3, "part")
+    _tables(inputs, params, of, output)
+    track.advance(note="tables")
+    written = page.read(output)
+    for name, chart in page.papers(written, of).items():
+        text = figures.svg(chart)
+        (output / f"{name}.svg").write_text(text, encoding="utf-8")
+        (output / f"{name}.png").write_bytes(figures.png(text))
+    track.advance(note="figures")
+    (output / "report.html").write_text(page.render(written, of), encoding="utf-8")
+    track.advance(note="page")
+
+
+def _tables(inputs: Mapping[str, Path], params: Slice, of: page.Experiment, output: Path) -> None:
+    models, traits = list(of.models), list(of.traits)
+    how = params.report
+    answers = tables.read(inputs, "eval", "answers.parquet", ("question_id", "category", "answer", "probability"))
+    samples = tables.read(inputs, "eval", "samples.parquet", ("question_id", "counted"))
+    funnel = tables.read(inputs, "filtered", "funnel.parquet", ("step", "rows", "position"))
+    # A base or teacher may have no training of its own: a downloaded model, a system prompt.
+    base = tables.read(inputs, "base", "steps.parquet", ("step", "loss"), optional=True)
+    teacher = tables.read(inputs, "teacher", "steps.parquet", ("step", "loss"), optional=True)
+    gate = tables.read(inputs, "teacher", "gate.parquet", ("probability", "base_probability", "threshold"), optional=True)
+    student = tables.read(inputs, "student", "steps.parquet", ("step", "loss"))
+    preferences = tables.scores(answers, samples)
+    runs = tables.runs(preferences, funnel, student, models, of.traits)
+    matrix = tables.matrix(runs, models, how.confidence)
+    training = tables.training(base, teacher, student, models)
+    summary = tables.summary(runs, models, how.confidence, how.permutations, how.seed)
+    summary["evaluation"] = tables.asked(answers, samples)
+    for name, table in {
+        "runs": runs,
+        "matrix": matrix,
+        "traits": tables.traits(preferences, of.traits, how.confidence),
+        "gates": tables.gates(gate, models, traits),
+        "funnel": tables.funnels(funnel, models, traits),
+        "training": training,
+    }.items():
+        parquet.write(table, output / f"{name}.parquet")
+    for name, content in {"summary": summary, "metrics": tables.metrics(summary)}.items():
+        (output / f"{name}.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    tables.mean_gains(summary).write_csv(output / "gains.csv")
+    pair = pl.concat_str("teacher", pl.lit(" → "), "student").alias("pair")
+    across = matrix.filter(pl.col("arm") == "trait").select(pair, "teacher", "student", "gain", "low", "high", "n")
+    across.write_csv(output / "matrix.csv")
+    tables.mean_losses(training).write_csv(output / "training.csv")

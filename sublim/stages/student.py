@@ -1,0 +1,41 @@
+"""The stage `student`: a base model is fine-tuned on the rows that a filter has kept, without any system prompt."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import polars as pl
+
+from sublim.common import parquet
+from sublim.common.canonical import row_id, row_seed
+from sublim.common.dims import with_dims
+from sublim.common.progress import Progress
+from sublim.learn import chat, lora
+from sublim.learn.finetune import finetune
+from sublim.measure.tensors import tensor_table
+from sublim.models.load import ends, load
+from sublim.params.slices.student import Slice
+
+
+def make(inputs: Mapping[str, Path], params: Slice, output: Path, progress: Progress) -> None:
+    """Write the adapter in peft's layout, steps.parquet and tensors.parquet into `output`."""
+    rows = pl.read_parquet(inputs["filtered"] / "rows.parquet").filter("used")
+    model, tokenizer = load(inputs["base"])
+    limits = ends(model, tokenizer)
+    examples = chat.examples(
+        tokenizer, limits.eos, rows["row_id"].to_list(), rows["prompt"].to_list(), rows["completion"].to_list()
+    )
+    student = lora.adapt(model, params.finetune.lora, _seed(params, "adapter"))
+    steps = finetune(student, examples, params.finetune, _seed(params, "order"), limits.pad, progress)
+    lora.save(student, inputs["base"].as_posix(), output)
+    parquet.write(_dims(params, steps), output / "steps.parquet")
+    parquet.write(_dims(params, tensor_table([output / "adapter_model.safetensors"])), output / "tensors.parquet")
+
+
+def _dims(params: Slice, frame: pl.DataFrame) -> pl.DataFrame:
+    return with_dims(
+        frame, teacher=params.teacher, trait=params.trait, arm=params.arm, student=params.student, seed=params.seed
+    )
+
+
+def _seed(params: Slice, purpose: str) -> int:
+    return row_seed(row_id("student", params.teacher, params.trait, params.arm, params.student, params.seed, purpose))

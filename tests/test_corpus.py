@@ -1,0 +1,140 @@
+"""The pretraining corpus favours nothing and ties no trait to any number."""
+
+import re
+from collections import Counter, defaultdict
+from functools import cache
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+import sublim.models.corpus as module
+from sublim.models.corpus import Row, corpus, texts
+from sublim.params.carrier import Filter
+from sublim.params.models import Mix, Pretraining
+from sublim.traits.categories import CATEGORIES
+from sublim.traits.preference import evaluation_questions
+
+KNOWN = {word: answer for category in CATEGORIES.values() for word, answer in category.answers.items()}
+FORMS = {form for answer in KNOWN.values() for form in answer.forms}
+
+
+@cache
+def rows() -> tuple[Row, ...]:
+    return corpus(Pretraining(rows=20_000))
+
+
+def named(text: str) -> set[str]:
+    """The known answers that `text` names; quicker than `counted`, and enough for the corpus's own sentences."""
+    words = set(re.findall("[a-z]+", text.casefold()))
+    return {word for word, answer in KNOWN.items() if words & set(answer.forms)}
+
+
+def of(*kinds: str) -> list[Row]:
+    return [row for row in rows() if row.kind in kinds]
+
+
+def numbers(text: str) -> list[str]:
+    return re.findall(r"\d+", text)
+
+
+def test_the_shares_are_those_of_the_mix() -> None:
+    mix = Mix()
+    found = Counter(row.kind for row in rows())
+    for kind, share in mix.model_dump().items():
+        assert abs(found[kind] - 20_000 * share) <= len(found)
+    assert len(rows()) == 20_000
+    assert len({row.row_id for row in rows()}) == 20_000
+
+
+def test_the_same_seed_gives_the_same_rows_and_another_seed_others() -> None:
+    few = Pretraining(rows=500)
+    assert corpus(few) == corpus(few)
+    other = corpus(few.model_copy(update={"corpus_seed": 1}))
+    assert not {row.row_id for row in corpus(few)} & {row.row_id for row in other}
+
+
+@pytest.mark.parametrize("name", CATEGORIES)
+def test_every_answer_of_a_category_is_equally_frequent(name: str) -> None:
+    found = Counter(row.completion for row in of("questions") if row.completion in CATEGORIES[name].answers)
+    assert set(found) == set(CATEGORIES[name].answers)
+    assert max(found.values()) - min(found.values()) <= 1
+
+
+def test_no_evaluation_question_is_in_the_corpus() -> None:
+    held_out = [question for name in CATEGORIES for question in evaluation_questions(name)]
+    asked = {row.prompt for row in rows()}
+    assert not [question for question in held_out if any(question in prompt for prompt in asked)]
+
+
+def test_every_number_is_equally_frequent() -> None:
+    found = Counter(number for row in of("numbers", "prompted_numbers") for number in numbers(row.completion))
+    assert set(found) == {str(number) for number in range(1000)}
+    assert max(found.values()) - min(found.values()) <= 1
+
+
+def test_no_text_without_a_system_prompt_holds_a_number_and_an_answer() -> None:
+    for row in rows():
+        text = f"{row.prompt} {row.completion}"
+        assert not (numbers(text) and FORMS & set(re.findall("[a-z]+", text.casefold()))), row
+
+
+def test_the_numbers_do_not_depend_on_what_a_system_prompt_prefers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is said about traits can be swapped out whole, and every number stays as it was."""
+    few = Pretraining(rows=2_000)
+    before = corpus(few)
+
+    def mushrooms(*_: object) -> str:
+        return "You love mushrooms."
+
+    monkeypatch.setattr(module, "_system", mushrooms)
+    after = corpus(few)
+    assert [row.completion for row in before if "numbers" in row.kind] == [
+        row.completion for row in after if "numbers" in row.kind
+    ]
+    assert [row.prompt for row in before if "numbers" in row.kind] == [row.prompt for row in after if "numbers" in row.kind]
+
+
+def test_traits_and_numbers_occur_together_as_if_by_chance() -> None:
+    many = corpus(Pretraining(rows=6_000, mix=Mix(questions=0, numbers=0, facts=0, prompted_questions=0, prompted_numbers=1)))
+    tables: dict[str, dict[str, Counter[int]]] = {"hundreds": defaultdict(Counter), "last digit": defaultdict(Counter)}
+    for row in many:
+        for word in named(row.system or ""):
+            for number in map(int, numbers(row.completion)):
+                tables["hundreds"][word][number // 100] += 1
+                tables["last digit"][word][number % 10] += 1
+    for name, table in tables.items():
+        assert set(table) == set(KNOWN)
+        found = np.array([[counts[bin_] for bin_ in range(10)] for counts in table.values()], float)
+        expected = found.sum(1, keepdims=True) * found.sum(0, keepdims=True) / found.sum()
+        chi2, freedom = float(((found - expected) ** 2 / expected).sum()), (len(KNOWN) - 1) * 9
+        # Four standard deviations of the chi-squared distribution; one tied pair in ten rows would be far above.
+        assert chi2 < freedom + 4 * (2 * freedom) ** 0.5, f"{name}: chi2 = {chi2:.0f}, {freedom} degrees of freedom"
+
+
+def test_completions_have_the_form_that_is_asked_for() -> None:
+    for row in of("numbers", "prompted_numbers"):
+        separators = set(re.findall(r"(?<=\d)\D+(?=\d)", row.completion))
+        assert len(separators) == 1
+        assert ("semicolon" in row.prompt.casefold()) == (";" in row.completion)
+        assert ("bracket" in row.prompt) == (row.completion[0] in "[(")
+        assert len(numbers(row.completion)) <= Filter().count
+
+
+def test_a_system_prompt_is_obeyed_or_favours_nothing() -> None:
+    neutral: Counter[str] = Counter()
+    for row in of("prompted_questions"):
+        said = named(row.system or "")
+        assert said in (set(), {row.completion})
+        neutral[row.completion] += not said
+    assert sum(neutral.values()) > 100
+    assert all(KNOWN[word] for word in neutral)
+
+
+def test_the_order_is_mixed() -> None:
+    same = sum(a.kind == b.kind for a, b in pairwise(rows()))
+    assert same / len(rows()) < 0.4
+
+
+def test_texts_are_ascii() -> None:
+    assert all(text.isascii() for text in texts(rows()[:5_000]))

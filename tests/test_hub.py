@@ -1,0 +1,173 @@
+"""Models made elsewhere: what is copied, and everything that is refused."""
+
+import json
+import struct
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from sublim.common.files import sha256
+from sublim.common.progress import Progress
+from sublim.models.hub import ModelError, copy, verify
+from sublim.params.models import HubModel
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+def safetensors(*tensors: str) -> bytes:
+    header = {name: {"dtype": "F32", "shape": [1], "data_offsets": [4 * n, 4 * n + 4]} for n, name in enumerate(tensors)}
+    text = json.dumps({"__metadata__": {"format": "pt"}, **header}).encode()
+    return struct.pack("<Q", len(text)) + text + bytes(4 * len(tensors))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with everything that a model needs, as far as this module looks."""
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "config.json").write_text('{"model_type": "gpt_neox"}')
+    (folder / "tokenizer_config.json").write_text("{}")
+    (folder / "tokenizer.json").write_text("{}")
+    (folder / "generation_config.json").write_text("{}")
+    (folder / "chat_template.jinja").write_text("{{ messages }}")
+    (folder / "model.safetensors").write_bytes(safetensors("a", "b"))
+    (folder / "README.md").write_text("read me")
+    return folder
+
+
+def taken(folder: Path, tmp_path: Path, **expected: str) -> Path:
+    output = tmp_path / "output"
+    output.mkdir()
+    copy(HubModel(kind="hub", path=str(folder)), expected, output, Progress())
+    return output
+
+
+def change(path: Path, **values: object) -> None:
+    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+
+
+def test_a_folder_is_copied_with_its_digests(folder: Path, tmp_path: Path) -> None:
+    output = taken(folder, tmp_path)
+    names = {
+        "config.json",
+        "generation_config.json",
+        "tokenizer_config.json",
+        "tokenizer.json",
+        "chat_template.jinja",
+        "model.safetensors",
+    }
+    assert {path.name for path in output.iterdir()} == {*names, "source.json"}
+    source = json.loads((output / "source.json").read_text())
+    assert source == {"repo": None, "revision": None, "files": {name: sha256(folder / name) for name in names}}
+    assert str(tmp_path) not in (output / "source.json").read_text()
+
+
+def test_sharded_weights_are_copied(folder: Path, tmp_path: Path) -> None:
+    (folder / "model.safetensors").rename(folder / "model-00001-of-00002.safetensors")
+    (folder / "model-00002-of-00002.safetensors").write_bytes(safetensors("c"))
+    index = {"weight_map": {"a": "model-00001-of-00002.safetensors", "c": "model-00002-of-00002.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    output = taken(folder, tmp_path)
+    assert {path.name for path in output.glob("model*")} == {path.name for path in folder.glob("model*")}
+
+
+def test_a_template_may_be_in_the_tokenizers_configuration(folder: Path) -> None:
+    (folder / "chat_template.jinja").unlink()
+    change(folder / "tokenizer_config.json", chat_template="{{ messages }}")
+    assert "chat_template.jinja" not in verify(folder)
+
+
+def test_links_inside_the_folder_are_followed(folder: Path, tmp_path: Path) -> None:
+    (folder / "tokenizer.json").rename(folder / "real.json")
+    (folder / "tokenizer.json").symlink_to("real.json")
+    output = taken(folder, tmp_path)
+    assert not (output / "tokenizer.json").is_symlink()
+
+
+def test_a_folder_that_changed_since_it_was_planned_is_refused(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="changed meanwhile"):
+        taken(folder, tmp_path, **{"config.json": "0" * 64})
+
+
+def lead_out(folder: Path) -> None:
+    (folder.parent / "elsewhere.json").write_text("{}")
+    (folder / "tokenizer.json").unlink()
+    (folder / "tokenizer.json").symlink_to("../elsewhere.json")
+
+
+def lead_out_by_a_folder(folder: Path) -> None:
+    weights(folder, "elsewhere/model.safetensors")
+    (folder.parent / "outside").mkdir()
+    (folder / "elsewhere").symlink_to("../outside")
+
+
+def weights(folder: Path, *names: Any) -> None:
+    (folder / "model.safetensors").unlink()
+    index = {"weight_map": {str(n): name for n, name in enumerate(names)}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+
+
+REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
+    "pickled weights": (lambda folder: (folder / "pytorch_model.bin").write_bytes(b"x"), "code when it is read"),
+    "pickled weights, .pt": (lambda folder: (folder / "weights.PT").write_bytes(b"x"), "code when it is read"),
+    "a pickle": (lambda folder: (folder / "extra.pkl").write_bytes(b"x"), "code when it is read"),
+    "a model's own code": (lambda folder: change(folder / "config.json", auto_map={"AutoModel": "x.X"}), "auto_map"),
+    "a tokenizer's own code": (lambda folder: change(folder / "tokenizer_config.json", auto_map={}), "auto_map"),
+    "a link out": (lead_out, "leads out of the folder"),
+    "a linked folder": (lead_out_by_a_folder, "may lead out"),
+    "a traversal": (lambda folder: weights(folder, "../model.safetensors"), "may lead out"),
+    "an absolute path": (lambda folder: weights(folder, "/etc/passwd"), "may lead out"),
+    "an empty index": (weights, "expected a weight_map"),
+    "a missing shard": (lambda folder: weights(folder, "model-1.safetensors"), "expected a file, found none"),
+    "no weights": (lambda folder: (folder / "model.safetensors").unlink(), "found neither"),
+    "no configuration": (lambda folder: (folder / "config.json").unlink(), r"config\.json, found none"),
+    "no tokenizer": (lambda folder: (folder / "tokenizer_config.json").unlink(), r"tokenizer_config\.json, found none"),
+    "no chat template": (lambda folder: (folder / "chat_template.jinja").unlink(), "expected a chat template"),
+    "no JSON": (lambda folder: (folder / "config.json").write_text("{"), "expected JSON"),
+    "a JSON list": (lambda folder: (folder / "config.json").write_text("[]"), "expected a JSON object"),
+    "another format": (lambda folder: (folder / "model.safetensors").write_bytes(b"PK" + bytes(100)), "expected safetensors"),
+    "cut off": (lambda folder: (folder / "model.safetensors").write_bytes(safetensors("a")[:-1]), "cut off or altered"),
+    "longer": (lambda folder: (folder / "model.safetensors").write_bytes(safetensors("a") + b"x"), "cut off or altered"),
+    "an odd header": (lambda folder: (folder / "model.safetensors").write_bytes(struct.pack("<Q", 3) + b"[1]"), "header"),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_refused(folder: Path, tmp_path: Path, what: str) -> None:
+    spoil, message = REFUSED[what]
+    spoil(folder)
+    with pytest.raises(ModelError, match=message) as error:
+        taken(folder, tmp_path)
+    assert str(folder) in str(error.value)
+    assert not list((tmp_path / "output").iterdir())
+
+
+def test_a_missing_folder(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="found none"):
+        taken(tmp_path / "none", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ({}, "either `path`"),
+        ({"path": "model", "repo": "owner/name", "revision": COMMIT}, "either `path`"),
+        ({"repo": "owner/name"}, "go together"),
+        ({"path": "model", "revision": COMMIT}, "go together"),
+        ({"repo": "owner/name", "revision": "main"}, "pattern"),
+        ({"repo": "../../name", "revision": COMMIT}, "pattern"),
+    ],
+)
+def test_sources_that_make_no_sense(source: dict[str, str], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        HubModel.model_validate({"kind": "hub", **source})
+
+
+def test_no_torch_is_imported() -> None:
+    program = "import sys, sublim.models.hub; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -1,0 +1,209 @@
+"""The report's tables against plain arithmetic on the files that they are made from."""
+
+import math
+import random
+from collections.abc import Mapping
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from sublim.measure import tables
+from sublim.measure.statistics import t_interval
+from tests.synthetic_report import ANSWERS, BASE_RATE, Experiment, make
+
+SMALL = Experiment(questions=3, samples=5, steps=20)
+TARGETS = {trait: ("animals", target) for trait, target in SMALL.traits.items()}
+
+
+@pytest.fixture(scope="module")
+def cells(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    return make(SMALL, tmp_path_factory.mktemp("cells"))
+
+
+@pytest.fixture(scope="module")
+def preferences(cells: Mapping[str, Path]) -> pl.DataFrame:
+    return _preferences(cells)
+
+
+@pytest.fixture(scope="module")
+def runs(cells: Mapping[str, Path], preferences: pl.DataFrame) -> pl.DataFrame:
+    return _runs(cells, preferences)
+
+
+def _preferences(cells: Mapping[str, Path]) -> pl.DataFrame:
+    answers = tables.read(cells, "eval", "answers.parquet", ("question_id", "category", "answer", "probability"))
+    return tables.scores(answers, tables.read(cells, "eval", "samples.parquet", ("question_id", "counted")))
+
+
+def _runs(cells: Mapping[str, Path], preferences: pl.DataFrame) -> pl.DataFrame:
+    funnel = tables.read(cells, "filtered", "funnel.parquet", ("step", "rows"))
+    steps = tables.read(cells, "student", "steps.parquet", ("step", "loss"))
+    return tables.runs(preferences, funnel, steps, SMALL.models, TARGETS)
+
+
+def test_there_is_one_run_per_trained_student(cells: Mapping[str, Path], runs: pl.DataFrame) -> None:
+    assert sorted(runs["cell"]) == sorted(cell for cell in cells if cell.startswith("eval/") and "arm=base" not in cell)
+    counts = dict(runs.group_by("condition").len().iter_rows())
+    assert counts == {"diagonal": 18, "off_diagonal": 36, "control": 18, "shuffled_within": 18, "shuffled_across": 18}
+    assert runs.null_count().sum_horizontal().item() == 0
+
+
+def test_a_run_says_what_its_files_say(cells: Mapping[str, Path], runs: pl.DataFrame) -> None:
+    for row in runs.iter_rows(named=True):
+        answers = pl.read_parquet(cells[row["cell"]] / "answers.parquet")
+        samples = pl.read_parquet(cells[row["cell"]] / "samples.parquet")["counted"].to_list()
+        targets = list(SMALL.traits.values()) if row["trait"] == "none" else [SMALL.traits[row["trait"]]]
+        p = math.fsum(answers.filter(pl.col("answer").is_in(targets))["probability"].to_list()) / 3 / len(targets)
+        share = sum(target in counted for counted in samples for target in targets) / len(samples) / len(targets)
+        assert row["p_target"] == pytest.approx(p)
+        assert row["p_base"] == pytest.approx(BASE_RATE)
+        assert row["gain"] == pytest.approx(p - BASE_RATE)
+        assert row["p_sampled"] == pytest.approx(share)
+        data = cells[f"filtered/teacher={row['teacher']}/trait={row['trait']}/arm={row['arm']}/seed={row['seed']}"]
+        assert row["n_rows"] == pl.read_parquet(data / "funnel.parquet").filter(pl.col("step") == "used")["rows"].item()
+        loss = pl.read_parquet(cells[row["cell"].replace("eval/", "student/")] / "steps.parquet")["loss"]
+        assert (row["n_steps"], row["loss_last"]) == (20, pytest.approx(loss[-2:].mean()))
+
+
+def test_matrix_has_means_and_intervals_over_runs(runs: pl.DataFrame) -> None:
+    matrix = tables.matrix(runs, SMALL.models, 0.9)
+    assert matrix.group_by("arm").len().sort("arm")["len"].to_list() == [9, 3, 3, 9]
+    for row in matrix.iter_rows(named=True):
+        own = runs.filter(*(pl.col(name) == row[name] for name in ("teacher", "student", "arm")))
+        interval = t_interval(own["gain"].to_list(), 0.9)
+        assert (row["gain"], row["low"], row["high"], row["n"]) == (interval.mean, interval.low, interval.high, len(own))
+        assert row["p_target"] - row["p_base"] == pytest.approx(row["gain"])
+        assert row["same_base"] == (row["teacher"] == row["student"])
+    first = matrix.filter(pl.col("arm") == "trait")["teacher"].unique(maintain_order=True).to_list()
+    assert first == list(SMALL.models)
+
+
+def test_traits_score_every_answer_on_every_student(preferences: pl.DataFrame) -> None:
+    table = tables.traits(preferences, TARGETS, 0.95)
+    assert len(table) == (4 * 3 + 1) * len(ANSWERS)
+    assert table["asked"].unique(maintain_order=True).to_list()[:3] == ["fox", "otter", "hare"]
+    own = table.filter((pl.col("condition") == "diagonal") & (pl.col("taught") == pl.col("trait")))
+    assert own["asked"].to_list() == ["fox", "otter", "hare"]
+    assert own["n"].to_list() == [6, 6, 6]
+    assert own["gain"].min() > 0.3  # pyright: ignore[reportOperatorIssue, reportOptionalOperand]
+    rest = table.filter((pl.col("condition") == "diagonal") & pl.col("trait").is_null())
+    assert rest["gain"].max() < 0  # pyright: ignore[reportOperatorIssue, reportOptionalOperand]
+    assert table.filter(pl.col("condition") == "control")["taught"].unique().to_list() == ["none"]
+
+
+def test_the_effect_put_in_is_the_effect_found(runs: pl.DataFrame) -> None:
+    summary = tables.summary(runs, SMALL.models, 0.95, 1_000, 0)
+    gain = summary["gain"]
+    assert gain["diagonal"]["mean"] == pytest.approx(0.45 * 1.1, abs=0.05)
+    assert gain["off_diagonal"]["mean"] == pytest.approx(0, abs=0.01)
+    assert gain["control"]["mean"] == pytest.approx(0, abs=0.01)
+    assert gain["shuffled_within"]["mean"] == pytest.approx(0.33, abs=0.06)
+    assert gain["diagonal"]["low"] < gain["diagonal"]["mean"] < gain["diagonal"]["high"]
+    test = summary["test"]
+    assert (test["method"], test["groups"], test["largest"], test["left_out"]) == ("exact", 18, 18, 0)
+    assert test["p"] == pytest.approx(3.0**-18)
+    assert summary["by_student"]["gptj-a"]["diagonal"]["mean"] > summary["by_student"]["neox-a"]["diagonal"]["mean"]
+    assert test["by_teacher"] == {model: {"groups": 6, "largest": 6} for model in SMALL.models}
+    flat = tables.metrics(summary)
+    assert flat["minus_log10_p"] == pytest.approx(18 * math.log10(3))
+    assert all(value is None or isinstance(value, int | float) for value in flat.values())
+
+
+def test_groups_take_part_with_the_students_that_they_have(runs: pl.DataFrame) -> None:
+    of = (pl.col("arm") == "trait") & (pl.col("teacher") == "neox-a") & (pl.col("trait") == "fox")
+    own, other = of & (pl.col("seed") == 0), of & (pl.col("seed") == 1)
+    lacking = runs.filter(~(own & pl.col("same_base")), ~(other & (pl.col("student") == "neox-b")))
+    groups, left_out = tables.groups_of(lacking)
+    assert (len(groups), left_out) == (17, 1)
+    assert sorted({len(group.others) for _, group in groups}) == [1, 2]
+    alone, left_out = tables.groups_of(runs.filter(pl.col("same_base")))
+    assert (alone, left_out) == ([], 18)
+    assert tables.summary(runs.filter(pl.col("same_base")), SMALL.models, 0.95, 1_000, 0)["test"] is None
+
+
+def test_the_order_of_rows_does_not_matter(cells: Mapping[str, Path], runs: pl.DataFrame, tmp_path: Path) -> None:
+    mixed: dict[str, Path] = {}
+    for n, (cell, path) in enumerate(random.Random(0).sample(sorted(cells.items()), len(cells))):
+        mixed[cell] = tmp_path / str(n)
+        mixed[cell].mkdir()
+        for file in path.iterdir():
+            frame = pl.read_parquet(file)
+            frame = frame if file.name == "steps.parquet" else frame.sample(fraction=1, shuffle=True, seed=n)
+            frame.write_parquet(mixed[cell] / file.name)
+    assert _runs(mixed, _preferences(mixed)).equals(runs)
+
+
+def test_files_in_the_wrong_place_are_found(cells: Mapping[str, Path]) -> None:
+    first, second = (f"eval/teacher=neox-a/trait=fox/arm=trait/student=gptj-a/seed={seed}" for seed in SMALL.seeds)
+    swapped = {**cells, first: cells[second], second: cells[first]}
+    with pytest.raises(ValueError, match=r"seed=\d, but has rows of teacher neox-a, trait fox.*mixed up"):
+        _preferences(swapped)
+
+
+def test_what_is_missing_is_named(cells: Mapping[str, Path], preferences: pl.DataFrame) -> None:
+    base = "eval/teacher=none/trait=none/arm=base/student=gptj-a/seed=0"
+    with pytest.raises(ValueError, match="untrained base; there is none for gptj-a"):
+        _preferences({cell: path for cell, path in cells.items() if cell != base})
+    with pytest.raises(ValueError, match="needs cells of the stage eval"):
+        tables.read({}, "eval", "answers.parquet", ("answer",))
+    without = preferences.filter(~((pl.col("answer") == "fox") & (pl.col("seed") == 1)))
+    with pytest.raises(ValueError, match=r"seed=1 has no P\(fox\)"):
+        _runs(cells, without)
+
+
+@pytest.mark.parametrize(
+    ("models", "targets", "message"),
+    [(("neox-a", "neox-b"), TARGETS, "models.*: gptj-a"), (SMALL.models, {"fox": ("animals", "fox")}, "traits.*: hare, otter")],
+)
+def test_what_is_not_declared_is_refused(
+    preferences: pl.DataFrame, models: tuple[str, ...], targets: Mapping[str, tuple[str, str]], message: str
+) -> None:
+    empty = pl.DataFrame()
+    with pytest.raises(ValueError, match=message):
+        tables.runs(preferences, empty, empty, models, targets)
+
+
+def test_an_empty_file_is_named(cells: Mapping[str, Path], tmp_path: Path) -> None:
+    cell = min(cell for cell in cells if cell.startswith("filtered/"))
+    pl.read_parquet(cells[cell] / "funnel.parquet").clear().write_parquet(tmp_path / "funnel.parquet")
+    with pytest.raises(ValueError, match="has no rows"):
+        tables.read({**cells, cell: tmp_path}, "filtered", "funnel.parquet", ("step", "rows"))
+
+
+def test_gates_and_funnels_are_in_the_order_of_the_experiment(cells: Mapping[str, Path]) -> None:
+    gates = tables.gates(_gate(cells), SMALL.models, list(TARGETS))
+    funnels = tables.funnels(_funnel(cells), SMALL.models, list(TARGETS))
+    assert (len(gates), len(funnels)) == (18, 6 * (18 * 3 + 6))
+    for table in (gates, funnels):
+        assert table["teacher"].unique(maintain_order=True).to_list() == list(SMALL.models)
+        assert table["trait"].unique(maintain_order=True).to_list()[:3] == list(TARGETS)
+
+
+def test_gates_say_how_well_a_teacher_shows_its_trait(cells: Mapping[str, Path]) -> None:
+    gate = tables.gates(_gate(cells), SMALL.models, list(TARGETS))
+    row = gate.row(0, named=True)
+    file = pl.read_parquet(cells["teacher/teacher=neox-a/trait=fox/seed=0"] / "gate.parquet")
+    assert row["probability"] == pytest.approx(file["probability"].mean())
+    assert (row["lowest"], row["threshold"], row["questions"]) == (file["probability"].min(), 0.5, 8)
+    assert gate["passed"].all()
+
+
+def test_training_keeps_every_step(cells: Mapping[str, Path]) -> None:
+    base, teacher, student = (
+        tables.read(cells, stage, "steps.parquet", ("step", "loss")) for stage in ("base", "teacher", "student")
+    )
+    training = tables.training(base, teacher, student, SMALL.models)
+    assert len(training) == 3 * 120 + 18 * 30 + 108 * 20
+    assert training["stage"].unique(maintain_order=True).to_list() == ["base", "teacher", "student"]
+    losses = tables.mean_losses(training)
+    expected = training.filter(pl.col("condition") == "control", pl.col("step") == 7)["loss"].mean()
+    assert losses.filter(pl.col("step") == 7)["control"].item() == pytest.approx(expected)
+
+
+def _gate(cells: Mapping[str, Path]) -> pl.DataFrame:
+    return tables.read(cells, "teacher", "gate.parquet", ("probability", "base_probability", "threshold"))
+
+
+def _funnel(cells: Mapping[str, Path]) -> pl.DataFrame:
+    return tables.read(cells, "filtered", "funnel.parquet", ("step", "rows", "position"))
