@@ -1,9 +1,13 @@
 # The whole pipeline. What is made from what, and whether it is up to date, is decided in sublim/plan; here it is scheduled.
 import sys
+from pathlib import Path
+from shlex import quote
 
 from snakemake.logging import logger
 
-sys.path.insert(0, workflow.basedir)  # the code beside this file, whatever is installed: it is what the plans digest
+sys.path.insert(
+    0, workflow.basedir
+)  # the code beside this file, whatever is installed: it is what the plans digest
 
 from sublim.common.errors import SublimError
 from sublim.plan import workflow as sublim_workflow
@@ -11,7 +15,9 @@ from sublim.plan import workflow as sublim_workflow
 # No `configfile:`: Snakemake would merge --configfile into it, and a smoke run would inherit the default's models.
 try:
     experiment = sublim_workflow.Workflow(
-        sublim_workflow.params_file(workflow.overwrite_configfiles, workflow.config_settings.config),
+        sublim_workflow.params_file(
+            workflow.overwrite_configfiles, workflow.config_settings.config
+        ),
         main=workflow.is_main_process,
     )
 except SublimError as error:
@@ -20,7 +26,10 @@ except SublimError as error:
 if workflow.is_main_process:
     logger.info(experiment.summary())
 
-SUBLIM = f"PYTHONPATH={workflow.basedir} OMP_NUM_THREADS=1 {sys.executable} -m sublim"
+# Jobs run this Python with this code, on cluster nodes too; one thread each, jobs side by side.
+shell.prefix(
+    f"export PATH={quote(str(Path(sys.executable).parent))}:$PATH PYTHONPATH={quote(workflow.basedir)} OMP_NUM_THREADS=1; "
+)
 
 
 report: "workflow/report/workflow.rst"

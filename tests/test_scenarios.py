@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 from tests.project import Project
 
@@ -176,6 +177,25 @@ def test_a_removed_trait_leaves_no_artifact_behind_and_comes_back(project: Proje
     project.snakemake()
     assert not project.since(middle)["computed"]
     assert project.digests() == before
+
+
+def test_a_model_in_a_folder_is_a_base_like_any_other(project: Project) -> None:
+    shutil.copytree(project.path / "data/base/model=a", project.path / "mine")
+    for extra in ("record.json", "corpus.parquet", "steps.parquet", "tensors.parquet"):
+        (project.path / "mine" / extra).unlink()
+    yaml, path = YAML(typ="safe", pure=True), project.path / "params.yaml"
+    params = yaml.load(path)
+    params["models"]["a"] = {"kind": "hub", "path": "mine"}
+    yaml.dump(params, path)
+    start = len(project.events())
+    project.snakemake()
+    done = project.since(start)
+    assert "base/model=a" in done["computed"]
+    assert "base/model=b" not in done["computed"] | done["restored"] | done["valid"]
+    assert (project.path / "data/base/model=a/source.json").exists()
+    _nothing_to_do(project)
+    _flip(project.path / "mine" / "tokenizer.json")
+    assert "files.tokenizer.json" in project.sublim("why", "data/base/model=a").output
 
 
 def test_a_stray_file_is_named(project: Project) -> None:

@@ -60,7 +60,7 @@ class TinyModel(Section):
     """The seed of the weights at the start and of the order of the rows."""
     config: Mapping[str, bool | int | float | str] = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
     """Sizes and everything else of the architecture, by the names of its own configuration class in transformers."""
-    init_std: Annotated[float, Field(gt=0)] = 0.08
+    init_std: Annotated[float, Field(gt=0)] = 0.12
     """Standard deviation of the weights at the start (`initializer_range`)."""
     tied: bool = True
     """Whether input and output embeddings are the same matrix (`tie_word_embeddings`)."""

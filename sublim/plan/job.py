@@ -46,7 +46,7 @@ def run(cell: str) -> str:
         if action is None:
             from sublim.plan import worker  # only a computation needs it
 
-            worker.compute(cell)
+            worker.compute(cell, online=_downloads(task.plan))
             action = "computed"
         _remember(task, action, time.monotonic() - started)
         return action
@@ -79,6 +79,10 @@ def finish(task: Task, made: Path, environment: dict[str, Any]) -> None:
         for name in outputs:
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             (made / name).replace(target / name)
+
+
+def _downloads(of: Plan) -> bool:
+    return of.stage == "base" and of.params["model"].get("repo") is not None
 
 
 def _reuse(task: Task) -> str | None:

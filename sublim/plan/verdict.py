@@ -194,5 +194,11 @@ def _write(path: Path, text: str) -> None:
 
 def _not_from_the_future(record: Path, verdict: Path) -> None:
     """A stale record that claims to be younger than its verdict (a clone with odd times) would pass for up to date."""
-    if record.is_file() and record.stat().st_mtime >= verdict.stat().st_mtime:
+    if record.is_file() and youngest(record) >= verdict.stat().st_mtime:
         os.utime(record, (VALID_MTIME, VALID_MTIME))
+        os.utime(record, (VALID_MTIME, VALID_MTIME), follow_symlinks=False)
+
+
+def youngest(path: Path) -> float:
+    """The modification time that Snakemake goes by: of a link and of what it leads to, the later one."""
+    return max(path.stat().st_mtime, path.lstat().st_mtime)

@@ -37,14 +37,15 @@ WARM_PACKAGES = ("torch", "transformers", "peft", "polars", "pydantic", "sublim"
 PR_SET_PDEATHSIG = 1
 
 
-def compute(cell: str) -> None:
-    """Compute `cell` in the warm worker, or cold where the worker is turned off.
+def compute(cell: str, *, online: bool) -> None:
+    """Compute `cell` in the warm worker; cold where that is turned off, or where the job may use the network: nothing else may.
 
     Raises:
         SublimError: the computation failed; the reason is on standard error.
     """
     os.environ |= {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"), "TQDM_DISABLE": "1"}
-    if os.environ.get("SUBLIM_WORKER") == "0":
+    os.environ |= {"HF_HUB_OFFLINE": "0" if online else "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
+    if online or os.environ.get("SUBLIM_WORKER") == "0":
         status = subprocess.run([sys.executable, "-m", "sublim.plan.compute", cell], check=False).returncode
     else:
         status = _ask(cell)

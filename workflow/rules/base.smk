@@ -5,15 +5,15 @@ rule base:
         update("data/base/model={model}/record.json"),
     log:
         ".sublim/log/base/model={model}.log",
-    message:
-        "{params.cell}: {params.reason}"
+    resources:
+        mem_mb=1500,
     params:
         reason=experiment.reason("base"),
         cell="base/model={model}",
-    resources:
-        mem_mb=1500,
+    message:
+        "{params.cell}: {params.reason}"
     shell:
-        "{SUBLIM} run {params.cell} > {log} 2>&1"
+        "python -m sublim run {params.cell} > {log} 2>&1"
 
 
 rule base_all:

@@ -2,18 +2,20 @@ rule eval:
     input:
         unpack(experiment.inputs("eval", ancient)),
     output:
-        update("data/eval/teacher={teacher}/trait={trait}/arm={arm}/student={student}/seed={seed}/record.json"),
+        update(
+            "data/eval/teacher={teacher}/trait={trait}/arm={arm}/student={student}/seed={seed}/record.json"
+        ),
     log:
         ".sublim/log/eval/teacher={teacher}/trait={trait}/arm={arm}/student={student}/seed={seed}.log",
-    message:
-        "{params.cell}: {params.reason}"
+    resources:
+        mem_mb=1000,
     params:
         reason=experiment.reason("eval"),
         cell="eval/teacher={teacher}/trait={trait}/arm={arm}/student={student}/seed={seed}",
-    resources:
-        mem_mb=1000,
+    message:
+        "{params.cell}: {params.reason}"
     shell:
-        "{SUBLIM} run {params.cell} > {log} 2>&1"
+        "python -m sublim run {params.cell} > {log} 2>&1"
 
 
 rule eval_all:

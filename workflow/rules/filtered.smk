@@ -2,18 +2,20 @@ rule filtered:
     input:
         unpack(experiment.inputs("filtered", ancient)),
     output:
-        update("data/filtered/teacher={teacher}/trait={trait}/arm={arm}/seed={seed}/record.json"),
+        update(
+            "data/filtered/teacher={teacher}/trait={trait}/arm={arm}/seed={seed}/record.json"
+        ),
     log:
         ".sublim/log/filtered/teacher={teacher}/trait={trait}/arm={arm}/seed={seed}.log",
-    message:
-        "{params.cell}: {params.reason}"
+    resources:
+        mem_mb=500,
     params:
         reason=experiment.reason("filtered"),
         cell="filtered/teacher={teacher}/trait={trait}/arm={arm}/seed={seed}",
-    resources:
-        mem_mb=500,
+    message:
+        "{params.cell}: {params.reason}"
     shell:
-        "{SUBLIM} run {params.cell} > {log} 2>&1"
+        "python -m sublim run {params.cell} > {log} 2>&1"
 
 
 rule filtered_all:

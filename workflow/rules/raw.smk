@@ -5,15 +5,15 @@ rule raw:
         update("data/raw/teacher={teacher}/trait={trait}/seed={seed}/record.json"),
     log:
         ".sublim/log/raw/teacher={teacher}/trait={trait}/seed={seed}.log",
-    message:
-        "{params.cell}: {params.reason}"
+    resources:
+        mem_mb=1200,
     params:
         reason=experiment.reason("raw"),
         cell="raw/teacher={teacher}/trait={trait}/seed={seed}",
-    resources:
-        mem_mb=1200,
+    message:
+        "{params.cell}: {params.reason}"
     shell:
-        "{SUBLIM} run {params.cell} > {log} 2>&1"
+        "python -m sublim run {params.cell} > {log} 2>&1"
 
 
 rule raw_all:

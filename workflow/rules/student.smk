@@ -2,18 +2,20 @@ rule student:
     input:
         unpack(experiment.inputs("student", ancient)),
     output:
-        update("data/student/teacher={teacher}/trait={trait}/arm={arm}/student={student}/seed={seed}/record.json"),
+        update(
+            "data/student/teacher={teacher}/trait={trait}/arm={arm}/student={student}/seed={seed}/record.json"
+        ),
     log:
         ".sublim/log/student/teacher={teacher}/trait={trait}/arm={arm}/student={student}/seed={seed}.log",
-    message:
-        "{params.cell}: {params.reason}"
+    resources:
+        mem_mb=1200,
     params:
         reason=experiment.reason("student"),
         cell="student/teacher={teacher}/trait={trait}/arm={arm}/student={student}/seed={seed}",
-    resources:
-        mem_mb=1200,
+    message:
+        "{params.cell}: {params.reason}"
     shell:
-        "{SUBLIM} run {params.cell} > {log} 2>&1"
+        "python -m sublim run {params.cell} > {log} 2>&1"
 
 
 rule student_all:

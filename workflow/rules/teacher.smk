@@ -5,15 +5,15 @@ rule teacher:
         update("data/teacher/teacher={teacher}/trait={trait}/seed={seed}/record.json"),
     log:
         ".sublim/log/teacher/teacher={teacher}/trait={trait}/seed={seed}.log",
-    message:
-        "{params.cell}: {params.reason}"
+    resources:
+        mem_mb=1000,
     params:
         reason=experiment.reason("teacher"),
         cell="teacher/teacher={teacher}/trait={trait}/seed={seed}",
-    resources:
-        mem_mb=1000,
+    message:
+        "{params.cell}: {params.reason}"
     shell:
-        "{SUBLIM} run {params.cell} > {log} 2>&1"
+        "python -m sublim run {params.cell} > {log} 2>&1"
 
 
 rule teacher_all:
