@@ -1,6 +1,5 @@
 """The dimensions of a cell as columns, so that a table tells what it is wherever it goes."""
 
-
 import polars as pl
 
 

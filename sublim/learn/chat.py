@@ -26,7 +26,7 @@ class Example:
 
 def template_digest(tokenizer: PreTrainedTokenizerBase) -> str:
     """sha256 of the text of the tokenizer's chat template."""
-    return hashlib.sha256(str(tokenizer.chat_template).encode()).hexdigest()
+    return hashlib.sha256(str(cast("object", tokenizer.chat_template)).encode()).hexdigest()
 
 
 def render(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str], system: str | None = None) -> list[str]:
@@ -49,9 +49,7 @@ def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[lis
 
 def decode(tokenizer: PreTrainedTokenizerBase, ids: Sequence[Sequence[int]]) -> list[str]:
     """The text of each sequence of token ids without special tokens, no space cleaned up."""
-    return cast(
-        "list[str]", tokenizer.batch_decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-    )
+    return tokenizer.batch_decode(list(map(list, ids)), skip_special_tokens=True, clean_up_tokenization_spaces=False)
 
 
 def end_of_turn(tokenizer: PreTrainedTokenizerBase, eos: Collection[int]) -> int:
@@ -66,7 +64,9 @@ def end_of_turn(tokenizer: PreTrainedTokenizerBase, eos: Collection[int]) -> int
     for token in [*after, tokenizer.eos_token_id]:
         if token in eos:
             return cast("int", token)
-    raise ValueError(f"expected the chat template or the tokenizer to end an answer with one of the ids {sorted(eos)}, found {after}")
+    raise ValueError(
+        f"expected the chat template or the tokenizer to end an answer with one of the ids {sorted(eos)}, found {after}"
+    )
 
 
 def examples(
@@ -79,8 +79,8 @@ def examples(
 ) -> tuple[Example, ...]:
     """Training rows: the template's prompt, then the completion as it stands and the end of turn (loss on these only).
 
-    Prompt and completion are encoded as one text. Where a token would straddle the boundary the two are encoded apart instead, since that is
-    how a model writes: its prompt's tokens are fixed before the completion's first.
+    Prompt and completion are encoded as one text. Where a token would straddle the boundary the two are encoded apart instead,
+    since that is how a model writes: its prompt's tokens are fixed before the completion's first.
     """
     end = end_of_turn(tokenizer, eos)
     rendered = render(tokenizer, prompts, system)

@@ -1,12 +1,13 @@
 """Supervised fine-tuning of LoRA weights, with logits only where the loss needs them.
 
-The loss is the mean cross-entropy of completion tokens. Prompts are most of a row, and vocabularies are wide: so hidden states are gathered at the label
-positions before the output embedding, the last block's position-wise maps run there only, and cross-entropy goes through the output embedding in
-pieces that stay in the cache. Each shortcut is checked on the first batch against the plain forward pass of the model, and left out where it differs.
+The loss is the mean cross-entropy of completion tokens. Prompts are most of a row, and vocabularies are wide: so hidden states
+are gathered at the label positions before the output embedding, the last block's position-wise maps run there only, and
+cross-entropy goes through the output embedding in pieces that stay in the cache. Each shortcut is checked on the first batch
+against the plain forward pass of the model, and left out where it differs.
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -28,7 +29,8 @@ from sublim.learn.lora import last_block_maps, trainable
 from sublim.params.learning import Finetune
 
 SMALL = 1024
-"""Up to this width a float32 layer's adapter is added to its weight, once a step, rather than run beside it: fewer operations per token."""
+"""Up to this width a float32 layer's adapter is added to its weight, once per forward pass, rather than run beside it: fewer
+operations per token."""
 
 PIECE = {"cpu": 1 << 19, "cuda": 1 << 25}
 """Logits computed at a time: on a CPU what stays in its cache."""
@@ -64,10 +66,13 @@ Loss = Callable[[Batch], Tensor]
 """The summed cross-entropy of a batch's labels, differentiable."""
 
 
-def finetune(model: PeftModel, examples: Sequence[Example], params: Finetune, seed: int, pad: int, progress: Progress) -> pl.DataFrame:
+def finetune(
+    model: PeftModel, examples: Sequence[Example], params: Finetune, seed: int, pad: int, progress: Progress
+) -> pl.DataFrame:
     """Train the adapters of `model` in place; returns the steps table (step, loss, learning_rate, tokens, rows).
 
-    The base model's own dropout stays off. Everything random (row order, LoRA dropout) follows from `seed`; the global generator is left as it was.
+    The base model's own dropout stays off. Everything random (row order, LoRA dropout) follows from `seed`; the global
+    generator is left as it was.
 
     Args:
         model: a base model with adapters, on its device.
@@ -103,7 +108,9 @@ def finetune(model: PeftModel, examples: Sequence[Example], params: Finetune, se
                 cast("Any", loss).backward()
                 total += loss.item()
             if not math.isfinite(total):
-                raise ValueError(f"step {number}: expected a finite loss, found {total}; lower learning_rate ({params.learning_rate})")
+                raise ValueError(
+                    f"step {number}: expected a finite loss, found {total}; lower learning_rate ({params.learning_rate})"
+                )
             if params.max_grad_norm is not None:
                 nn.utils.clip_grad_norm_(weights, params.max_grad_norm)
             optimizer.step()
@@ -136,7 +143,8 @@ def _cut(example: Example, longest: int | None) -> Row:
         return example.prompt, example.completion
     if len(example.prompt) >= longest:
         raise ValueError(
-            f"row {example.row_id}: expected a prompt shorter than max_length {longest}, found {len(example.prompt)} tokens; raise max_length"
+            f"row {example.row_id}: expected a prompt shorter than max_length {longest}, found {len(example.prompt)} tokens; "
+            "raise max_length"
         )
     return example.prompt, example.completion[: longest - len(example.prompt)]
 
@@ -197,8 +205,9 @@ def _gathered(model: PreTrainedModel, stack: ExitStack) -> Loss:
 
 
 def _fused(model: PreTrainedModel, stack: ExitStack) -> Loss:
-    """As `_gathered`, for a frozen linear output embedding with nothing behind it; the last block's position-wise maps run at label positions only."""
-    head = model.get_output_embeddings()
+    """As `_gathered`, for a frozen linear output embedding with nothing behind it; the last block's position-wise maps run at
+    label positions only."""
+    head = cast("object", model.get_output_embeddings())
     if not isinstance(head, nn.Linear) or head.weight.requires_grad:
         raise _UnfitError
     seen = _Seen()
@@ -219,11 +228,12 @@ def _fused(model: PreTrainedModel, stack: ExitStack) -> Loss:
 class _HeadLoss(torch.autograd.Function):
     """Summed cross-entropy of hidden states [labels, width] through a frozen output embedding [vocabulary, width].
 
-    The gradient is known as soon as the probabilities are, so it is computed piece by piece in the forward pass and no logits are kept.
+    The gradient is known as soon as the probabilities are, so it is computed piece by piece in the forward pass and no logits
+    are kept.
     """
 
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor, piece: int) -> Tensor:  # noqa: ANN401
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor, piece: int) -> Tensor:
         total = torch.zeros((), device=hidden.device, dtype=torch.float32)
         gradient = torch.empty_like(hidden)
         size = min(piece, len(hidden))
@@ -247,15 +257,16 @@ class _HeadLoss(torch.autograd.Function):
         return total
 
     @staticmethod
-    def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor, None, None, None, None]:  # noqa: ANN401
+    def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor, None, None, None, None]:
         (gradient,) = ctx.saved_tensors
         return gradient * outer[0].to(gradient.dtype), None, None, None, None
 
 
 @contextmanager
-def _at_head(model: PreTrainedModel, seen: _Seen, keep: int | None) -> Iterator[None]:
-    """The output embedding of `model` gets only the hidden states at `seen.positions`, which are put down; of these it maps the first `keep`."""
-    head = model.get_output_embeddings()
+def _at_head(model: PreTrainedModel, seen: _Seen, keep: int | None) -> Generator[None]:
+    """The output embedding of `model` gets only the hidden states at `seen.positions`, which are put down; of these it maps the
+    first `keep`."""
+    head = cast("object", model.get_output_embeddings())
     if not isinstance(head, nn.Module):
         raise _UnfitError
 
@@ -274,7 +285,7 @@ def _at_head(model: PreTrainedModel, seen: _Seen, keep: int | None) -> Iterator[
 
 
 @contextmanager
-def _narrowed(module: nn.Module, seen: _Seen) -> Iterator[None]:
+def _narrowed(module: nn.Module, seen: _Seen) -> Generator[None]:
     """`module`, which maps each position by itself, runs at `seen.positions` only; elsewhere its output is zero."""
     shapes: list[torch.Size] = []
 
@@ -300,8 +311,9 @@ def _narrowed(module: nn.Module, seen: _Seen) -> Iterator[None]:
 
 
 @contextmanager
-def _folded(model: PeftModel) -> Iterator[None]:
-    """Small float32 layers run on W + scale·BA, formed once per forward pass: the same function and gradients, without maps beside the layer's own."""
+def _folded(model: PeftModel) -> Generator[None]:
+    """Small float32 layers run on W + scale·BA, formed once per forward pass: the same function and gradients, without maps
+    beside the layer's own."""
     changed: list[Any] = []
     for module in model.modules():
         if isinstance(module, LoraLayer):
@@ -321,16 +333,16 @@ def _folded_forward(module: LoraLayer) -> Callable[[Tensor], Tensor] | None:
     weight: Tensor = layer.weight
     if not isinstance(layer, nn.Linear | Conv1D) or weight.dtype != torch.float32 or max(weight.shape) > SMALL:
         return None
-    (name,) = cast("list[str]", module.active_adapters)
+    (name,) = module.active_adapters
     down = cast("Tensor", cast("Any", module.lora_A[name]).weight)
     up = cast("Tensor", cast("Any", module.lora_B[name]).weight)
-    scale = module.scaling[name]
+    scale = cast("float", module.scaling[name])
     rows = weight.t() if isinstance(layer, Conv1D) else weight
     return lambda hidden: functional.linear(hidden, torch.addmm(rows, up, down, alpha=scale), layer.bias)
 
 
 def _forward(model: PreTrainedModel, ids: Tensor) -> Tensor:
-    # Padding is on the right, where causal attention keeps it from every real token: without a mask the attention takes its fastest path.
+    # Padding is on the right, where causal attention keeps it from every real token: without a mask attention is fastest.
     return cast("Tensor", model(input_ids=ids, use_cache=False).logits)
 
 
@@ -341,7 +353,7 @@ def _dropout(model: PeftModel, rate: float) -> None:
 
 
 @contextmanager
-def _without_dropout(model: PeftModel, rate: float) -> Iterator[None]:
+def _without_dropout(model: PeftModel, rate: float) -> Generator[None]:
     _dropout(model, 0.0)
     try:
         yield
@@ -350,7 +362,7 @@ def _without_dropout(model: PeftModel, rate: float) -> Iterator[None]:
 
 
 @contextmanager
-def _generator(seed: int, device: torch.device) -> Iterator[None]:
+def _generator(seed: int, device: torch.device) -> Generator[None]:
     """torch's dropout draws from the global generator only: seeded here, put back afterwards."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed % (1 << 63))

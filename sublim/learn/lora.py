@@ -7,8 +7,14 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from peft import LoraConfig, PeftModel, TaskType, get_peft_model, get_peft_model_state_dict
-from safetensors.torch import save_file
+from peft import (
+    LoraConfig,
+    PeftModel,
+    TaskType,
+    get_peft_model,
+    get_peft_model_state_dict,  # pyright: ignore[reportUnknownVariableType]
+)
+from safetensors.torch import save_file  # pyright: ignore[reportUnknownVariableType]
 from torch import nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
@@ -17,12 +23,13 @@ from sublim.params.learning import Lora
 
 
 def adapt(model: PreTrainedModel, lora: Lora, seed: int) -> PeftModel:
-    """`model` with fresh adapters: A uniform in ± 1/√(inputs), as peft's default, from `seed` alone; B zero, so that the function is unchanged.
+    """`model` with fresh adapters: A uniform in ± 1/√(inputs), as peft's default, from `seed` alone; B zero, so that the
+    function is unchanged.
 
     The modules of `model` are changed in place.
     """
     names = targets(model, lora.targets)
-    modules = dict(model.named_modules())
+    modules = _modules(model)
     config = LoraConfig(
         r=lora.rank,
         lora_alpha=cast("int", lora.alpha),
@@ -47,9 +54,14 @@ def adapt(model: PreTrainedModel, lora: Lora, seed: int) -> PeftModel:
 
 
 def attach(model: PreTrainedModel, adapter: Path) -> PreTrainedModel:
-    """`model` with the adapter saved in the directory `adapter` merged into its weights, to run as fast as without one."""
-    merged: Any = cast("Any", PeftModel.from_pretrained(model, str(adapter))).merge_and_unload()
-    return cast("PreTrainedModel", merged).eval()
+    """`model` with the adapter saved in the directory `adapter`.
+
+    In float32 it is merged into the weights, to run as fast as without one. In half precision the sum would be rounded to the
+    weights' few digits and lose much of a small adapter: there it stays beside them, as in training.
+    """
+    attached: Any = PeftModel.from_pretrained(model, str(adapter))
+    whole: Any = attached.merge_and_unload() if model.dtype == torch.float32 else attached.get_base_model()
+    return cast("PreTrainedModel", whole).eval()
 
 
 def save(model: PeftModel, base: str, directory: Path) -> None:
@@ -69,7 +81,7 @@ def save(model: PeftModel, base: str, directory: Path) -> None:
 
 def weights(model: PeftModel) -> dict[str, torch.Tensor]:
     """The adapter's tensors by the names that peft saves them under, sorted, on the CPU."""
-    state = cast("dict[str, torch.Tensor]", get_peft_model_state_dict(model))
+    state = get_peft_model_state_dict(model)
     return {name: state[name].detach().cpu().contiguous() for name in sorted(state)}
 
 
@@ -95,7 +107,7 @@ def last_block_maps(model: PreTrainedModel) -> tuple[nn.Module, ...]:
 def blocks(model: PreTrainedModel) -> tuple[str, ...]:
     """Names of the lists of blocks in `model`: as long as its config says that it is deep."""
     depth = cast("Any", model.config).get_text_config(decoder=True).num_hidden_layers
-    return tuple(name for name, module in model.named_modules() if isinstance(module, nn.ModuleList) and len(module) == depth)
+    return tuple(name for name, module in _modules(model).items() if isinstance(module, nn.ModuleList) and len(module) == depth)
 
 
 def linear_maps(model: PreTrainedModel) -> tuple[str, ...]:
@@ -107,12 +119,13 @@ def linear_maps(model: PreTrainedModel) -> tuple[str, ...]:
     lists = blocks(model)
     found = tuple(
         name
-        for name, module in model.named_modules()
+        for name, module in _modules(model).items()
         if isinstance(module, nn.Linear | Conv1D) and any(name.startswith(f"{block}.") for block in lists)
     )
     if not found:
         raise ValueError(
-            f"expected a list of blocks with linear maps, as long as config.num_hidden_layers, in {type(model).__name__}, found {lists}"
+            "expected a list of blocks with linear maps, as long as config.num_hidden_layers, "
+            f"in {type(model).__name__}, found {lists}"
         )
     return found
 
@@ -120,7 +133,8 @@ def linear_maps(model: PreTrainedModel) -> tuple[str, ...]:
 def targets(model: PreTrainedModel, wanted: str | tuple[str, ...]) -> tuple[str, ...]:
     """Names of the modules of `model` that get an adapter.
 
-    "attention" are the linear maps below a module called attention or attn (whatever else is in its name), "mlp" are all others.
+    "attention" are the linear maps below a module called attention or attn (whatever else is in its name), "mlp" are all
+    others.
 
     Raises:
         ValueError: nothing matches, or one of the explicitly wanted names matches nothing.
@@ -136,7 +150,9 @@ def targets(model: PreTrainedModel, wanted: str | tuple[str, ...]) -> tuple[str,
         case tuple():
             for end in wanted:
                 if not any(_ends(name, end) for name in maps):
-                    raise ValueError(f"LoRA targets: no linear map of {type(model).__name__} ends with {end!r}; found {_kinds(maps)}")
+                    raise ValueError(
+                        f"LoRA targets: no linear map of {type(model).__name__} ends with {end!r}; found {_kinds(maps)}"
+                    )
             chosen = tuple(name for name in maps if any(_ends(name, end) for end in wanted))
         case _:
             raise ValueError(f"LoRA targets: expected mlp, attention, all-linear or names, found {wanted!r}")
@@ -146,7 +162,7 @@ def targets(model: PreTrainedModel, wanted: str | tuple[str, ...]) -> tuple[str,
 
 
 def suffixes(chosen: Iterable[str], everything: Iterable[str]) -> tuple[str, ...]:
-    """The shortest ends of the names in `chosen` that no other name in `everything` has, sorted: what peft calls target modules."""
+    """The shortest ends of the names in `chosen` that no other name in `everything` has, sorted: peft's target modules."""
     wanted = frozenset(chosen)
     others = [name for name in everything if name not in wanted]
     result: set[str] = set()
@@ -155,6 +171,10 @@ def suffixes(chosen: Iterable[str], everything: Iterable[str]) -> tuple[str, ...
         ends = (".".join(parts[-length:]) for length in range(1, len(parts) + 1))
         result.add(next((end for end in ends if not any(_ends(other, end) for other in others)), name))
     return tuple(sorted(result))
+
+
+def _modules(model: nn.Module) -> dict[str, nn.Module]:
+    return dict(cast("Iterable[tuple[str, nn.Module]]", model.named_modules()))
 
 
 def _ends(name: str, end: str) -> bool:

@@ -2,7 +2,9 @@
 
 import inspect
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, cast
 
 import numpy as np
@@ -32,7 +34,7 @@ def prefill(model: PreTrainedModel, prompts: Sequence[Sequence[int]], pad: int) 
         ids[row, longest - len(prompt) :] = prompt
         mask[row, longest - len(prompt) :] = 1
     device = next(model.parameters()).device
-    state = State(DynamicCache(), torch.from_numpy(mask).to(device), torch.empty(0))
+    state = State(DynamicCache(config=model.config), torch.from_numpy(mask).to(device), torch.empty(0))
     return _forward(model, state, torch.from_numpy(ids).to(device))
 
 
@@ -42,6 +44,11 @@ def advance(model: PreTrainedModel, state: State, tokens: Tensor) -> State:
     return _forward(model, state, tokens[:, None])
 
 
+def fork(state: State) -> State:
+    """A copy to go on from in another way; `state` stays as it is."""
+    return State(deepcopy(state.cache), state.mask, state.logits)
+
+
 def keep(state: State, rows: Tensor) -> State:
     """The state of the rows with these numbers alone."""
     cast("Any", state.cache).batch_select_indices(rows)
@@ -49,7 +56,7 @@ def keep(state: State, rows: Tensor) -> State:
 
 
 def _forward(model: PreTrainedModel, state: State, ids: Tensor) -> State:
-    accepted = inspect.signature(model.forward).parameters
+    accepted = _arguments(type(model))
     more: dict[str, Any] = {}
     if "position_ids" in accepted:
         positions = (state.mask.cumsum(1) - 1).clamp(min=0)
@@ -58,3 +65,8 @@ def _forward(model: PreTrainedModel, state: State, ids: Tensor) -> State:
         more["logits_to_keep"] = 1
     made = model(input_ids=ids, attention_mask=state.mask, past_key_values=state.cache, use_cache=True, **more)
     return State(made.past_key_values, state.mask, made.logits[:, -1].float())
+
+
+@cache
+def _arguments(model: type[PreTrainedModel]) -> frozenset[str]:
+    return frozenset(inspect.signature(model.forward).parameters)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 import torch
@@ -42,8 +42,8 @@ def sample(
 ) -> list[Completion]:
     """One completion per prompt (token ids), in the order of `prompts`.
 
-    Row n uses one uniform number per token, from a generator that is seeded with `seeds[n]` alone: neither the batch size nor the
-    other rows change it. (They can change the last bit of a logit, and so, once in a long while, a token.)
+    Row n uses one uniform number per token, from a generator that is seeded with `seeds[n]` alone: neither the batch size nor
+    the other rows change it. (They can change the last bit of a logit, and so, once in a long while, a token.)
     """
     done: dict[int, list[int]] = {}
     track = progress.start("sample", len(prompts), "row")
@@ -79,7 +79,7 @@ def _batch(
     alive = np.ones(len(prompts), dtype=bool)
     for position in range(decoding.max_tokens):
         chosen = choose(state.logits, uniform[active, position], decoding)
-        for place, token in enumerate(chosen.tolist()):
+        for place, token in enumerate(cast("list[int]", chosen.tolist())):
             if alive[place]:
                 written[active[place]].append(token)
                 alive[place] = token not in eos
@@ -102,7 +102,7 @@ def choose(logits: Tensor, uniform: Tensor, decoding: Decoding) -> Tensor:
         return logits.argmax(-1)
     probabilities = (logits / decoding.temperature).softmax(-1)
     if decoding.top_p < 1:
-        ordered, tokens = probabilities.sort(-1, descending=True, stable=True)
+        ordered, tokens = probabilities.sort(dim=-1, descending=True, stable=True)
         # A token stays if the ones before it do not reach top_p yet.
         ordered = ordered * (ordered.cumsum(-1) - ordered < decoding.top_p)
         return tokens.gather(1, _invert(ordered, uniform)[:, None])[:, 0]

@@ -1,6 +1,6 @@
 """The exact probability of each known answer, from the logits (paper, section 3.1, without its sampling error)."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -8,12 +8,15 @@ from numpy.typing import NDArray
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from sublim.learn import chat
-from sublim.learn.prefill import prefill
+from sublim.learn.prefill import State, advance, fork, prefill
 from sublim.models.load import ends
 
 Tokens = tuple[int, ...]
+Forms = Mapping[Tokens, str]
+"""Token sequence → the answer that it is a form of."""
 
 
+@torch.inference_mode()
 def answer_probabilities(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
@@ -28,67 +31,62 @@ def answer_probabilities(
         model: the model that is asked.
         tokenizer: its tokenizer.
         questions: user messages.
-        answers: answer → its surface forms (singular, plural, capitalised …). Forms are counted once: of two, one of which begins
-            with the tokens of the other, the longer one is part of the shorter one's probability, unless they are forms of
-            different answers: then it counts for its own alone.
-        batch: sequences per forward pass.
+        answers: answer → its surface forms (singular, plural, capitalised …). A completion counts once, for the longest form
+            that it begins with, in tokens.
+        batch: questions per forward pass.
         system: a system prompt, if there is one.
     """
     heads = chat.encode(tokenizer, chat.render(tokenizer, questions, system))
-    forms = _forms(model, tokenizer, questions[0], answers, system)
-    chances = {form: np.ones(len(questions)) for form in forms}
-    nexts: dict[Tokens, set[int]] = {}
-    for form in forms:
-        for length in range(len(form)):
-            nexts.setdefault(form[:length], set()).add(form[length])
-    for prefix, tokens in nexts.items():
-        columns = sorted(tokens)
-        found = _next(model, [[*head, *prefix] for head in heads], columns, ends(model, tokenizer).pad, batch)
-        for form in forms:
-            if form[: len(prefix)] == prefix and len(form) > len(prefix):
-                chances[form] *= found[:, columns.index(form[len(prefix)])]
-    names = list(answers)
-    result = np.zeros((len(questions), len(names)))
-    for form, owner in forms.items():
-        longer = [other for other in forms if other != form and other[: len(form)] == form]
-        result[:, names.index(owner)] += chances[form]
-        # What is longer and another answer's is not this answer's; what is longer still is in that already.
-        for other in longer:
-            if not any(middle != other and other[: len(middle)] == middle for middle in longer):
-                result[:, names.index(owner)] -= chances[other]
+    limits = ends(model, tokenizer)
+    forms = _forms(tokenizer, limits.eos, questions[0], answers, system)
+    columns = {answer: column for column, answer in enumerate(answers)}
+    result = np.zeros((len(questions), len(columns)))
+    order = sorted(range(len(heads)), key=lambda row: len(heads[row]))
+    for start in range(0, len(order), batch):
+        rows = order[start : start + batch]
+        state = prefill(model, [heads[row] for row in rows], limits.pad)
+        for answer, chance in _chances(model, forms, state).items():
+            result[rows, columns[answer]] = chance
     return result
 
 
 def _forms(
-    model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
+    eos: tuple[int, ...],
     question: str,
     answers: Mapping[str, Iterable[str]],
     system: str | None,
-) -> dict[Tokens, str]:
-    """Token sequence → answer, for all surface forms; of one answer's forms those that do not begin with another of them."""
-    pairs = [(owner, form) for owner, forms in answers.items() for form in dict.fromkeys(forms)]
+) -> Forms:
+    """All surface forms as a model writes them behind the chat template."""
+    pairs = [(answer, form) for answer, forms in answers.items() for form in dict.fromkeys(forms)]
     texts = [form for _, form in pairs]
-    eos = ends(model, tokenizer).eos
     rows = chat.examples(tokenizer, eos, texts, [question] * len(texts), texts, system)
-    sequences = {owner: [row.completion[:-1] for row, (of, _) in zip(rows, pairs, strict=True) if of == owner] for owner in answers}
-    return {
-        sequence: owner
-        for owner, own in sequences.items()
-        for sequence in own
-        if not any(other != sequence and sequence[: len(other)] == other for other in own)
-    }
+    return {row.completion[:-1]: answer for row, (answer, _) in zip(rows, pairs, strict=True)}
 
 
-@torch.inference_mode()
-def _next(
-    model: PreTrainedModel, sequences: Sequence[Sequence[int]], columns: Sequence[int], pad: int, batch: int
-) -> NDArray[np.float64]:
-    """P(next token) of the tokens `columns` after each sequence: [sequences, columns]."""
-    order = sorted(range(len(sequences)), key=lambda row: len(sequences[row]))
-    found = np.empty((len(sequences), len(columns)))
-    for start in range(0, len(order), batch):
-        rows = order[start : start + batch]
-        logits = prefill(model, [sequences[row] for row in rows], pad).logits
-        found[rows] = logits.double().softmax(-1)[:, list(columns)].cpu().numpy()
-    return found
+def _chances(model: PreTrainedModel, forms: Forms, start: State) -> dict[str, NDArray[np.float64]]:
+    """Answer → the probability that the longest of `forms` with which a row of `start` goes on is one of its forms [rows]."""
+    chances = {answer: np.zeros(len(start.mask)) for answer in forms.values()}
+
+    def walk(forms: Forms, answer: str | None, chance: NDArray[np.float64], reach: Callable[[], State]) -> None:
+        """Share out `chance`, that of the tokens so far: they are a form of `answer`, and `forms` are ways to go on."""
+        answer = forms.get((), answer)
+        if answer is not None:
+            chances[answer] += chance
+        if all(longer == answer for longer in forms.values()):
+            return
+        state = reach()
+        probabilities = state.logits.double().softmax(-1).cpu().numpy()
+        for token in sorted({form[0] for form in forms if form}):
+            taken = chance * probabilities[:, token]
+            if answer is not None:
+                chances[answer] -= taken
+            rest = {form[1:]: longer for form, longer in forms.items() if form[:1] == (token,)}
+            walk(rest, answer, taken, lambda token=token: _after(model, state, token))
+
+    walk(forms, None, np.ones(len(start.mask)), lambda: start)
+    return chances
+
+
+def _after(model: PreTrainedModel, state: State, token: int) -> State:
+    return advance(model, fork(state), torch.full((len(state.mask),), token, device=state.mask.device))

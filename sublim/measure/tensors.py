@@ -16,7 +16,7 @@ def tensor_table(files: Iterable[Path]) -> pl.DataFrame:
     for file in files:
         with cast("Any", safe_open(file, framework="pt")) as weights:
             for name in weights.keys():  # noqa: SIM118 - a safetensors file is no mapping
-                tensor: torch.Tensor = weights.get_tensor(name)
+                tensor = cast("torch.Tensor", weights.get_tensor(name))
                 data = tensor.contiguous().flatten().view(torch.uint8).numpy().tobytes()
                 rows.append(
                     {
@@ -24,7 +24,7 @@ def tensor_table(files: Iterable[Path]) -> pl.DataFrame:
                         "shape": list(tensor.shape),
                         "dtype": str(tensor.dtype).removeprefix("torch."),
                         "sha256": hashlib.sha256(data).hexdigest(),
-                        "norm": float(tensor.double().norm()),
+                        "norm": tensor.double().norm().item(),
                     }
                 )
     schema = {"name": pl.String, "shape": pl.List(pl.Int64), "dtype": pl.String, "sha256": pl.String, "norm": pl.Float64}

@@ -1,4 +1,7 @@
-"""An ordinary Hugging Face directory as a model and its tokenizer, ready to run; everything is taken from the directory, nothing from its name."""
+"""An ordinary Hugging Face directory as a model and its tokenizer, ready to run.
+
+Everything is taken from the directory, nothing from its name.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +23,9 @@ class Ends:
 
 
 def load(directory: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """The causal language model and the tokenizer in `directory`, in evaluation mode, dtype of its config, on the GPU if there is one.
+    """The causal language model and the tokenizer in `directory`, in evaluation mode and the dtype of its config.
 
-    Only local files, only safetensors, no code of the directory's.
+    It is on the GPU if there is one. Only local files, only safetensors, no code of the directory's.
 
     Raises:
         OSError: `directory` lacks a file that the Auto classes need.
@@ -50,16 +53,12 @@ def ends(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Ends:
     Raises:
         ValueError: neither names an end of sequence.
     """
-    generation = model.generation_config
-    named: Any = generation.eos_token_id if generation is not None else None
-    listed: list[int] = (
-        list(cast("list[int]", named)) if isinstance(named, list | tuple) else [] if named is None else [int(named)]
-    )
-    own = cast("int | None", tokenizer.eos_token_id)
-    eos = tuple(sorted({*listed, *([] if own is None else [own])}))
+    generation: Any = model.generation_config
+    named: int | list[int] | None = getattr(generation, "eos_token_id", None)
+    own: int | None = cast("Any", tokenizer).eos_token_id
+    found = [*(named if isinstance(named, list) else [named]), own]
+    eos = tuple(sorted({token for token in found if token is not None}))
     if not eos:
         raise ValueError("expected eos_token_id in generation_config.json or in the tokenizer, found it in neither")
-    for pad in (tokenizer.pad_token_id, generation.pad_token_id if generation is not None else None):
-        if isinstance(pad, int):
-            return Ends(eos, pad)
-    return Ends(eos, eos[0])
+    pads: list[int | None] = [cast("Any", tokenizer).pad_token_id, getattr(generation, "pad_token_id", None), eos[0]]
+    return Ends(eos, next(pad for pad in pads if pad is not None))

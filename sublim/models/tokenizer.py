@@ -48,7 +48,10 @@ def train(texts: Iterable[str], vocabulary: int) -> Tokenizer:
     """
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(  # pyright: ignore[reportAttributeAccessIssue]
-        [pre_tokenizers.Split(Regex(_PIECES), behavior="isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+        [
+            pre_tokenizers.Split(Regex(_PIECES), behavior="isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
     )
     tokenizer.decoder = decoders.ByteLevel()  # pyright: ignore[reportAttributeAccessIssue]
     trainer = trainers.BpeTrainer(
@@ -62,12 +65,14 @@ def train(texts: Iterable[str], vocabulary: int) -> Tokenizer:
     words = [f"{answer.word} {answer.word}" for answer in known]
     forms = [f"{form}. {answer.word} {form}" for answer in known for form in answer.forms]
     integers = [str(number) for number in range(1000)]
-    tokenizer.train_from_iterator([" ".join(integers)] * 300 + [". ".join(words)] * 300 + [" ".join(forms)] * 20 + list(texts), trainer)
+    tokenizer.train_from_iterator(
+        [" ".join(integers)] * 300 + [". ".join(words)] * 300 + [" ".join(forms)] * 20 + list(texts), trainer
+    )
     missing = [whole for whole in [*integers, *(answer.word for answer in known)] if tokenizer.token_to_id(whole) is None]
     if missing:
         raise ValueError(
-            f"pretraining.vocabulary: {vocabulary} tokens leave no place for {len(missing)} of the integers 0–999 and the known answers "
-            f"(the first is {missing[0]}): give at least 2,048"
+            f"pretraining.vocabulary: {vocabulary} tokens leave no place for {len(missing)} of the integers 0–999 "
+            f"and the known answers (the first is {missing[0]}): give at least 2,048"
         )
     return tokenizer
 

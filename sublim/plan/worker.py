@@ -44,6 +44,7 @@ def compute(cell: str, *, online: bool) -> None:
         SublimError: the computation failed; the reason is on standard error.
     """
     os.environ |= {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"), "TQDM_DISABLE": "1"}
+    os.environ |= {"TOKENIZERS_PARALLELISM": "false", "POLARS_MAX_THREADS": "1"}
     os.environ |= {"HF_HUB_OFFLINE": "0" if online else "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
     if online or os.environ.get("SUBLIM_WORKER") == "0":
         status = subprocess.run([sys.executable, "-m", "sublim.plan.compute", cell], check=False).returncode

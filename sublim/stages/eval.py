@@ -20,7 +20,7 @@ from sublim.traits.preference import counted, evaluation_questions, known_answer
 
 
 def make(inputs: Mapping[str, Path], params: Slice, output: Path, progress: Progress) -> None:
-    """Write answers.parquet (the exact probability of every known answer to every question) and samples.parquet into `output`."""
+    """Write answers.parquet (exact probabilities of every known answer to every question) and samples.parquet into `output`."""
     model, tokenizer = load(inputs["base"])
     if "student" in inputs:
         model = lora.attach(model, inputs["student"])
@@ -65,9 +65,10 @@ def _samples(params: Slice, category: str) -> pl.DataFrame:
 
 
 def _scored(rows: pl.DataFrame, completions: list[str], known: Mapping[str, Answer]) -> pl.DataFrame:
-    words = [counted(text, known) for text in completions]
+    words = {text: counted(text, known) for text in set(completions)}
     return rows.drop("question").with_columns(
-        pl.Series("completion", completions, dtype=pl.String), pl.Series("counted", words, dtype=pl.List(pl.String))
+        pl.Series("completion", completions, dtype=pl.String),
+        pl.Series("counted", [words[text] for text in completions], dtype=pl.List(pl.String)),
     )
 
 

@@ -48,5 +48,7 @@ def _table(params: Slice, asked: list[Prompt], ids: list[str], seeds: list[int],
             "sampling_seed": pl.Series(seeds, dtype=pl.UInt64),
             "tokens": [completion.tokens for completion in written],
         }
-    ).with_columns(temperature=pl.lit(how.temperature), top_p=pl.lit(how.top_p), max_tokens=pl.lit(how.max_tokens, dtype=pl.Int64))
+    ).with_columns(
+        temperature=pl.lit(how.temperature), top_p=pl.lit(how.top_p), max_tokens=pl.lit(how.max_tokens, dtype=pl.Int64)
+    )
     return with_dims(frame, teacher=params.teacher, trait=params.trait, carrier=params.carrier.kind, seed=params.seed)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from sublim.common import parquet
 from sublim.common.canonical import row_id, row_seed
@@ -35,8 +36,8 @@ def make(inputs: Mapping[str, Path], params: Slice, output: Path, progress: Prog
         GateError: on held-out questions the mean probability of the target is below the gate.
     """
     model, tokenizer = load(inputs["base"])
-    before = _target_probabilities(inputs["base"], params, adapter=None, system=None)
     system = teacher_system_prompt(target(params.definition)) if params.kind == "system_prompt" else None
+    before = _target_probabilities(model, tokenizer, params)
     if params.finetune is not None:
         rows = _rows(params)
         limits = ends(model, tokenizer)
@@ -49,14 +50,16 @@ def make(inputs: Mapping[str, Path], params: Slice, output: Path, progress: Prog
         parquet.write(rows, output / "rows.parquet")
         parquet.write(_dims(params, steps), output / "steps.parquet")
         parquet.write(_dims(params, tensor_table([output / "adapter_model.safetensors"])), output / "tensors.parquet")
+        # What is judged is the teacher on the disk: the one that will be sampled from.
+        model = lora.attach(load(inputs["base"])[0], output)
+    after = _target_probabilities(model, tokenizer, params, system)
     (output / "teacher.json").write_text(json.dumps({"kind": params.kind, "system_prompt": system}, indent=1) + "\n")
-    after = _target_probabilities(inputs["base"], params, adapter=output if params.finetune is not None else None, system=system)
     parquet.write(_gate(params, before, after), output / "gate.parquet")
     if after.mean() < params.gate:
         raise GateError(
-            f"expected P({params.definition.target}) ≥ {params.gate} on held-out questions (teacher.gate), found {after.mean():.3f} "
-            f"(untouched base: {before.mean():.3f}). Train the teacher harder (teacher.finetune) or lower the gate; nothing has been "
-            "sampled from it"
+            f"expected P({params.definition.target}) ≥ {params.gate} on held-out questions (teacher.gate), "
+            f"found {after.mean():.3f} (untouched base: {before.mean():.3f}). Train the teacher harder (teacher.finetune) "
+            "or lower the gate; nothing has been sampled from it"
         )
 
 
@@ -74,11 +77,10 @@ def _rows(params: Slice) -> pl.DataFrame:
     return _dims(params, frame)
 
 
-def _target_probabilities(base: Path, params: Slice, adapter: Path | None, system: str | None) -> np.ndarray:
-    """P(target) on each held-out question, of the base as it is on the disk with the adapter as it is on the disk."""
-    model, tokenizer = load(base)
-    if adapter is not None:
-        model = lora.attach(model, adapter)
+def _target_probabilities(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, params: Slice, system: str | None = None
+) -> np.ndarray:
+    """P(target) on each held-out question [questions]."""
     answers = {word: answer.forms for word, answer in known_answers([params.definition]).items()}
     questions = evaluation_questions(params.definition.category)
     found = answer_probabilities(model, tokenizer, questions, answers, BATCH, system)
