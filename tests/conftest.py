@@ -16,7 +16,7 @@ os.environ["DVC_NO_ANALYTICS"] = "1"
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """The micro experiment, computed by snakemake. Made once, also when several test processes want it. Copy it, do not touch it."""
+    """The micro experiment, computed by snakemake. Made once for all test processes. Copy it, do not touch it."""
     base = tmp_path_factory.getbasetemp()
     shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
     project = Project(shared / "finished")

@@ -14,7 +14,16 @@ from sublim.common.files import sha256
 
 ROOT = Path(__file__).parent.parent
 MICRO = Path(__file__).parent / "micro.yaml"
-COPIED = ("Snakefile", "workflow", "profiles", "sublim", "snakemake_logger_plugin_sublim", "dvc.yaml", ".dvcignore", ".gitignore")
+COPIED = (
+    "Snakefile",
+    "workflow",
+    "profiles",
+    "sublim",
+    "snakemake_logger_plugin_sublim",
+    "dvc.yaml",
+    ".dvcignore",
+    ".gitignore",
+)
 TOOLS = Path(sys.executable).parent
 
 

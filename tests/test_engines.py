@@ -122,7 +122,9 @@ def test_experiments_compute_only_what_changed(versioned: Project) -> None:
         if "Success" in versioned.dvc("queue", "status").output:
             break
         versioned.run("sleep", "1")
-    assert "Success" in versioned.dvc("queue", "status").output, output + versioned.dvc("queue", "logs", "--all", check=False).output
+    assert "Success" in versioned.dvc("queue", "status").output, (
+        output + versioned.dvc("queue", "logs", "--all", check=False).output
+    )
 
 
 def test_nothing_is_versioned_that_does_not_pass_the_audit(versioned: Project) -> None:

@@ -1,4 +1,4 @@
-"""Kills, full disks, two runs at once: the same command goes on from there to the same bytes, and nothing is cleaned by hand."""
+"""Kills, full disks, two runs at once: the same command goes on to the same bytes, and nothing is cleaned by hand."""
 
 import os
 import random

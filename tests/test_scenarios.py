@@ -15,9 +15,15 @@ TEACHER = "teacher/teacher=a/trait=fox/seed=1"
 RAW = "raw/teacher=a/trait=fox/seed=1"
 STUDENTS_OF_B = {
     f"student/teacher={teacher}/trait={trait}/arm={arm}/student=b/seed=1"
-    for teacher, trait, arm in [("a", "fox", "trait"), ("b", "fox", "trait"), ("a", "none", "control"), ("b", "none", "control"),
-                                ("b", "fox", "shuffled_within"), ("b", "fox", "shuffled_across")]
-}  # fmt: skip
+    for teacher, trait, arm in (
+        ("a", "fox", "trait"),
+        ("b", "fox", "trait"),
+        ("a", "none", "control"),
+        ("b", "none", "control"),
+        ("b", "fox", "shuffled_within"),
+        ("b", "fox", "shuffled_across"),
+    )
+}
 
 
 def _nothing_to_do(project: Project) -> None:
@@ -125,7 +131,9 @@ def test_a_comment_is_no_change_and_a_real_edit_reaches_exactly_its_stages(proje
     path.write_text(path.read_text() + "\n\n_UNUSED = 1\n")
     assert "code.sublim.carriers.shuffle" in project.sublim("why", "data/filtered/teacher=a/trait=fox/arm=trait/seed=1").output
     project.snakemake()
-    assert project.computed(start) == Counter(filtered=sum(cell.startswith("filtered/") for cell in _below(project, "base/model=a", "base/model=b")))
+    assert project.computed(start) == Counter(
+        filtered=sum(cell.startswith("filtered/") for cell in _below(project, "base/model=a", "base/model=b"))
+    )
     changed = {name for name, digest in project.digests().items() if before[name] != digest}
     assert {Path(name).name for name in changed} == {"record.json"}
 
@@ -142,7 +150,13 @@ def _flip(path: Path) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["base/model=a/model.safetensors", f"{TEACHER}/adapter_model.safetensors", f"{RAW}/rows.parquet", "report/runs.parquet", f"{RAW}/record.json"],
+    [
+        "base/model=a/model.safetensors",
+        f"{TEACHER}/adapter_model.safetensors",
+        f"{RAW}/rows.parquet",
+        "report/runs.parquet",
+        f"{RAW}/record.json",
+    ],
 )
 def test_a_flipped_bit_is_named_and_mended_without_computing(project: Project, name: str) -> None:
     before, start = project.digests(), len(project.events())

@@ -78,7 +78,8 @@ def _type(field: Any) -> str:
         case "array":
             return f"list of {_type(field.get('items', {}))}"
         case "object":
-            values = field.get("additionalProperties") or next(iter(field.get("patternProperties", {}).values()), {})
+            patterns: dict[str, Any] = field.get("patternProperties", {})
+            values: Any = field.get("additionalProperties") or next(iter(patterns.values()), {})
             return f"mapping of name to {_type(values)}"
         case None:
             return "anything"

@@ -127,7 +127,9 @@ def _evals(of: Experiment) -> Iterator[Cell]:
 
 def _report(of: Experiment, made: Sequence[Cell]) -> Cell:
     models = tuple(report.ReportedModel(name=name, label=_label(model)) for name, model in of.models.items())
-    traits = tuple(report.ReportedTrait(name=name, category=trait.category, target=trait.target) for name, trait in of.traits.items())
+    traits = tuple(
+        report.ReportedTrait(name=name, category=trait.category, target=trait.target) for name, trait in of.traits.items()
+    )
     inputs = {cell.id: cell.id for cell in made if cell.plan.stage in UPSTREAM["report"]}
     return _cell("report", {}, report.Slice(models=models, traits=traits, report=of.report), inputs)
 

@@ -96,8 +96,11 @@ class Workflow:
         return self._by_id["/".join([stage, *(f"{name}={dims[name]}" for name in STAGES[stage])])]
 
     def _from_the_future(self, cell: str) -> bool:
-        """Whether an artifact is valid and has a time to come (a clone with odd times): Snakemake takes no input that is younger
-        than what is made from it, `ancient` or not. There is nothing to wait for, so it is left out."""
+        """Whether an artifact is valid and has a time to come, as in a clone with odd times.
+
+        Snakemake takes no input that is younger than what is made from it, `ancient` or not. There is nothing to wait for, so
+        such an input is left out.
+        """
         return self._stale[cell] is None and youngest(layout.record(cell)) > time.time()
 
     def _reference(self, cell: str, ancient: Callable[[str], Any]) -> Any:
