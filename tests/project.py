@@ -107,7 +107,7 @@ def environment(**more: str) -> dict[str, str]:
     return clean | {
         "PATH": f"{TOOLS}{os.pathsep}{os.environ['PATH']}",
         "OMP_NUM_THREADS": "1",
-        "GIT_AUTHOR_DATE": "2026-01-01T00:00:00Z", "GIT_COMMITTER_DATE": "2026-01-01T00:00:00Z",
+        "GIT_AUTHOR_DATE": "1767225600 +0000", "GIT_COMMITTER_DATE": "1767225600 +0000",
         "GIT_AUTHOR_NAME": "t", "GIT_AUTHOR_EMAIL": "t@t", "GIT_COMMITTER_NAME": "t", "GIT_COMMITTER_EMAIL": "t@t",
         "DVC_NO_ANALYTICS": "1", "COLUMNS": "200",
     } | more  # fmt: skip

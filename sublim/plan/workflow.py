@@ -7,6 +7,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import IO, Any
 
@@ -45,7 +46,8 @@ class Workflow:
             self._stale = {name: verdict.reason for name, verdict in verdicts.items()}
         else:
             self._stale = {cell.id: _published(cell.id) for cell in self._cells}
-        # No student is trained before every teacher has passed its gate; `ancient`, because no student is made from them.
+        # No student is trained before every teacher has passed its gate. Not `ancient`, though no student is made from all of them:
+        # Snakemake leaves out jobs that follow a running one by `ancient` inputs alone. A student that is valid has no such input.
         self._gates = [
             os.fspath(layout.record(cell.id))
             for cell in self._cells
@@ -67,8 +69,10 @@ class Workflow:
         def needed(wildcards: Mapping[str, str]) -> dict[str, Any]:
             cell = self._cell(stage, wildcards)
             upstream = [self._reference(name, ancient) for name in cell.inputs.values() if not self._from_the_future(name)]
-            needs = {"plan": os.fspath(layout.plan(cell.id)), "upstream": upstream}
-            return needs | {"gates": [ancient(path) for path in self._gates]} if stage == "student" else needs
+            needs: dict[str, Any] = {"plan": os.fspath(layout.plan(cell.id)), "upstream": upstream}
+            if stage == "student" and self._stale[cell.id] is not None:
+                needs["gates"] = self._gates
+            return needs
 
         return needed
 
@@ -86,6 +90,8 @@ class Workflow:
             except (FileNotFoundError, RecordError):
                 continue  # not something that this program made: the audit names it
             shutil.rmtree(path)
+            for parent in takewhile(lambda folder: not any(folder.iterdir()), path.parents):
+                parent.rmdir()
 
     def summary(self) -> str:
         """What is to be done and why, in a few lines."""
