@@ -46,8 +46,9 @@ class Workflow:
             self._stale = {name: verdict.reason for name, verdict in verdicts.items()}
         else:
             self._stale = {cell.id: _published(cell.id) for cell in self._cells}
-        # No student is trained before every teacher has passed its gate. Not `ancient`, though no student is made from all of them:
-        # Snakemake leaves out jobs that follow a running one by `ancient` inputs alone. A student that is valid has no such input.
+        # No student is trained before every teacher has passed its gate. These inputs are not `ancient`, though no student is
+        # made from them all: Snakemake leaves out jobs that follow a running one by `ancient` inputs alone. A student that is
+        # valid has no such input.
         self._gates = [
             os.fspath(layout.record(cell.id))
             for cell in self._cells
