@@ -78,8 +78,9 @@ def _type(field: Any) -> str:
         case "array":
             return f"list of {_type(field.get('items', {}))}"
         case "object":
-            patterns: dict[str, Any] = field.get("patternProperties", {})
-            values: Any = field.get("additionalProperties") or next(iter(patterns.values()), {})
+            nothing: dict[str, Any] = {}
+            patterns: dict[str, Any] = field.get("patternProperties", nothing)
+            values: Any = field.get("additionalProperties") or next(iter(patterns.values()), nothing)
             return f"mapping of name to {_type(values)}"
         case None:
             return "anything"
