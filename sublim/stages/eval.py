@@ -1,6 +1,6 @@
 """The stage `eval`: a student, or an untrained base, is asked for its preference in every category of the experiment."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import polars as pl
@@ -37,11 +37,18 @@ def make(inputs: Mapping[str, Path], params: Slice, output: Path, progress: Prog
         exact.append(
             pl.DataFrame(
                 [
-                    (row_id("question", category, "evaluation", question), question, category, word, chances[row, column])
-                    for row, question in enumerate(questions)
+                    (row_id("answer", *_cell(params), asked, word), asked, question, category, word, chances[row, column])
+                    for row, (question, asked) in enumerate(zip(questions, _question_ids(category, questions), strict=True))
                     for column, word in enumerate(forms)
                 ],
-                schema={"question_id": str, "question": str, "category": str, "answer": str, "probability": float},
+                schema={
+                    "row_id": str,
+                    "question_id": str,
+                    "question": str,
+                    "category": str,
+                    "answer": str,
+                    "probability": float,
+                },
                 orient="row",
             )
         )
@@ -54,14 +61,28 @@ def make(inputs: Mapping[str, Path], params: Slice, output: Path, progress: Prog
 
 
 def _samples(params: Slice, category: str) -> pl.DataFrame:
-    rows: list[tuple[str, str, int, int]] = []
-    for question in evaluation_questions(category):
-        question_id = row_id("question", category, "evaluation", question)
+    questions = evaluation_questions(category)
+    rows: list[tuple[str, str, str, int, int]] = []
+    for question, question_id in zip(questions, _question_ids(category, questions), strict=True):
         for number in range(params.evaluation.samples):
-            row = row_id("eval", params.teacher, params.trait, params.arm, params.student, params.seed, question_id, number)
-            rows.append((question_id, question, number, row_seed(row)))
-    schema = {"question_id": pl.String, "question": pl.String, "sample": pl.Int64, "sampling_seed": pl.UInt64}
+            row = row_id("eval", *_cell(params), question_id, number)
+            rows.append((row, question_id, question, number, row_seed(row)))
+    schema = {
+        "row_id": pl.String,
+        "question_id": pl.String,
+        "question": pl.String,
+        "sample": pl.Int64,
+        "sampling_seed": pl.UInt64,
+    }
     return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def _question_ids(category: str, questions: Sequence[str]) -> list[str]:
+    return [row_id("question", category, "evaluation", question) for question in questions]
+
+
+def _cell(params: Slice) -> tuple[str, str, str, str, int]:
+    return params.teacher, params.trait, params.arm, params.student, params.seed
 
 
 def _scored(rows: pl.DataFrame, completions: list[str], known: Mapping[str, Answer]) -> pl.DataFrame:
