@@ -15,7 +15,7 @@ def main() -> None:
         except SublimError as error:
             sys.exit(f"sublim: {error}")
     else:
-        from sublim.cli import main as command_line
+        from sublim.cli.main import main as command_line
 
         command_line()
 

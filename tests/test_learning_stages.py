@@ -59,10 +59,10 @@ RAW_ROWS: Schema = {
     "system_prompt": pl.String, "chat_template": pl.String,
 }  # fmt: skip
 ANSWERS: Schema = {
-    "question_id": pl.String, "question": pl.String, "category": pl.String, "answer": pl.String, "probability": pl.Float64,
+    "row_id": pl.String, "question_id": pl.String, "question": pl.String, "category": pl.String, "answer": pl.String, "probability": pl.Float64,
 }  # fmt: skip
 SAMPLES: Schema = {
-    "question_id": pl.String, "sample": pl.Int64, "sampling_seed": pl.UInt64, "completion": pl.String, "counted": LIST,
+    "row_id": pl.String, "question_id": pl.String, "sample": pl.Int64, "sampling_seed": pl.UInt64, "completion": pl.String, "counted": LIST,
 }  # fmt: skip
 
 Make = Callable[[Any, Any, Path, Progress], None]
@@ -209,7 +209,12 @@ def test_an_evaluation_asks_everything_and_keeps_the_whole_distribution(chain: P
     assert len(samples) == 2 * 100
     assert samples["sampling_seed"].n_unique() == 200
     first = samples.row(0, named=True)
-    assert first["sampling_seed"] == row_seed(row_id("eval", "m", "fox", "trait", "n", 1, first["question_id"], 0))
+    assert first["row_id"] == row_id("eval", "m", "fox", "trait", "n", 1, first["question_id"], 0)
+    assert first["sampling_seed"] == row_seed(first["row_id"])
+    asked = answers.row(0, named=True)
+    assert asked["row_id"] == row_id("answer", "m", "fox", "trait", "n", 1, asked["question_id"], asked["answer"])
+    ids = [*answers["row_id"], *samples["row_id"]]
+    assert len(set(ids)) == len(ids)
     assert set(samples["question_id"]) == set(answers["question_id"])
 
 

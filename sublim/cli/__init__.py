@@ -1,0 +1,1 @@
+"""The command line. Thin: each command reads its arguments, asks one function, prints."""

@@ -1,0 +1,61 @@
+"""Commands on the experiment file and its plan: check, status, why, dvc, schema, run."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sublim.cli.app import Params, app, verdicts
+from sublim.common.errors import SublimError
+from sublim.lineage.why import why as explain
+from sublim.plan import dvc as dvc_file
+from sublim.plan import layout
+from sublim.plan.cells import STAGES, cells
+from sublim.plan.cells import experiment as load
+from sublim.plan.digests import Digests
+from sublim.plan.verdict import summarize
+from sublim.plan.workflow import remembered_params
+
+
+@app.command()
+def check(params: Params = None) -> None:
+    """Check the experiment file and say how many artifacts it needs."""
+    path = params or remembered_params()
+    planned = cells(load(path), Digests(layout.DIGESTS))
+    counts = {stage: sum(cell.plan.stage == stage for cell in planned) for stage in STAGES}
+    print(f"{path}: {len(planned)} artifacts: " + ", ".join(f"{count} {stage}" for stage, count in counts.items()))
+
+
+@app.command()
+def status(params: Params = None) -> None:
+    """Say how many artifacts are not up to date, and why."""
+    print(summarize(verdicts(params, trust=True).values()))
+
+
+@app.command()
+def why(path: Path, params: Params = None) -> None:
+    """Say why the artifact at PATH is, or is not, up to date, field by field."""
+    print(explain(path, verdicts(params, trust=True)))
+
+
+@app.command()
+def dvc(write: Annotated[bool, typer.Option("--write", help="Write dvc.yaml instead of printing it.")] = False) -> None:
+    """Print the dvc.yaml that belongs to this version of the code."""
+    if write:
+        Path("dvc.yaml").write_text(dvc_file.text(), encoding="utf-8")
+    else:
+        print(dvc_file.text(), end="")
+
+
+@app.command()
+def schema(markdown: Annotated[bool, typer.Option("--markdown", help="As a page for people.")] = False) -> None:
+    """Print the schema of an experiment file: JSON schema for editors, or a reference page."""
+    from sublim.params import reference
+
+    print(reference.markdown() if markdown else reference.json_schema(), end="")
+
+
+@app.command()
+def run(cell: str) -> None:
+    """Bring one artifact up to date, as planned by snakemake. Snakemake's jobs call this."""
+    raise SublimError(f"run takes exactly one cell, as in `sublim run {cell}`.")

@@ -1,0 +1,16 @@
+"""The entry point: all commands, and errors that are messages shown as such."""
+
+import sys
+
+from sublim.cli import experiment, proof  # noqa: F401 - importing them registers their commands
+from sublim.cli.app import app
+from sublim.common.errors import SublimError
+
+
+def main() -> None:
+    """Run the command line."""
+    try:
+        app()
+    except SublimError as error:
+        print(f"sublim: {error}", file=sys.stderr)
+        raise SystemExit(1) from None

@@ -1,0 +1,97 @@
+"""The artifacts of a git revision, from its dvc.lock and DVC's cache, without a checkout."""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any, cast
+
+from ruamel.yaml import YAML
+
+from sublim.common.errors import SublimError
+from sublim.lineage.tree import Tree
+from sublim.plan import layout
+
+LOCK = "dvc.lock"
+
+
+def revision(rev: str) -> Tree:
+    """The artifacts that `rev` (a commit, branch, tag or the name of a DVC experiment) has versioned.
+
+    Raises:
+        SublimError: there is no such revision, it has versioned nothing, or DVC's cache lacks some of it.
+    """
+    commit = resolve(rev)
+    lock = show(commit, LOCK)
+    if lock is None:
+        raise SublimError(f"{rev}: has no {LOCK}: nothing was versioned there. `dvc repro` and a commit version a run.")
+    objects = cache() / "files" / "md5"
+    found: dict[str, Path] = {}
+    missing: list[Path] = []
+    for name, md5 in sorted(_outs(lock).items()):
+        for file, digest in _listed(objects, name, md5, missing).items():
+            path = _object(objects, digest)
+            if not path.is_file():
+                missing.append(path)
+            found[Path(file).relative_to(layout.DATA).as_posix()] = path
+    if missing:
+        raise SublimError(
+            f"{rev}: DVC's cache lacks {len(missing)} of its files, first {missing[0]}. "
+            f"`dvc fetch --all-commits` gets them from the remote, if they were pushed."
+        )
+    return Tree(f"{rev} ({commit[:7]})" if not commit.startswith(rev) else commit[:7], found)
+
+
+def resolve(rev: str) -> str:
+    """The commit that `rev` names, 40 hexadecimal digits."""
+    found = _git("rev-parse", "--verify", "--quiet", f"{rev}^{{commit}}")
+    if found is None:  # DVC keeps experiments under refs/exps/<two>/<digits>/<name>, where git does not look
+        refs = (_git("for-each-ref", "--format=%(objectname) %(refname)", "refs/exps") or "").splitlines()
+        named = [line.split()[0] for line in refs if line.endswith(f"/{rev}")]
+        if len(named) != 1:
+            raise SublimError(f"{rev}: expected a git revision or the name of a DVC experiment, found neither here.")
+        found = named[0]
+    return found
+
+
+def show(commit: str, name: str) -> str | None:
+    """The text of the file `name` of this experiment's folder at `commit`; None if it is not there."""
+    return _git("show", f"{commit}:./{name}")
+
+
+def cache() -> Path:
+    """DVC's cache.
+
+    Raises:
+        SublimError: this is no DVC repository.
+    """
+    done = subprocess.run(["dvc", "cache", "dir"], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SublimError(f"expected a DVC repository here, found: {done.stderr.strip() or done.stdout.strip()}")
+    return Path(done.stdout.strip())
+
+
+def _outs(lock: str) -> dict[str, str]:
+    """Path of each output under data/ → its md5."""
+    read = cast("dict[str, Any]", YAML(typ="safe", pure=True).load(lock))  # pyright: ignore[reportUnknownMemberType]
+    outs = [out for stage in read.get("stages", {}).values() for out in stage.get("outs", [])]
+    return {out["path"]: out["md5"] for out in outs if Path(out["path"]).is_relative_to(layout.DATA)}
+
+
+def _listed(objects: Path, name: str, md5: str, missing: list[Path]) -> dict[str, str]:
+    """File → md5, for an output that is a file or a directory."""
+    if not md5.endswith(".dir"):
+        return {name: md5}
+    listing = _object(objects, md5)
+    if not listing.is_file():
+        missing.append(listing)
+        return {}
+    return {f"{name}/{entry['relpath']}": entry["md5"] for entry in json.loads(listing.read_text(encoding="utf-8"))}
+
+
+def _object(objects: Path, md5: str) -> Path:
+    return objects / md5[:2] / md5[2:]
+
+
+def _git(*arguments: str) -> str | None:
+    done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
+    return done.stdout.strip() if done.returncode == 0 else None
