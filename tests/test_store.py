@@ -3,16 +3,18 @@
 import json
 import os
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
 from sublim.common import files
+from sublim.common.errors import SublimError
+from sublim.plan import job, layout, worker
 from sublim.plan.digests import Digests
 from sublim.plan.record import Input, Output, Plan, Record, RecordError, read
-from sublim.plan.store import Store
+from sublim.plan.store import LostError, Store
 
 PLAN = Plan("student", {"teacher": "a", "seed": 1}, {"lr": 0.1}, {"sublim": "00"})
 
@@ -73,7 +75,7 @@ def test_the_store_gives_back_what_was_put(tmp_path: Path) -> None:
     store.put(record, tmp_path / "made")
     assert store.find(record.key) == record
     for name, output in record.outputs.items():
-        assert store.fetch(output.sha256, tmp_path / "back" / name)
+        store.fetch(output.sha256, tmp_path / "back" / name)
         assert (tmp_path / "back" / name).read_bytes() == (tmp_path / "made" / name).read_bytes()
 
 
@@ -86,9 +88,12 @@ def test_a_corrupted_object_is_thrown_away_and_the_target_stays(tmp_path: Path) 
     store.object(sha256).write_bytes(stored)
     target = tmp_path / "weights.bin"
     target.write_text("what was there")
-    assert not store.fetch(sha256, target)
+    with pytest.raises(LostError, match="corrupted"):
+        store.fetch(sha256, target)
     assert target.read_text() == "what was there"
     assert store.find(record.key) is None
+    with pytest.raises(LostError, match="gone"):
+        store.fetch(sha256, target)
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
@@ -120,3 +125,43 @@ def test_a_digest_is_remembered_only_for_an_untouched_file(tmp_path: Path) -> No
     path.write_bytes(b"b" * 100)
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert Digests(cache)(path) == files.sha256(path) != one
+
+
+def test_a_new_artifact_replaces_the_old_one_and_what_a_killed_job_has_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    _artifact(tmp_path / "made")
+    task = job.Task(PLAN, {})
+    target = layout.artifact(PLAN.cell)
+    target.mkdir(parents=True)
+    (target / ".record.json.x1y2").write_text("{")
+    (target / "notes.txt").write_text("a person's own; the audit names it, but it is not ours to delete")
+    job.finish(task, tmp_path / "made", {})
+    assert {path.name for path in target.iterdir()} == {"record.json", "weights.bin", "rows.txt", "notes.txt"}
+    (tmp_path / "again").mkdir()
+    (tmp_path / "again" / "rows.txt").write_text("4, 5\n")
+    job.finish(job.Task(replace(PLAN, params={"lr": 0.2}), {}), tmp_path / "again", {})
+    assert {path.name for path in target.iterdir()} == {"record.json", "rows.txt", "notes.txt"}
+
+
+def test_an_artifact_whose_copy_is_lost_gets_no_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    record = _artifact(tmp_path / "made")
+    task = job.Task(record.plan, record.inputs)
+    cell = record.plan.cell
+    layout.plan(cell).parent.mkdir(parents=True)
+    layout.plan(cell).write_text(json.dumps({"plan": asdict(task.plan), "inputs": {}}))
+    bare = replace(record, inputs={})
+    kept = Store(layout.STORE)
+    kept.put(bare, tmp_path / "made")
+    stored = kept.object(record.outputs["weights.bin"].sha256)
+    stored.write_bytes(stored.read_bytes()[:-1] + b"x")
+
+    def fail(cell: str, into: Path | None = None, *, online: bool) -> None:  # noqa: ARG001
+        raise SublimError("no computing here")
+
+    monkeypatch.setattr(worker, "compute", fail)
+    with pytest.raises(SublimError, match="no computing here"):
+        job.run(cell)
+    assert not layout.record(cell).exists()

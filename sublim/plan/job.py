@@ -46,7 +46,7 @@ def run(cell: str) -> str:
         if action is None:
             from sublim.plan import worker  # only a computation needs it
 
-            worker.compute(cell, online=_downloads(task.plan))
+            worker.compute(cell, online=downloads(task.plan))
             action = "computed"
         _remember(task, action, time.monotonic() - started)
         return action
@@ -74,14 +74,16 @@ def finish(task: Task, made: Path, environment: dict[str, Any]) -> None:
     outputs = {path.relative_to(made).as_posix(): Output(sha256(path), path.stat().st_size) for path in paths}
     record = Record(task.plan, task.inputs, outputs, environment)
     kept = store.Store(store.root(layout.STORE))
-    kept.put(record, made)
-    with _replacing_artifact(record, kept) as target:
-        for name in outputs:
-            (target / name).parent.mkdir(parents=True, exist_ok=True)
-            (made / name).replace(target / name)
+    with kept.in_use():
+        kept.put(record, made)
+        with _replacing_artifact(record, kept) as target:
+            for name in outputs:
+                (target / name).parent.mkdir(parents=True, exist_ok=True)
+                (made / name).replace(target / name)
 
 
-def _downloads(of: Plan) -> bool:
+def downloads(of: Plan) -> bool:
+    """Whether making it may use the network: a model from a repository."""
     return of.stage == "base" and of.params["model"].get("repo") is not None
 
 
@@ -94,13 +96,17 @@ def _reuse(task: Task) -> str | None:
     digests = Digests(layout.DIGESTS)
     if old is not None and old.key == task.key and _intact(target, old, digests):
         return "valid"
-    record = kept.find(task.key)
-    if record is None:
-        return None
-    with _replacing_artifact(record, kept) as target:
-        for name, output in record.outputs.items():
-            if not _same(target / name, output.sha256, digests) and not kept.fetch(output.sha256, target / name):
-                return None
+    with kept.in_use():
+        record = kept.find(task.key)
+        if record is None:
+            return None
+        try:
+            with _replacing_artifact(record, kept) as target:
+                for name, output in record.outputs.items():
+                    if not _same(target / name, output.sha256, digests):
+                        kept.fetch(output.sha256, target / name)
+        except store.LostError:
+            return None
     return "restored"
 
 
@@ -108,8 +114,9 @@ def _reuse(task: Task) -> str | None:
 def _replacing_artifact(record: Record, kept: store.Store) -> Generator[Path]:
     """The directory of the artifact, for the block to fill.
 
-    What stood there is kept in the store if it was whole. When the block ends well, files that the new record does not know
-    are removed and the record is written: it never claims bytes that are not there yet.
+    What stood there is kept in the store if it was whole. When the block ends well, files of the old record that the new one
+    does not know and what a killed job has left half-written are removed, and the record is written: it never claims bytes
+    that are not there yet.
     """
     target = layout.artifact(record.plan.cell)
     target.mkdir(parents=True, exist_ok=True)
@@ -123,6 +130,9 @@ def _replacing_artifact(record: Record, kept: store.Store) -> Generator[Path]:
     if old is not None:
         for name in old.outputs.keys() - record.outputs.keys():
             (target / name).unlink(missing_ok=True)
+    for path in target.rglob(".*"):
+        if path.is_file() and path.relative_to(target).as_posix() not in record.outputs:
+            path.unlink()
     record.write(target / layout.RECORD)
 
 

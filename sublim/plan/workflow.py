@@ -37,7 +37,7 @@ class Workflow:
         self._cells = cells(experiment(params), digests)
         self._stale: Mapping[str, str | None]
         if main:
-            self._lock = _lock()
+            self._lock = lock()
             verdicts = judge(self._cells, digests)
             digests.save()
             publish(verdicts)
@@ -87,7 +87,8 @@ class Workflow:
         kept = Store(root(layout.STORE))
         for path in strays([cell.id for cell in self._cells]):
             try:
-                preserve(read(path / layout.RECORD), path, kept)
+                with kept.in_use():
+                    preserve(read(path / layout.RECORD), path, kept)
             except (FileNotFoundError, RecordError):
                 continue  # not something that this program made: the audit names it
             shutil.rmtree(path)
@@ -149,27 +150,27 @@ def _published(cell: str) -> str | None:
     return json.loads(layout.plan(cell).read_text(encoding="utf-8"))["reason"]
 
 
-def _lock() -> IO[str]:
+def lock() -> IO[str]:
     """Hold this directory until the process ends, however it ends. Snakemake's own lock would survive a SIGKILL."""
     layout.PLANS.mkdir(parents=True, exist_ok=True)
-    lock = layout.RUN_LOCK.open("a+")
+    held = layout.RUN_LOCK.open("a+")
     deadline = time.monotonic() + LOCK_SECONDS  # a dry run holds it for a moment
     while True:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() > deadline:
-                lock.seek(0)
+                held.seek(0)
                 raise SublimError(
-                    f"{Path.cwd()}: process {lock.read().strip() or '?'} is running this experiment. Wait until it ends; "
+                    f"{Path.cwd()}: process {held.read().strip() or '?'} is running this experiment. Wait until it ends; "
                     "nothing was changed."
                 ) from None
             time.sleep(0.1)
         else:
-            lock.truncate(0)
-            lock.write(str(os.getpid()))
-            lock.flush()
-            return lock
+            held.truncate(0)
+            held.write(str(os.getpid()))
+            held.flush()
+            return held
 
 
 def stop(error: SublimError) -> None:
