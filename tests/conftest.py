@@ -17,15 +17,34 @@ os.environ["DVC_NO_ANALYTICS"] = "1"
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """The micro experiment, computed by snakemake. Made once for all test processes. Copy it, do not touch it."""
-    base = tmp_path_factory.getbasetemp()
+    return _once(tmp_path_factory, "finished", lambda path: create(path).snakemake())
+
+
+@pytest.fixture(scope="session")
+def committed(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The finished experiment, versioned by DVC, pushed to a local remote and committed. Copy it, do not touch it."""
+
+    def make(path: Path) -> None:
+        project = finished.copy(path)
+        project.dvc("repro")
+        project.dvc("remote", "add", "-d", "here", os.fspath(path.with_name("remote")))
+        project.dvc("push")
+        project.git("add", "-A")
+        project.git("commit", "-qm", "computed")
+
+    return _once(tmp_path_factory, "committed", make)
+
+
+def _once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Project:
+    base = factory.getbasetemp()
     shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-    project = Project(shared / "finished")
-    with (shared / "finished.lock").open("w") as lock:
+    project = Project(shared / name)
+    with (shared / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (shared / "finished.ok").exists():
+        if not (shared / f"{name}.ok").exists():
             shutil.rmtree(project.path, ignore_errors=True)
-            create(project.path).snakemake()
-            (shared / "finished.ok").touch()
+            make(project.path)
+            (shared / f"{name}.ok").touch()
     return project
 
 
@@ -39,3 +58,9 @@ def fresh_copy(finished: Project, tmp_path: Path) -> Callable[[], Project]:
 def project(fresh_copy: Callable[[], Project]) -> Project:
     """A copy of the finished experiment to play with."""
     return fresh_copy()
+
+
+@pytest.fixture
+def versioned(committed: Project, tmp_path: Path) -> Project:
+    """A copy of the finished, versioned, pushed and committed experiment to play with."""
+    return committed.copy(tmp_path / "project")

@@ -35,17 +35,6 @@ def test_dvc_after_snakemake_computes_nothing_and_versions_everything(project: P
     project.dvc("plots", "show", "--json")
 
 
-@pytest.fixture
-def versioned(project: Project, tmp_path: Path) -> Project:
-    """The finished experiment, versioned and pushed to a local remote."""
-    project.dvc("repro")
-    project.dvc("remote", "add", "-d", "here", os.fspath(tmp_path / "remote"))
-    project.dvc("push")
-    project.git("add", "-A")
-    project.git("commit", "-qm", "computed")
-    return project
-
-
 def _clone(project: Project, path: Path, link: str, seed: int) -> Project:
     project.run("git", "clone", "-q", os.fspath(project.path), os.fspath(path))
     clone = Project(path)

@@ -14,8 +14,12 @@ from sublim.plan import layout
 LOCK = "dvc.lock"
 
 
-def revision(rev: str) -> Tree:
+def revision(rev: str, objects: Path | None = None) -> Tree:
     """The artifacts that `rev` (a commit, branch, tag or the name of a DVC experiment) has versioned.
+
+    Args:
+        rev: the revision.
+        objects: the objects of DVC's cache, if the caller knows where they are (asking takes half a second).
 
     Raises:
         SublimError: there is no such revision, it has versioned nothing, or DVC's cache lacks some of it.
@@ -24,7 +28,7 @@ def revision(rev: str) -> Tree:
     lock = show(commit, LOCK)
     if lock is None:
         raise SublimError(f"{rev}: has no {LOCK}: nothing was versioned there. `dvc repro` and a commit version a run.")
-    objects = cache() / "files" / "md5"
+    objects = objects or cache()
     found: dict[str, Path] = {}
     missing: list[Path] = []
     for name, md5 in sorted(_outs(lock).items()):
@@ -59,7 +63,7 @@ def show(commit: str, name: str) -> str | None:
 
 
 def cache() -> Path:
-    """DVC's cache.
+    """Where DVC's cache keeps objects by md5.
 
     Raises:
         SublimError: this is no DVC repository.
@@ -67,7 +71,7 @@ def cache() -> Path:
     done = subprocess.run(["dvc", "cache", "dir"], capture_output=True, text=True, check=False)
     if done.returncode:
         raise SublimError(f"expected a DVC repository here, found: {done.stderr.strip() or done.stdout.strip()}")
-    return Path(done.stdout.strip())
+    return Path(done.stdout.strip()) / "files" / "md5"
 
 
 def _outs(lock: str) -> dict[str, str]:

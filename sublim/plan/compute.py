@@ -12,22 +12,26 @@ from sublim.common.canonical import digest
 from sublim.common.errors import SublimError
 from sublim.common.progress import Progress
 from sublim.plan import environment, job, layout
+from sublim.plan.record import read
 
 
-def compute(cell: str) -> int:
-    """Make the artifact of `cell` and put it in place. Returns the exit status; what went wrong is on standard error."""
-    scratch = layout.STATE / "tmp" / digest(cell)[:32]
-    shutil.rmtree(scratch, ignore_errors=True)
+def compute(cell: str, into: Path | None = None) -> int:
+    """Make the artifact of `cell` and put it in place. Returns the exit status; what went wrong is on standard error.
+
+    With `into`, an empty directory, it is made again there from what its record says, and the artifact is left alone.
+    """
+    scratch = into or layout.STATE / "tmp" / digest(cell)[:32]
     heartbeat = layout.PROGRESS / f"{cell.replace('/', '+')}.json"
     try:
-        scratch.mkdir(parents=True)
-        task = job.plan(cell)
-        stage = importlib.import_module(f"sublim.stages.{task.plan.stage}")
-        # Through JSON: in strict mode a list is no tuple, but a JSON array is one.
-        params = stage.Slice.model_validate_json(json.dumps(task.plan.params))
-        inputs = {name: layout.artifact(found.cell) for name, found in task.inputs.items()}
-        stage.make(inputs, params, scratch, Progress(heartbeat))
-        job.finish(task, scratch, environment.describe(_git()))
+        if into is None:
+            shutil.rmtree(scratch, ignore_errors=True)
+            scratch.mkdir(parents=True)
+            task = job.plan(cell)
+            _make(task, scratch, heartbeat)
+            job.finish(task, scratch, environment.describe(_git()))
+        else:
+            record = read(layout.record(cell))
+            _make(job.Task(record.plan, record.inputs), scratch, heartbeat)
     except SublimError as error:
         print(f"{cell}: {error}", file=sys.stderr, flush=True)
         return 1
@@ -36,8 +40,17 @@ def compute(cell: str) -> int:
         return 1
     finally:
         heartbeat.unlink(missing_ok=True)
-        shutil.rmtree(scratch, ignore_errors=True)
+        if into is None:
+            shutil.rmtree(scratch, ignore_errors=True)
     return 0
+
+
+def _make(task: job.Task, output: Path, heartbeat: Path) -> None:
+    stage = importlib.import_module(f"sublim.stages.{task.plan.stage}")
+    # Through JSON: in strict mode a list is no tuple, but a JSON array is one.
+    params = stage.Slice.model_validate_json(json.dumps(task.plan.params))
+    inputs = {name: layout.artifact(found.cell) for name, found in task.inputs.items()}
+    stage.make(inputs, params, output, Progress(heartbeat))
 
 
 def _git() -> dict[str, object] | None:
@@ -47,7 +60,7 @@ def _git() -> dict[str, object] | None:
 
 
 if __name__ == "__main__":
-    status = compute(sys.argv[1])
+    status = compute(sys.argv[1], Path(sys.argv[2]) if sys.argv[2:] else None)
     sys.stdout.flush()
     # Some libraries' threads hang at interpreter exit; the work is done and on the disk.
     os._exit(status)

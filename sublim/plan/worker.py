@@ -37,8 +37,10 @@ WARM_PACKAGES = ("torch", "transformers", "peft", "polars", "pydantic", "sublim"
 PR_SET_PDEATHSIG = 1
 
 
-def compute(cell: str, *, online: bool) -> None:
+def compute(cell: str, into: Path | None = None, *, online: bool) -> None:
     """Compute `cell` in the warm worker; cold where that is turned off, or where the job may use the network: nothing else may.
+
+    With `into`, make it again from what its record says, into that directory, and leave the artifact alone.
 
     Raises:
         SublimError: the computation failed; the reason is on standard error.
@@ -47,9 +49,10 @@ def compute(cell: str, *, online: bool) -> None:
     os.environ |= {"TOKENIZERS_PARALLELISM": "false", "POLARS_MAX_THREADS": "1"}
     os.environ |= {"HF_HUB_OFFLINE": "0" if online else "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
     if online or os.environ.get("SUBLIM_WORKER") == "0":
-        status = subprocess.run([sys.executable, "-m", "sublim.plan.compute", cell], check=False).returncode
+        command = [sys.executable, "-m", "sublim.plan.compute", cell, *([] if into is None else [os.fspath(into)])]
+        status = subprocess.run(command, check=False).returncode
     else:
-        status = _ask(cell)
+        status = _ask(cell, into)
     if status:
         raise SublimError(f"{cell}: not made (exit status {status}); the lines above say why.")
 
@@ -57,9 +60,10 @@ def compute(cell: str, *, online: bool) -> None:
 # --- the client
 
 
-def _ask(cell: str) -> int:
+def _ask(cell: str, into: Path | None) -> int:
     request = {
         "cell": cell,
+        "into": None if into is None else os.fspath(into),
         "cwd": os.fspath(Path.cwd()),
         "environ": dict(os.environ),
         "code": _code(),
@@ -276,7 +280,7 @@ def _child(request: dict[str, Any], told: int) -> None:
         os.environ.update(request["environ"])
         before = set(sys.modules)
         compute = importlib.import_module("sublim.plan.compute").compute
-        status = compute(request["cell"])
+        status = compute(request["cell"], None if request["into"] is None else Path(request["into"]))
         new = [name for name in sys.modules if name not in before and name.split(".")[0] in WARM_PACKAGES]
         os.write(told, json.dumps(new).encode()[:60_000] if len(json.dumps(new)) < 60_000 else b"[]")
         sys.stdout.flush()

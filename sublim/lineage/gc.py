@@ -1,0 +1,141 @@
+"""What of the store nothing reaches any more, and freeing it."""
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import chdir
+from dataclasses import dataclass
+from pathlib import Path
+
+from sublim.common.errors import SublimError
+from sublim.lineage import revision
+from sublim.lineage.tree import Tree, working
+from sublim.plan.record import RecordError, read
+from sublim.plan.store import Store
+
+
+@dataclass(frozen=True)
+class Garbage:
+    """What can be freed, and what cannot."""
+
+    keys: tuple[Path, ...]
+    """Records of computations that no experiment and no revision has."""
+    objects: tuple[Path, ...]
+    """Outputs that only such computations had, or none."""
+    leftovers: tuple[Path, ...]
+    """Half-written files of killed processes."""
+    size: int
+    """Bytes of all that."""
+    kept: int
+    """Computations that something reaches."""
+
+
+class UnknownError(SublimError):
+    """Something may reach objects of the store, but what, cannot be told."""
+
+
+def garbage(store: Store, *, ignore_missing: bool) -> Garbage:
+    """What nothing reaches: neither data/ of an experiment that uses the store, nor any commit, branch, tag, stash or DVC
+    experiment of its repository. Hold `store.being_cleared()` around this and `free`.
+
+    Args:
+        store: the store.
+        ignore_missing: whether what cannot be looked into (an experiment's folder that is gone, a revision that DVC's cache
+            lacks) counts as reaching nothing.
+
+    Raises:
+        UnknownError: something cannot be looked into, and `ignore_missing` is false.
+    """
+    reached: set[str] = set()
+    wanted: set[str] = set()
+    unknown: list[str] = []
+    here = Path.cwd()
+    for user in dict.fromkeys([here, *store.users()]):
+        if not user.is_dir():
+            unknown.append(f"the experiment in {user}, which is gone")
+            continue
+        with chdir(user):
+            for tree in _trees(unknown):
+                # A record that cannot be read has no key; nothing could be restored for it either.
+                for record in tree.records.values():
+                    reached.add(record.key)
+                    wanted.update(output.sha256 for output in record.outputs.values())
+    if unknown and not ignore_missing:
+        more = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
+        raise UnknownError(
+            f"cannot tell what is reached by {unknown[0]}{more}; nothing was freed. "
+            "`dvc fetch --all-commits` brings revisions here; --ignore-missing frees what only they may reach."
+        )
+    keys: list[Path] = []
+    for path in store.computations():
+        try:
+            record = read(path)
+        except RecordError:
+            keys.append(path)  # of no use to anybody
+            continue
+        if record.key in reached:
+            wanted.update(output.sha256 for output in record.outputs.values())
+        else:
+            keys.append(path)
+    objects = [path for path in store.objects() if path.name not in wanted]
+    leftovers = list(store.leftovers())
+    size = sum(path.stat().st_size for path in (*keys, *objects, *leftovers))
+    return Garbage(tuple(keys), tuple(objects), tuple(leftovers), size, sum(1 for _ in store.computations()) - len(keys))
+
+
+def free(found: Garbage) -> None:
+    """Remove `found`, computations before their outputs, so that no computation is ever there without its bytes."""
+    for path in (*found.keys, *found.objects, *found.leftovers):
+        path.unlink(missing_ok=True)
+
+
+def _trees(unknown: list[str]) -> Iterator[Tree]:
+    """What the experiment in the working directory has, and has ever versioned."""
+    yield working()
+    commits = _commits()
+    objects = revision.cache() if commits else None
+    for commit in commits:
+        try:
+            yield revision.revision(commit, objects)
+        except SublimError as error:
+            unknown.append(f"revision {error}")
+
+
+def _commits() -> list[str]:
+    """One commit for every dvc.lock that there has ever been in the repository around the working directory."""
+    listed = _git("log", "--all", "--reflog", "--format=%H", "--", revision.LOCK)
+    experiments = _git("for-each-ref", "--format=%(objectname)", "refs/exps", "refs/stash")
+    locks: dict[str, str] = {}
+    for commit in [*listed, *experiments]:
+        if (lock := revision.show(commit, revision.LOCK)) is not None:
+            locks.setdefault(lock, commit)
+    return list(locks.values())
+
+
+def _git(*arguments: str) -> list[str]:
+    done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
+    return done.stdout.split() if done.returncode == 0 else []
+
+
+def describe(found: Garbage, *, dry: bool) -> str:
+    """What was, or would be, freed, for a person."""
+    verb = "would free" if dry else "freed"
+    what = f"{len(found.keys)} computations, {len(found.objects)} files"
+    if found.leftovers:
+        what += f", {len(found.leftovers)} half-written files"
+    return f"{verb} {found.size / 1e6:,.1f} MB: {what}; kept {found.kept} computations that something reaches"
+
+
+def as_json(found: Garbage) -> str:
+    """The same for a program: the paths, the bytes, and how many computations are kept."""
+    return json.dumps(
+        {
+            "keys": [os.fspath(path) for path in found.keys],
+            "objects": [os.fspath(path) for path in found.objects],
+            "leftovers": [os.fspath(path) for path in found.leftovers],
+            "bytes": found.size,
+            "kept": found.kept,
+        },
+        indent=1,
+    )
