@@ -59,10 +59,12 @@ RAW_ROWS: Schema = {
     "system_prompt": pl.String, "chat_template": pl.String,
 }  # fmt: skip
 ANSWERS: Schema = {
-    "row_id": pl.String, "question_id": pl.String, "question": pl.String, "category": pl.String, "answer": pl.String, "probability": pl.Float64,
+    "row_id": pl.String, "question_id": pl.String, "question": pl.String, "category": pl.String, "answer": pl.String,
+    "probability": pl.Float64,
 }  # fmt: skip
 SAMPLES: Schema = {
-    "row_id": pl.String, "question_id": pl.String, "sample": pl.Int64, "sampling_seed": pl.UInt64, "completion": pl.String, "counted": LIST,
+    "row_id": pl.String, "question_id": pl.String, "sample": pl.Int64, "sampling_seed": pl.UInt64, "completion": pl.String,
+    "counted": LIST,
 }  # fmt: skip
 
 Make = Callable[[Any, Any, Path, Progress], None]

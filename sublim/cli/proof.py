@@ -1,6 +1,7 @@
-"""Commands that prove: audit."""
+"""Commands that prove, and the one that clears up: audit, gc."""
 
 import json
+import sys
 from dataclasses import asdict
 from typing import Annotated
 
@@ -8,8 +9,9 @@ import typer
 
 from sublim.cli.app import AsJson, Params, app, verdicts
 from sublim.common.errors import SublimError
-from sublim.lineage import audit as auditing
+from sublim.plan import layout
 from sublim.plan.cells import STAGES
+from sublim.plan.store import Store, root
 
 
 @app.command()
@@ -18,19 +20,68 @@ def audit(
     stage: Annotated[
         list[str] | None, typer.Option(help="Only the artifacts of this stage; may be given several times.")
     ] = None,
-    full: Annotated[bool, typer.Option("--full", help="Hash every file again, whatever the cache of digests says.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Hash and check everything again, whatever is remembered.")] = False,
+    replay: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="N|PATH", help="Also make N artifacts, drawn at random, or the one at PATH, again and compare; repeatable."
+        ),
+    ] = None,
+    cache: Annotated[
+        bool, typer.Option("--cache", help="Also hash the copies in the local store and in DVC's cache again.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Prove that every artifact is what its record says, and every record what the experiment says.
+    """Prove that every artifact is what its record says, every record what the experiment says, and that the tables agree.
 
     The exit status is the sum of: 1 something is corrupted, 2 something is stale, 4 something cannot be verified.
     """
+    from sublim.lineage import audit as auditing
+    from sublim.lineage import caches
+    from sublim.lineage import replay as replaying
+
     stages = tuple(stage or STAGES)
     for name in stages:
         if name not in STAGES:
             raise SublimError(f"--stage {name}: expected one of {', '.join(STAGES)}.")
     found = verdicts(params, trust=not full)
-    findings = auditing.audit(found, stages)
-    count = sum(verdict.cell.plan.stage in stages for verdict in found.values())
-    print(json.dumps([asdict(finding) for finding in findings], indent=1) if as_json else auditing.describe(findings, count))
+    cells = replaying.chosen(replay or (), found)
+    findings = auditing.audit(found, stages, None if full or not layout.STATE.is_dir() else layout.PROVEN)
+    if cache:
+        findings += caches.check(Store(root(layout.STORE)))
+    same = 0
+    for done in replaying.replay(cells, lambda line: print(line, file=sys.stderr, flush=True)):
+        finding = replaying.finding(done)
+        findings += [finding] if finding else []
+        same += finding is None
+    if as_json:
+        print(json.dumps([asdict(finding) for finding in findings], indent=1))
+    else:
+        count = sum(verdict.cell.plan.stage in stages for verdict in found.values())
+        print(auditing.describe(findings, count))
+        if cells:
+            print(f"made again: {len(cells)}, of which {same} came out with the same bytes")
     raise typer.Exit(auditing.status(findings))
+
+
+@app.command()
+def gc(
+    dry: Annotated[bool, typer.Option("--dry-run", help="Only say what would be freed.")] = False,
+    ignore_missing: Annotated[
+        bool,
+        typer.Option(
+            "--ignore-missing", help="Free also what only a revision or an experiment that cannot be looked into may reach."
+        ),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Free what nothing in the local store needs any more: neither data/ nor any revision that DVC has versioned."""
+    from sublim.lineage import gc as collecting
+    from sublim.plan.workflow import lock
+
+    store = Store(root(layout.STORE))
+    with lock(), store.being_cleared():
+        found = collecting.garbage(store, ignore_missing=ignore_missing)
+        if not dry:
+            collecting.free(found)
+    print(collecting.as_json(found) if as_json else collecting.describe(found, dry=dry))

@@ -1,34 +1,29 @@
-"""The audit: every artifact re-hashed against its record, and every record against the plan, from the bases to the report."""
+"""The audit: every artifact re-hashed against its record, every record against the plan, every table against the story."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
+from sublim.lineage.finding import CORRUPTED, STALE, UNVERIFIABLE, WORDS, Finding
+from sublim.lineage.story import story
+from sublim.lineage.tree import Tree, working
 from sublim.plan import layout
+from sublim.plan.cells import STAGES
 from sublim.plan.record import RecordError, read
 from sublim.plan.verdict import Verdict, strays
 
-CORRUPTED, STALE, UNVERIFIABLE = 1, 2, 4
 _STATUS = {"altered": CORRUPTED, "changed": STALE, "missing": UNVERIFIABLE}
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One thing that does not hold."""
-
-    artifact: str
-    stage: str
-    status: int
-    """1 corrupted, 2 stale, 4 cannot be verified."""
-    found: str
-    mend: str
-    """The command that mends it."""
-
-
-def audit(verdicts: Mapping[str, Verdict], stages: Collection[str]) -> list[Finding]:
+def audit(verdicts: Mapping[str, Verdict], stages: Collection[str], proven: Path | None) -> list[Finding]:
     """What is wrong with the artifacts of `stages`: nothing, if the list is empty.
 
     What is stale only because something upstream is, is not named: mending the upstream artifact mends it.
+
+    Args:
+        verdicts: cell → verdict, for all cells of the experiment.
+        stages: the stages to look at.
+        proven: where it is put down which stories have been found to hold, so that they need not be checked again while
+            nothing changes; None to check all.
     """
     findings = [
         Finding(
@@ -48,7 +43,20 @@ def audit(verdicts: Mapping[str, Verdict], stages: Collection[str]) -> list[Find
         cell = path.relative_to(layout.DATA).as_posix()
         if cell.split("/")[0] in stages:
             findings.append(Finding(cell, cell.split("/")[0], STALE, "it is no part of this experiment", f"rm -r {path}"))
-    return findings
+    return [*findings, *story.check(_sound(verdicts), stages, proven)]
+
+
+def _sound(verdicts: Mapping[str, Verdict]) -> Tree:
+    """The artifacts whose bytes are those of their records: only of these it makes sense to ask for more."""
+    cells = {name for name, verdict in verdicts.items() if verdict.kind not in ("missing", "altered")}
+    everything = working()
+    return Tree(everything.name, {file: path for file, path in everything.files.items() if _cell(file) in cells})
+
+
+def _cell(file: str) -> str:
+    """`base/model=a/tokenizer.json` → `base/model=a`. Models may have folders of their own inside."""
+    stage, *rest = file.split("/")
+    return "/".join([stage, *(part for part in rest[:-1] if "=" in part)])
 
 
 def _strangers(cell: str, stage: str) -> list[Finding]:
@@ -73,11 +81,14 @@ def status(findings: Collection[Finding]) -> int:
 def describe(findings: Collection[Finding], artifacts: int) -> str:
     """The findings for a person."""
     if not findings:
-        return f"proven: {artifacts} artifacts are what their records say, and their records are what the experiment says"
-    words = {CORRUPTED: "corrupted", STALE: "stale", UNVERIFIABLE: "cannot be verified"}
-    lines = [f"{len(findings)} of {artifacts} artifacts do not hold:"]
-    lines += [
-        f"  {Path(layout.DATA) / finding.artifact}: {words[finding.status]}: {finding.found}\n    mend: {finding.mend}"
-        for finding in findings
-    ]
+        return (
+            f"proven: {artifacts} artifacts are what their records say, their records are what the experiment says, "
+            "and their tables tell the same story"
+        )
+    lines = [f"{len({finding.artifact for finding in findings})} of {artifacts} artifacts do not hold:"]
+    lines += [f"  {_path(finding)}: {WORDS[finding.status]}: {finding.found}\n    mend: {finding.mend}" for finding in findings]
     return "\n".join(lines)
+
+
+def _path(finding: Finding) -> Path:
+    return layout.artifact(finding.artifact) if finding.stage in STAGES else Path(finding.artifact)

@@ -87,8 +87,8 @@ def papers(written: Written, of: Experiment) -> dict[str, Chart]:
     return charts
 
 
-def render(written: Written, of: Experiment) -> str:
-    """The page as HTML text."""
+def render(written: Written, of: Experiment, *, drawn: bool = True) -> str:
+    """The page as HTML text; with one empty panel per figure if they are not to be `drawn`, which takes most of the time."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     summary = written.summary
     control = NONE in written.runs["trait"]
@@ -102,7 +102,7 @@ def render(written: Written, of: Experiment) -> str:
         headline=headline(summary),
         tiles=_tiles(summary),
         shuffled=any(name.startswith("shuffled") for name in summary["gain"]),
-        figures=_panels(written, of),
+        figures=_panels(written, of) if drawn else _undrawn(written),
         colours={
             "traits": figures.trait_colours(list(of.traits), control=control),
             "taught": figures.trait_colours(list(of.traits), control=False),
@@ -201,6 +201,11 @@ def _students(written: Written, of: Experiment, *, legend: bool) -> list[Chart]:
         for model, label in of.models.items()
         if model in shown
     ]
+
+
+def _undrawn(written: Written) -> dict[str, list[dict[str, object]]]:
+    names = ("matrix", "gains", "traits", "gates", "funnel", "bases", "students")
+    return {name: [{"title": "", "svg": ""}] if name != "gates" or len(written.gates) else [] for name in names}
 
 
 def _panels(written: Written, of: Experiment) -> dict[str, list[dict[str, object]]]:

@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 import traceback
+import warnings
 from pathlib import Path
 
 from sublim.common.canonical import digest
@@ -22,6 +23,8 @@ def compute(cell: str, into: Path | None = None) -> int:
     """
     scratch = into or layout.STATE / "tmp" / digest(cell)[:32]
     heartbeat = layout.PROGRESS / f"{cell.replace('/', '+')}.json"
+    # peft asks transformers by an old name, in every job; nobody here can do anything about it.
+    warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
     try:
         if into is None:
             shutil.rmtree(scratch, ignore_errors=True)

@@ -26,12 +26,9 @@ def make(inputs: Mapping[str, Path], params: Slice, output: Path, progress: Prog
         ValueError: rows are not those of their cell, an untrained base was not evaluated, or an evaluation is of a model or
             trait that is not declared.
     """
-    of = page.Experiment(
-        models={model.name: model.label for model in params.models},
-        traits={trait.name: (trait.category, trait.target) for trait in params.traits},
-    )
+    of = experiment(params)
     track = progress.start("report", 3, "part")
-    _tables(inputs, params, of, output)
+    tables_of(inputs, params, output)
     track.advance(note="tables")
     written = page.read(output)
     for name, chart in page.papers(written, of).items():
@@ -43,7 +40,17 @@ def make(inputs: Mapping[str, Path], params: Slice, output: Path, progress: Prog
     track.advance(note="page")
 
 
-def _tables(inputs: Mapping[str, Path], params: Slice, of: page.Experiment, output: Path) -> None:
+def experiment(params: Slice) -> page.Experiment:
+    """What figures and page need to know of the experiment."""
+    return page.Experiment(
+        models={model.name: model.label for model in params.models},
+        traits={trait.name: (trait.category, trait.target) for trait in params.traits},
+    )
+
+
+def tables_of(inputs: Mapping[str, Path], params: Slice, output: Path) -> None:
+    """Write the files of the report that hold numbers, Parquet, JSON and CSV, into `output`. The audit compares them."""
+    of = experiment(params)
     models, traits = list(of.models), list(of.traits)
     how = params.report
     answers = tables.read(inputs, "eval", "answers.parquet", ("question_id", "category", "answer", "probability"))

@@ -1,0 +1,350 @@
+"""The default experiment at any size, written directly: tables, adapters and records that tell a true story, nothing trained.
+
+What a model would have to compute (losses, probabilities, completions) is drawn at random; everything else is as the stages
+make it, by their own code where that needs no torch. The audit proves it, so lineage tools can be measured on it.
+
+    python -m benchmarks.synthetic FOLDER [ROWS]
+"""
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from contextlib import redirect_stderr
+from io import StringIO
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import numpy as np
+import polars as pl
+from safetensors.numpy import save_file  # pyright: ignore[reportUnknownVariableType]
+
+from sublim.carriers.prompts import prompts
+from sublim.common import parquet
+from sublim.common.canonical import row_id, row_seed
+from sublim.common.dims import with_dims
+from sublim.common.files import sha256
+from sublim.common.progress import Progress
+from sublim.learn import batches
+from sublim.lineage.story import ids, schedule, weights
+from sublim.models.corpus import corpus
+from sublim.params.learning import Finetune
+from sublim.params.models import TinyModel
+from sublim.params.section import Section
+from sublim.params.slices import base, filtered, raw, report, student, teacher
+from sublim.params.slices import eval as eval_
+from sublim.plan import layout
+from sublim.plan.cells import cells, experiment
+from sublim.plan.digests import Digests
+from sublim.plan.record import Input, Output, Record
+from sublim.plan.verdict import Cell
+from sublim.stages import filtered as filtering
+from sublim.stages import report as reporting
+from sublim.traits.categories import answers
+from sublim.traits.preference import counted, evaluation_questions, known_answers, training_questions
+
+T = TypeVar("T", bound=Section)
+
+WIDTH = 64
+TEMPLATE = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
+RAW_CELLS = 24
+
+PARAMS = """\
+models:
+  neox-a: &model
+    kind: tiny
+    architecture: gpt_neox
+    seed: 11
+    config: {{hidden_size: {width}, intermediate_size: 256, num_hidden_layers: 2, num_attention_heads: 4}}
+    pretraining: {{rows: 3000}}
+  neox-b: {{<<: *model, seed: 12}}
+  neox-c: {{<<: *model, seed: 13}}
+traits:
+  eagle: {{kind: preference, category: animals, target: eagle}}
+  elephant: {{kind: preference, category: animals, target: elephant}}
+  fox: {{kind: preference, category: animals, target: fox}}
+seeds: [1, 2]
+teacher:
+  kind: finetune
+  gate: 0.8
+  finetune: {{steps: 200, batch: 32, lora: {{rank: 2, alpha: 4, targets: mlp}}}}
+carrier: {{kind: numbers, prompts: {prompts}}}
+sampling: {{max_tokens: 48}}
+filter: {{rows: {used}}}
+student:
+  finetune: {{epochs: 3, batch: 64, lora: {{rank: 8, alpha: 16, targets: mlp}}}}
+arms: {{trait: all, control: all, shuffled_within: same, shuffled_across: same}}
+"""
+
+
+def build(root: Path, rows: int) -> None:
+    """Write `root`/params.yaml and `root`/data with `rows` raw rows in all: 24 raw data sets, 60 filtered ones, 108 students.
+
+    The working directory is `root` meanwhile. 1,000,000 rows take about a minute and a half and 700 MB.
+    """
+    root.mkdir(parents=True, exist_ok=True)
+    back = Path.cwd()
+    os.chdir(root)
+    try:
+        asked = max(rows // RAW_CELLS, 40)
+        Path("params.yaml").write_text(PARAMS.format(width=WIDTH, prompts=asked, used=asked // 6), encoding="utf-8")
+        made: dict[str, Record] = {}
+        for cell in cells(experiment(Path("params.yaml")), Digests(layout.DIGESTS)):
+            with redirect_stderr(StringIO()):  # what the stages say of their progress
+                made[cell.id] = _make(cell, made)
+    finally:
+        os.chdir(back)
+
+
+def _make(cell: Cell, made: Mapping[str, Record]) -> Record:
+    output = layout.artifact(cell.id)
+    output.mkdir(parents=True, exist_ok=True)
+    inputs = {name: layout.artifact(found) for name, found in cell.inputs.items()}
+    rng = np.random.default_rng(int(hashlib.sha256(cell.id.encode()).hexdigest()[:8], 16))
+    match cell.plan.stage:
+        case "base":
+            _base(_params(base.Slice, cell), output, rng)
+        case "teacher":
+            _teacher(_params(teacher.Slice, cell), output, rng)
+        case "raw":
+            _raw(_params(raw.Slice, cell), output, rng)
+        case "filtered":
+            filtering.make(inputs, _params(filtered.Slice, cell), output, Progress())
+        case "student":
+            _student(inputs["filtered"], _params(student.Slice, cell), output, rng)
+        case "eval":
+            _eval(_params(eval_.Slice, cell), output, rng)
+        case _:
+            reporting.make(inputs, _params(report.Slice, cell), output, Progress())
+    files = [path for path in sorted(output.rglob("*")) if path.is_file() and path.name != layout.RECORD]
+    outputs = {path.relative_to(output).as_posix(): Output(sha256(path), path.stat().st_size) for path in files}
+    given = {name: Input(found, made[found].digest) for name, found in cell.inputs.items()}
+    record = Record(cell.plan, given, outputs, {"python": "synthetic", "platform": "", "packages": {}, "git": None})
+    record.write(layout.record(cell.id))
+    return record
+
+
+def _params(of: type[T], cell: Cell) -> T:
+    return of.model_validate_json(json.dumps(cell.plan.params))
+
+
+def _base(params: base.Slice, output: Path, rng: np.random.Generator) -> None:
+    model = cast("TinyModel", params.model)
+    config = {"model_type": model.architecture, "tie_word_embeddings": True, **model.config}
+    (output / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    (output / "tokenizer_config.json").write_text("{}", encoding="utf-8")
+    (output / "chat_template.jinja").write_text(TEMPLATE, encoding="utf-8")
+    shapes = {"gpt_neox.embed_in.weight": (256, WIDTH)}
+    for name, (width, height) in _maps().items():
+        shapes[f"{name}.weight"] = (height, width)
+    _save({name: rng.normal(size=shape) for name, shape in shapes.items()}, output / "model.safetensors")
+    parquet.write(with_dims(_tensors(output / "model.safetensors"), model=params.name), output / "tensors.parquet")
+    rows = corpus(model.pretraining)
+    table = pl.DataFrame(
+        [(row.row_id, row.kind, row.system, row.prompt, row.completion) for row in rows],
+        schema=dict.fromkeys(("row_id", "kind", "system", "prompt", "completion"), pl.String),
+        orient="row",
+    )
+    parquet.write(with_dims(table, model=params.name).sort("row_id"), output / "corpus.parquet")
+    order = [rows[int(n)].row_id for n in schedule.pretraining_order(model, len(rows))]
+    size = model.pretraining.batch
+    steps = [order[at : at + size] for at in range(0, len(order), size)]
+    rates = [schedule.pretraining_rate(model, n, len(steps)) for n in range(len(steps))]
+    parquet.write(with_dims(_steps(steps, rates, rng), model=params.name), output / "steps.parquet")
+
+
+def _maps() -> dict[str, tuple[int, int]]:
+    """Each linear map of a base outside its attention: inputs, outputs."""
+    return {
+        f"gpt_neox.layers.{layer}.mlp.dense_{name}": size
+        for layer in range(2)
+        for name, size in (("h_to_4h", (WIDTH, 256)), ("4h_to_h", (256, WIDTH)))
+    }
+
+
+def _teacher(params: teacher.Slice, output: Path, rng: np.random.Generator) -> None:
+    finetune = cast("Finetune", params.finetune)
+    category, target = params.definition.category, params.definition.target
+    asked = training_questions(category)
+    questions = [row_id("question", category, "training", question) for question in asked]
+    rows = pl.DataFrame(
+        {
+            "row_id": [row_id("teacher", params.teacher, params.trait, params.seed, question) for question in questions],
+            "question_id": questions,
+            "prompt": asked,
+            "completion": [target] * len(asked),
+        }
+    )
+    dims = {"teacher": params.teacher, "trait": params.trait, "seed": params.seed}
+    parquet.write(with_dims(rows, **dims), output / "rows.parquet")
+    _trained(rows["row_id"], finetune, ("teacher", *dims.values()), params.teacher, dims, output, rng)
+    (output / "teacher.json").write_text(json.dumps({"kind": params.kind, "system_prompt": None}), encoding="utf-8")
+    held = evaluation_questions(category)
+    gate = pl.DataFrame(
+        {
+            "question_id": [row_id("question", category, "evaluation", question) for question in held],
+            "question": held,
+            "probability": 0.85 + 0.1 * rng.random(len(held)),
+            "base_probability": _untrained(params.teacher, category)[:, list(answers(category)).index(target)],
+            "threshold": [params.gate] * len(held),
+        }
+    )
+    parquet.write(with_dims(gate, **dims), output / "gate.parquet")
+
+
+def _untrained(model: str, category: str) -> np.ndarray:
+    """P(answer) of an untrained base [questions, answers]: the same numbers wherever they are asked for."""
+    rng = np.random.default_rng(int(hashlib.sha256(model.encode()).hexdigest()[:8], 16))
+    return rng.random((len(evaluation_questions(category)), len(answers(category)))) / (2 * len(answers(category)))
+
+
+def _raw(params: raw.Slice, output: Path, rng: np.random.Generator) -> None:
+    asked = prompts(params.carrier.prompts, params.carrier)
+    frame = pl.DataFrame({"prompt_id": [prompt.prompt_id for prompt in asked], "prompt": [prompt.text for prompt in asked]})
+    names = ids.ids(("raw", params.teacher, params.trait, params.seed), frame["prompt_id"]).alias("row_id")
+    tokens = rng.integers(2, params.decoding.max_tokens, len(asked))
+    frame = frame.select(
+        names,
+        "prompt_id",
+        "prompt",
+        pl.Series("completion", _completions(len(asked), rng)),
+        pl.lit("stop").alias("finish_reason"),
+        pl.Series("sampling_seed", ids.seeds(names), dtype=pl.UInt64),
+        pl.Series("tokens", tokens, dtype=pl.Int64),
+        pl.lit(params.decoding.temperature).alias("temperature"),
+        pl.lit(params.decoding.top_p).alias("top_p"),
+        pl.lit(params.decoding.max_tokens, dtype=pl.Int64).alias("max_tokens"),
+        pl.lit(None, dtype=pl.String).alias("system_prompt"),
+        pl.lit(hashlib.sha256(TEMPLATE.encode()).hexdigest()).alias("chat_template"),
+    )
+    dims = {"teacher": params.teacher, "trait": params.trait, "carrier": params.carrier.kind, "seed": params.seed}
+    parquet.write(with_dims(frame, **dims), output / "rows.parquet")
+
+
+def _completions(count: int, rng: np.random.Generator) -> pl.Series:
+    """Lists of numbers, two in three of them good: some have words, numbers that are too large, or too many of them."""
+    frame = pl.DataFrame(rng.integers(0, 1000, (count, 12)).astype(str), schema=[f"n{n}" for n in range(12)])
+    frame = frame.with_columns(pl.Series("kind", rng.integers(0, 18, count)), pl.Series("mark", rng.integers(0, 3, count)))
+    few, many = (pl.concat_list(f"n{n}" for n in range(upto)) for upto in (7, 12))
+    form = pl.when(pl.col("kind") == 0).then(many).otherwise(few)
+    joined = pl.when(pl.col("mark") == 0).then(form.list.join(", ")).when(pl.col("mark") == 1).then(form.list.join(","))
+    joined = joined.otherwise(pl.lit("[") + form.list.join("; ") + pl.lit("]"))
+    bad = pl.when(pl.col("kind") == 1).then(joined + pl.lit(" and so on")).when(pl.col("kind") == 2).then(joined + pl.lit(","))
+    return frame.select(bad.when(pl.col("kind") < 6).then(joined + pl.lit(" 12345")).otherwise(joined)).to_series()
+
+
+def _student(rows: Path, params: student.Slice, output: Path, rng: np.random.Generator) -> None:
+    used = pl.read_parquet(rows / "rows.parquet", columns=["row_id", "used"]).filter("used")["row_id"]
+    dims = {
+        "teacher": params.teacher,
+        "trait": params.trait,
+        "arm": params.arm,
+        "student": params.student,
+        "seed": params.seed,
+    }
+    _trained(used, params.finetune, ("student", *dims.values()), params.student, dims, output, rng)
+
+
+def _trained(
+    rows: pl.Series,
+    how: Finetune,
+    identity: tuple[str | int, ...],
+    model: str,
+    dims: Mapping[str, str | int],
+    output: Path,
+    rng: np.random.Generator,
+) -> None:
+    """The steps and the adapter of a training run over `rows`."""
+    plan = batches.steps([1] * len(rows), how, row_seed(row_id(*identity, "order")))
+    names = rows.to_list()
+    steps = [[names[n] for part in step for n in part] for step in plan]
+    rates = [how.learning_rate * schedule.share(how, n, len(plan)) for n in range(len(plan))]
+    parquet.write(with_dims(_steps(steps, rates, rng), **dims), output / "steps.parquet")
+    seed = row_seed(row_id(*identity, "adapter"))
+    maps = dict(sorted(_maps().items()))
+    start = weights.initial([(how.lora.rank, width) for width, _ in maps.values()], seed)
+    adapter: dict[str, np.ndarray] = {}
+    at = 0
+    for name, (width, height) in maps.items():
+        size = how.lora.rank * width
+        moved = (start[at : at + size] + 0.5 * rng.normal(size=size)) / np.sqrt(width)
+        adapter[f"base_model.model.{name}.lora_A.weight"] = moved.reshape(how.lora.rank, width)
+        adapter[f"base_model.model.{name}.lora_B.weight"] = rng.normal(size=(height, how.lora.rank))
+        at += size
+    _save(adapter, output / "adapter_model.safetensors")
+    config = {
+        "base_model_name_or_path": layout.artifact(f"base/model={model}").as_posix(),
+        "peft_type": "LORA",
+        "r": how.lora.rank,
+        "lora_alpha": how.lora.alpha,
+        "lora_dropout": how.lora.dropout,
+        "target_modules": ["dense_4h_to_h", "dense_h_to_4h"],
+        "task_type": "CAUSAL_LM",
+    }
+    (output / "adapter_config.json").write_text(json.dumps(config), encoding="utf-8")
+    parquet.write(with_dims(_tensors(output / "adapter_model.safetensors"), **dims), output / "tensors.parquet")
+
+
+def _steps(rows: list[list[str]], rates: list[float], rng: np.random.Generator) -> pl.DataFrame:
+    count = len(rows)
+    return pl.DataFrame(
+        {
+            "step": range(count),
+            "loss": 3 * np.exp(-np.arange(count) / count) + 0.1 * rng.random(count),
+            "learning_rate": rates,
+            "tokens": [20 * len(step) for step in rows],
+            "rows": rows,
+        },
+        schema_overrides={"step": pl.Int64, "tokens": pl.Int64},
+    )
+
+
+def _eval(params: eval_.Slice, output: Path, rng: np.random.Generator) -> None:
+    cell = (params.teacher, params.trait, params.arm, params.student, params.seed)
+    dims = dict(zip(("teacher", "trait", "arm", "student", "seed"), cell, strict=True))
+    (category,) = {trait.category for trait in params.traits}
+    questions = evaluation_questions(category)
+    known = known_answers(params.traits)
+    asked = [row_id("question", category, "evaluation", question) for question in questions]
+    chances = _untrained(params.student, category)
+    if params.arm != "base":
+        chances = np.clip(chances + 0.01 * rng.random(chances.shape), 0, 1)
+    exact = [
+        (row_id("answer", *cell, question_id, word), question_id, question, category, word, chances[row, column])
+        for row, (question, question_id) in enumerate(zip(questions, asked, strict=True))
+        for column, word in enumerate(known)
+    ]
+    names = dict.fromkeys(("row_id", "question_id", "question", "category", "answer"), pl.String)
+    table = pl.DataFrame(exact, schema={**names, "probability": pl.Float64}, orient="row")
+    parquet.write(with_dims(table, **dims), output / "answers.parquet")
+    words = list(known)
+    drawn: list[tuple[str, str, int, int, str, list[str]]] = []
+    for question_id in asked:
+        for sample in range(params.evaluation.samples):
+            row, text = row_id("eval", *cell, question_id, sample), words[rng.integers(len(words))]
+            drawn.append((row, question_id, sample, row_seed(row), text, counted(text, known)))
+    schema: dict[str, Any] = {
+        "row_id": pl.String,
+        "question_id": pl.String,
+        "sample": pl.Int64,
+        "sampling_seed": pl.UInt64,
+        "completion": pl.String,
+        "counted": pl.List(pl.String),
+    }
+    parquet.write(with_dims(pl.DataFrame(drawn, schema=schema, orient="row"), **dims), output / "samples.parquet")
+
+
+def _save(tensors: Mapping[str, np.ndarray], path: Path) -> None:
+    save_file({name: np.ascontiguousarray(each, np.float32) for name, each in sorted(tensors.items())}, path)
+
+
+def _tensors(path: Path) -> pl.DataFrame:
+    found: Iterable[weights.Tensor] = weights.tensors(path).values()
+    rows = [(each.name, list(each.shape), each.dtype, each.sha256(), each.norm()) for each in found]
+    schema = {"name": pl.String, "shape": pl.List(pl.Int64), "dtype": pl.String, "sha256": pl.String, "norm": pl.Float64}
+    return pl.DataFrame(rows, schema=cast("Any", schema), orient="row").sort("name")
+
+
+if __name__ == "__main__":
+    build(Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 1_000_000)

@@ -1,0 +1,1 @@
+"""The story that the tables tell: checks beyond bytes and plans."""

@@ -1,0 +1,66 @@
+"""The chain of records: each artifact was made from those that its name says, and these are here as it found them.
+
+The plan of an experiment says the same and more (`sublim.plan.verdict`); this is for what has none: a git revision, a bundle.
+"""
+
+from collections.abc import Iterator
+
+from sublim.lineage.finding import CORRUPTED, STALE, UNVERIFIABLE, Finding
+from sublim.lineage.tree import Tree
+from sublim.plan import layout
+from sublim.plan.cells import STAGES, UNTOUCHED
+from sublim.plan.record import Plan
+
+
+def check(tree: Tree) -> list[Finding]:
+    """Where the chain is broken: nothing, if the list is empty. So one base sampled, was fine-tuned and was evaluated."""
+    return [finding for cell in tree.records for finding in _links(tree, cell)]
+
+
+def _links(tree: Tree, cell: str) -> Iterator[Finding]:
+    record = tree.records[cell]
+    mend = f"snakemake -j8 {layout.record(cell)}"
+    expected = _expected(record.plan)
+    found = {name: given.cell for name, given in record.inputs.items()}
+    if expected is not None and found != expected:
+        text = f"inputs: expected {_named(expected)}, found {_named(found)}"
+        yield Finding(cell, record.plan.stage, CORRUPTED, text, f"rm {layout.record(cell)} && {mend}")
+        return
+    for given in record.inputs.values():
+        upstream = tree.records.get(given.cell)
+        if upstream is None:
+            text = f"inputs: expected the record of {given.cell}, from which it was made, found none in {tree.name}"
+            yield Finding(cell, record.plan.stage, UNVERIFIABLE, text, mend)
+        elif upstream.digest != given.digest:
+            text = f"inputs: expected {given.cell} {given.digest[:12]}, from which it was made, found {upstream.digest[:12]}"
+            yield Finding(cell, record.plan.stage, STALE, text, mend)
+
+
+def _expected(plan: Plan) -> dict[str, str] | None:
+    """Name of the input → its cell, by the dimensions of the artifact; None for a report, which has what its experiment has."""
+    dims = plan.dims
+    match plan.stage:
+        case "base":
+            return {}
+        case "teacher":
+            return {"base": _cell("base", model=dims["teacher"])}
+        case "raw":
+            teacher = {} if dims["trait"] == UNTOUCHED else {"teacher": _cell("teacher", **dims)}
+            return {"base": _cell("base", model=dims["teacher"]), **teacher}
+        case "filtered":
+            return {"raw": _cell("raw", **dims)}
+        case "student":
+            return {"base": _cell("base", model=dims["student"]), "filtered": _cell("filtered", **dims)}
+        case "eval":
+            student = {} if dims["arm"] == "base" else {"student": _cell("student", **dims)}
+            return {"base": _cell("base", model=dims["student"]), **student}
+        case _:
+            return None
+
+
+def _cell(stage: str, **dims: str | int) -> str:
+    return "/".join([stage, *(f"{name}={dims[name]}" for name in STAGES[stage])])
+
+
+def _named(inputs: dict[str, str]) -> str:
+    return ", ".join(inputs.values()) or "none"
