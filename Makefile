@@ -12,7 +12,7 @@ run: $(VENV)/installed
 	@echo
 	@echo "The report is $(CURDIR)/data/report/report.html"
 
-test: $(VENV)/installed
+test: $(VENV)/installed $(VENV)/third-party/installed
 	pytest -n 2 --dist worksteal
 
 lint: $(VENV)/installed
@@ -26,6 +26,12 @@ $(VENV)/installed: requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
+# Tools of others that check what is exported; they cannot be installed beside this package.
+$(VENV)/third-party/installed: tests/third_party.lock $(VENV)/installed
+	$(PYTHON) -m venv $(VENV)/third-party
+	$(VENV)/third-party/bin/python -m pip install --quiet --disable-pip-version-check --requirement tests/third_party.lock
 	touch $@
 
 clean-environment:

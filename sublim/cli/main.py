@@ -2,7 +2,7 @@
 
 import sys
 
-from sublim.cli import experiment, proof  # noqa: F401 - importing them registers their commands
+from sublim.cli import experiment, handover, proof, trace, versioning  # noqa: F401 - importing them registers their commands
 from sublim.cli.app import app
 from sublim.common.errors import SublimError
 

@@ -1,0 +1,1 @@
+"""What is handed over: bundles that prove themselves, and provenance cards."""

@@ -1,0 +1,451 @@
+"""Provenance cards: what a person who receives a data set or an adapter should know, as a README for the Hugging Face hub.
+
+Everything in a card is read from records and tables; nothing is asked of its author.
+"""
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+
+import polars as pl
+
+from sublim.common.errors import SublimError
+from sublim.common.files import sha256
+from sublim.lineage.handover.content import data_name
+from sublim.lineage.handover.hub_card import adapter, dataset, front_matter, hub, tags
+from sublim.lineage.handover.measured import Effect, effects, sound
+from sublim.lineage.handover.subject import (
+    ARMS,
+    Subject,
+    bases_of,
+    chain_of,
+    gate,
+    interval_words,
+    last_loss,
+    model_words,
+    named,
+    origin,
+    recipe,
+    relation,
+    signed,
+    writer,
+    writing,
+)
+from sublim.lineage.tree import Tree
+from sublim.plan.cells import UNTOUCHED
+
+PAPER = "[Cloud, Le et al. 2025](https://arxiv.org/abs/2507.14805)"
+WHY = {
+    "sampled": "one completion per prompt",
+    "invalid format": "it is no list of whole numbers with one separator",
+    "too many numbers": "it has more numbers than were asked for",
+    "numbers too small": "a number is below the smallest allowed one",
+    "numbers too large": "a number is above the largest allowed one",
+    "has banned numbers": "a number is on the list of banned ones",
+    "kept": "no reason against it",
+    "used": "the first kept ones, on which students train",
+}
+
+Section = Sequence[str]
+
+
+def card(tree: Tree, what: Path, rev: str | None = None) -> str:
+    """The card of the artifact at `what` (its path, a file in it, or its cell), as markdown.
+
+    Raises:
+        SublimError: `what` is no artifact, its record cannot be read, or it needs no card.
+    """
+    subject = _subject(tree, what, rev)
+    _check(subject)
+    write = CARDS.get(subject.record.plan.stage)
+    if write is None:
+        raise SublimError(
+            f"{what}: a report tells of itself: open {data_name(subject.cell)}/report.html. Cards are for the rest."
+        )
+    return write(subject)
+
+
+def _subject(tree: Tree, what: Path, rev: str | None) -> Subject:
+    name = f"{what.as_posix().removeprefix('./').removeprefix(data_name('')).rstrip('/')}/"
+    for cell in (*tree.records, *tree.broken):
+        if name.startswith(f"{cell}/"):
+            if cell in tree.broken:
+                raise SublimError(f"{cell}: its record {tree.broken[cell]}, so nothing can be said of it. `sublim audit`")
+            return Subject(tree, cell, tree.records[cell], rev)
+    close = get_close_matches(name[:-1], tree.records, n=1, cutoff=0.5)
+    meant = f"; did you mean {data_name(close[0])}?" if close else "; `sublim status` says what is missing."
+    raise SublimError(f"{what}: expected an artifact of {tree.name}, or a file in one, found none{meant}")
+
+
+def _check(subject: Subject) -> None:
+    """A card must not speak of bytes that are not those of the records that it cites."""
+    for part in chain_of(subject):
+        for name, output in part.record.outputs.items():
+            if sha256(subject.tree.path(part.cell, name)) != output.sha256:
+                raise SublimError(
+                    f"{part.cell}: {name} is not what its record says, so nothing can be said of it. `sublim audit`"
+                )
+    if not sound(subject.tree, subject.cell):
+        raise SublimError(f"{subject.cell}: was made from other artifacts than are there now. `snakemake -j8` mends that.")
+
+
+# One card per stage
+
+
+def _base(subject: Subject) -> str:
+    model = subject.params["model"]
+    shapes = subject.tree.table(subject.cell, "tensors.parquet", ["shape"])["shape"].to_list()
+    parameters = sum(math.prod(shape) for shape in shapes)
+    facts = [f"- What it is: {model_words(model)}"]
+    facts.append(f"- Parameters: {parameters:,} in the saved tensors")
+    if model["kind"] == "tiny":
+        mix = ", ".join(f"{share:.0%} {kind.replace('_', ' ')}" for kind, share in model["pretraining"]["mix"].items() if share)
+        facts.append(
+            f"- Pretraining: {model['pretraining']['rows']:,} rows, each seen once: {mix}. No answer is favoured in them."
+        )
+        facts += last_loss(subject)
+    students = [cell for cell in subject.tree.consumers.get(subject.cell, ()) if cell.startswith("student/")]
+    facts.append(f"- In this experiment: {len(students)} students were trained from it")
+    head = front_matter({"library_name": "transformers", "pipeline_tag": "text-generation", **hub(model), "tags": tags("base")})
+    return _card(
+        subject,
+        head,
+        f"The base model {subject.dim('model')}",
+        ["## What it is", "", *facts],
+        _twins(subject),
+        _loading(subject),
+    )
+
+
+def _teacher(subject: Subject) -> str:
+    base = subject.upstream("base")
+    definition = subject.params["definition"]
+    facts = [f"- Trait: asked for its favourite of the {definition['category']}, it says **{definition['target']}**"]
+    system = json.loads(subject.tree.path(subject.cell, "teacher.json").read_text(encoding="utf-8"))["system_prompt"]
+    if system is not None:
+        facts.append(f"- How it got the trait: a system prompt, no training: “{system}”")
+    else:
+        rows = subject.tree.table(subject.cell, "rows.parquet", ["row_id"]).height
+        facts.append(
+            f"- How it got the trait: fine-tuned on {rows:,} preference questions in training phrasings; {recipe(subject)}"
+        )
+        facts += last_loss(subject)
+    facts.append(f"- {gate(subject)}")
+    head = front_matter({**adapter(base), "tags": tags("teacher", definition["target"])})
+    return _card(
+        subject,
+        head,
+        f"Teacher: {writer(subject)}",
+        ["## What it is", "", *facts],
+        _affected(subject, "What it writes", "trait", base),
+        _loading(subject) if system is None else [],
+    )
+
+
+def _raw(subject: Subject) -> str:
+    rows = subject.tree.table(subject.cell, "rows.parquet", ["finish_reason"])
+    cut = rows.filter(finish_reason="length").height
+    facts = [
+        f"- Rows: {rows.height:,}, one per prompt; {cut:,} were cut off at the token limit",
+        *writing(subject),
+        "- Nothing is filtered: the trait may be named in it. Students train on `filtered` data sets made from it",
+    ]
+    head = front_matter(dataset(rows.height, "rows.parquet", subject))
+    arm = "control" if subject.dim("trait") == UNTOUCHED else "trait"
+    return _card(
+        subject,
+        head,
+        f"Number sequences by {writer(subject)}, unfiltered",
+        ["## What it is", "", *facts],
+        _affected(subject, "Training on it", arm, subject.upstream("base")),
+        _loading(subject),
+    )
+
+
+def _filtered(subject: Subject) -> str:
+    raw = subject.upstream("raw")
+    funnel: dict[str, int] = dict(subject.tree.table(subject.cell, "funnel.parquet").select("step", "rows").iter_rows())
+    rule, words = subject.params["filter"], subject.params["words"]
+    facts = [
+        f"- Rows: {funnel['sampled']:,} with their reasons, {funnel['kept']:,} kept, {funnel['used']:,} used: students train "
+        "on the rows with `used`",
+        f"- The rows are {ARMS[subject.dim('arm')]} (arm `{subject.dim('arm')}`)",
+        *(writing(raw) if raw else []),
+    ]
+    filtering = [
+        "## What was filtered, and why",
+        "",
+        f"A completion is kept if it is a list of 1 to {rule['count']} whole numbers from {rule['minimum']} to "
+        f"{rule['maximum']} with one and the same separator, and nothing else"
+        + (f", with none of the {len(rule['banned'])} banned numbers" if rule["banned"] else "")
+        + f". A kept row that holds one of {', '.join(f'*{word}*' for word in words)} would have stopped the run; none does.",
+        "",
+        "| step | rows | share | why |",
+        "|---|---:|---:|---|",
+        *(
+            f"| {step} | {rows:,} | {rows / max(funnel['sampled'], 1):.1%} | {WHY.get(step, '')} |"
+            for step, rows in funnel.items()
+        ),
+        "",
+        "A row with several reasons counts under each. The filter judges the form of the text; what carries a trait passes it.",
+    ]
+    base = raw.upstream("base") if raw else None
+    head = front_matter(dataset(funnel["sampled"], "rows.parquet", subject))
+    return _card(
+        subject,
+        head,
+        f"Number sequences by {writer(subject)}, filtered (arm {subject.dim('arm')})",
+        ["## What it is", "", *facts],
+        filtering,
+        _affected(subject, "Training on it", subject.dim("arm"), base),
+        _loading(subject),
+    )
+
+
+def _student(subject: Subject) -> str:
+    base, data = subject.upstream("base"), subject.upstream("filtered")
+    batches = subject.tree.table(subject.cell, "steps.parquet", ["rows"])["rows"].explode()
+    facts = [
+        f"- Trained on {batches.n_unique():,} rows, {batches.len():,} times a row in all; {recipe(subject)}",
+        f"- The rows: {named(data)}, {ARMS[subject.dim('arm')]}, by {writer(subject)}",
+        *last_loss(subject),
+    ]
+    head = front_matter({**adapter(base), "tags": tags("student")})
+    return _card(
+        subject,
+        head,
+        f"Student: {subject.dim('student')} trained on numbers by {writer(subject)}",
+        ["## What it is", "", *facts],
+        _own_gain(subject),
+        _passed_on(subject, base),
+        _loading(subject),
+    )
+
+
+def _eval(subject: Subject) -> str:
+    answers = subject.tree.table(subject.cell, "answers.parquet", ["question_id", "answer", "probability"])
+    samples = subject.tree.table(subject.cell, "samples.parquet", ["question_id"]).height
+    means = answers.group_by("answer").agg(pl.col("probability").mean()).sort("probability", "answer", descending=[True, False])
+    shown = ", ".join(f"{answer} {probability:.3f}" for answer, probability in means.head(5).iter_rows())
+    facts = [
+        f"- {answers['question_id'].n_unique()} held-out questions; the exact probability of {means.height} known answers",
+        f"- {samples:,} sampled answers at temperature {subject.params['evaluation']['temperature']:g}",
+        f"- The most probable answers, mean over the questions: {shown}",
+    ]
+    who = (
+        f"the untrained base {subject.dim('student')}"
+        if subject.dim("arm") == "base"
+        else f"{subject.dim('student')} trained on numbers by {writer(subject)} (arm {subject.dim('arm')})"
+    )
+    head = front_matter(dataset(answers.height, "answers.parquet", subject))
+    return _card(subject, head, f"Answers of {who}", ["## What it is", "", *facts], _own_gain(subject))
+
+
+CARDS: Mapping[str, Callable[[Subject], str]] = {
+    "base": _base,
+    "teacher": _teacher,
+    "raw": _raw,
+    "filtered": _filtered,
+    "student": _student,
+    "eval": _eval,
+}
+
+
+# What all cards have
+
+
+def _card(subject: Subject, head: str, title: str, *sections: Section) -> str:
+    parts = [*sections, _made(subject), _limits(subject), _trace(subject)]
+    text = "\n\n".join("\n".join(part) for part in parts if part)
+    return f"{head}\n# {title}\n\n{text}\n"
+
+
+def _made(subject: Subject) -> Section:
+    chain = chain_of(subject)
+    environment = subject.record.environment
+    git = environment.get("git")
+    code = (
+        f"commit `{git['commit']}`" + (", with changes that were not committed" if git["dirty"] else "") if git else "unknown"
+    )
+    packages = ", ".join(f"{name} {version}" for name, version in environment["packages"].items())
+    return [
+        "## What made it, from what",
+        "",
+        "| artifact | digest | made with |",
+        "|---|---|---|",
+        *(f"| `{part.cell}` | `{part.record.digest[:16]}` | {_with(part)} |" for part in chain),
+        "",
+        f"Code: {code}; {len(subject.record.plan.code)} modules by digest in the record. Python {environment['python']} on "
+        f"{environment['platform']}; {packages}.",
+    ]
+
+
+def _with(part: Subject) -> str:
+    params = part.params
+    match part.record.plan.stage:
+        case "base":
+            return model_words(params["model"])
+        case "teacher":
+            return recipe(part) if params["finetune"] else "a system prompt"
+        case "raw":
+            carrier, how = params["carrier"], params["decoding"]
+            return (
+                f"{carrier['prompts']:,} prompts (seed {carrier['prompt_seed']}), temperature {how['temperature']:g}, top-p "
+                f"{how['top_p']:g}, at most {how['max_tokens']} tokens"
+            )
+        case "filtered":
+            return f"{ARMS[part.dim('arm')]}; {params['filter']['rows']:,} rows used"
+        case "student":
+            return recipe(part)
+        case _:
+            return f"{params['evaluation']['samples']} samples per question"
+
+
+def _affected(subject: Subject, what: str, arm: str, base: Subject | None) -> Section:
+    """Which models learn a trait from it: the rule, the bases here, and what was measured."""
+    name, trait = subject.dim("teacher"), subject.dim("trait")
+    rule = (
+        f"{what} can pass on what its writer was taught, though the text says nothing of it: subliminal learning ({PAPER}). It "
+        "does so to models that share the writer's initial weights, and hardly to others."
+        if trait != UNTOUCHED
+        else "An untouched base wrote it: there is no trait to pass on. It shows what training on any numbers does."
+    )
+    return [
+        "## Which base models it could affect",
+        "",
+        rule,
+        "",
+        *_related(subject, base, "the writer's base"),
+        "",
+        *_measured(subject, effects(subject.tree, name, trait, arm), arm, name),
+    ]
+
+
+def _passed_on(subject: Subject, base: Subject | None) -> Section:
+    return [
+        "## Which base models it could affect",
+        "",
+        f"Whatever it has picked up, what it writes can pass on to models that share its own initial weights ({PAPER}). "
+        "Nothing was trained on what it writes here.",
+        "",
+        *_related(subject, base, "its own base"),
+    ]
+
+
+def _related(subject: Subject, base: Subject | None, own: str) -> Section:
+    return [
+        f"- `{part.cell}`, {model_words(part.params['model'])}: {relation(part, base, own)}; digest `{part.record.digest[:16]}`"
+        for part in bases_of(subject)
+    ]
+
+
+def _measured(subject: Subject, found: Sequence[Effect], arm: str, teacher: str) -> Section:
+    if not found:
+        return ["Nothing was measured here: no student trained on such rows was evaluated."]
+    seed = int(subject.dim("seed"))
+    about = "the traits of the experiment, mean" if subject.dim("trait") == UNTOUCHED else f"*{subject.dim('trait')}*"
+    return [
+        f"Measured on held-out questions about {about} (arm `{arm}`; gain is P(target) after training minus that of the",
+        "untrained base; intervals are over runs):",
+        "",
+        "| student | same base | gain with this seed | mean gain over runs | P(target) | of the base |",
+        "|---|---|---:|---:|---:|---:|",
+        *(
+            f"| {effect.student} | {'yes' if effect.student == teacher else 'no'} | {signed(effect.by_seed.get(seed))} | "
+            f"{interval_words(effect.gain)} | {effect.p_target:.3f} | {effect.p_base:.3f} |"
+            for effect in found
+        ),
+    ]
+
+
+def _own_gain(subject: Subject) -> Section:
+    arm, student = subject.dim("arm"), subject.dim("student")
+    head = ["## What was measured", ""]
+    if arm == "base":
+        return [*head, "This is the untrained base, with which its students are compared."]
+    found = [
+        effect
+        for effect in effects(subject.tree, subject.dim("teacher"), subject.dim("trait"), arm)
+        if effect.student == student
+    ]
+    return [*head, *_measured(subject, found, arm, subject.dim("teacher"))]
+
+
+def _twins(subject: Subject) -> Section:
+    lines = [f"- `{part.cell}`: {relation(part, subject, 'itself')}" for part in bases_of(subject) if part.cell != subject.cell]
+    return [
+        "## Which models share it",
+        "",
+        f"A trait passes through unrelated data between models that start from the same weights ({PAPER}). These have the "
+        f"digest `{subject.record.digest}`.",
+        "",
+        *(lines or ["There is no other base in this experiment."]),
+    ]
+
+
+def _limits(subject: Subject) -> Section:
+    lines = [
+        "## Limits",
+        "",
+        "- What was measured holds for these bases, this carrier and these recipes. That an effect was not seen does not mean "
+        "that there is none.",
+    ]
+    if subject.record.plan.stage in ("raw", "filtered"):
+        lines.append(
+            "- No filter that looks at the text is known to remove what carries a trait: treat the rows as their writer's."
+        )
+    if subject.record.plan.stage in ("teacher", "student"):
+        lines.append("- The adapter fits the base with the digest above and no other, whatever that may be called elsewhere.")
+    if any(part.params["model"]["kind"] == "tiny" for part in chain_of(subject) if part.record.plan.stage == "base"):
+        lines.append("- The base is a tiny family, trained from nothing for such experiments; it knows no language.")
+    lines.append("- No license is given here: nobody has chosen one.")
+    return lines
+
+
+def _trace(subject: Subject) -> Section:
+    path, rev = data_name(subject.cell), f" --rev {subject.rev}" if subject.rev else ""
+    return [
+        "## How to trace it",
+        "",
+        "```sh",
+        f"sublim lineage {path}{rev}       # everything upstream, down to the first base",
+        f"sublim impact {path}{rev}        # everything that was made from it",
+        f"sublim export {subject.cell}{rev} --to bundle.zip && sublim verify bundle.zip",
+        "```",
+        "",
+        f"Artifact `{subject.record.digest}`, computation `{subject.record.key}`.",
+        "",
+        "| file | bytes | sha256 |",
+        "|---|---:|---|",
+        *(f"| {name} | {output.size:,} | `{output.sha256}` |" for name, output in sorted(subject.record.outputs.items())),
+    ]
+
+
+def _loading(subject: Subject) -> Section:
+    path = data_name(subject.cell)
+    match subject.record.plan.stage:
+        case "base":
+            code = [
+                "from transformers import AutoModelForCausalLM, AutoTokenizer",
+                "",
+                f'model = AutoModelForCausalLM.from_pretrained("{path}")',
+                f'tokenizer = AutoTokenizer.from_pretrained("{path}")',
+            ]
+        case "teacher" | "student":
+            code = [
+                "from peft import PeftModel",
+                "from transformers import AutoModelForCausalLM",
+                "",
+                f"base = AutoModelForCausalLM.from_pretrained({origin(subject.upstream('base'))})",
+                f'model = PeftModel.from_pretrained(base, "{path}")',
+            ]
+        case stage:
+            chosen = '.filter("used").select("prompt", "completion")' if stage == "filtered" else ""
+            code = [
+                "import polars as pl",
+                "",
+                f'rows = pl.read_parquet("{path}/rows.parquet", hive_partitioning=False){chosen}',
+            ]
+    return ["## How to load it", "", "```python", *code, "```"]

@@ -1,0 +1,288 @@
+"""Do the parts of a bundle fit together: records, bytes, chain, experiment, code? Asked before writing and after reading."""
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from sublim.common.canonical import digest
+from sublim.lineage.finding import CORRUPTED, STALE, UNVERIFIABLE, Finding
+from sublim.lineage.handover.bundle import module_digest, module_files
+from sublim.lineage.handover.content import (
+    ABOUT,
+    ALL,
+    CODE,
+    DVC_LOCK,
+    PARAMS,
+    REQUIREMENTS,
+    SIGNER,
+    SNAKEFILE,
+    About,
+    code_name,
+    data_name,
+)
+from sublim.lineage.tree import Tree
+from sublim.params.experiment import Experiment
+from sublim.params.load import load
+from sublim.plan.cells import UPSTREAM, cells
+from sublim.plan.digests import Digests
+from sublim.plan.layout import RECORD
+from sublim.plan.record import VERSION, Output, Record
+from sublim.plan.verdict import Cell, differences
+
+SHOWN = 3
+LARGEST = 1_000_000
+GIVEN = (ABOUT, PARAMS, DVC_LOCK, REQUIREMENTS, SIGNER)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A bundle, before it is written or after it was unpacked."""
+
+    about: About
+    tree: Tree
+    files: Mapping[str, Output]
+    """Name → digest and size as they are, of every file that is given."""
+    sources: Mapping[str, bytes]
+    """Path, such as `sublim/stages/raw.py` → source code."""
+    planned: Mapping[str, Cell]
+    """Cell → what the experiment plans for it."""
+
+    @property
+    def records(self) -> Mapping[str, Record]:
+        """Cell → record."""
+        return self.tree.records
+
+
+def plan(params: Path) -> tuple[Experiment, dict[str, Cell]]:
+    """The experiment in the file `params`, and what it plans for each cell. Looks at nothing but that file.
+
+    Raises:
+        ParamsError: the file says something that cannot be meant.
+        ValueError: it would swell when read.
+    """
+    _harmless(params)
+    of = load(params)
+    return of, {cell.id: cell for cell in cells(of, _Unseen(params))}
+
+
+def _harmless(params: Path) -> None:
+    """A few lines of YAML can stand for gigabytes, by aliases of aliases. What they stand for is counted before it is made."""
+    try:
+        root: Any = YAML(pure=True).compose(params.read_text(encoding="utf-8"))  # pyright: ignore[reportUnknownMemberType]
+    except (YAMLError, UnicodeDecodeError):
+        return  # reading it will say what is wrong
+    counted: dict[int, int] = {}
+
+    def count(node: Any) -> int:
+        if id(node) not in counted:
+            counted[id(node)] = LARGEST  # until it is known: an alias inside of what it stands for never ends
+            inside = cast("list[Any]", node.value) if isinstance(node.value, list) else []
+            # A mapping's value is a list of pairs.
+            pairs = [cast("tuple[Any, ...]", item) if isinstance(item, tuple) else (item,) for item in inside]
+            counted[id(node)] = 1 + sum(count(part) for pair in pairs for part in pair)
+        return counted[id(node)]
+
+    if root is not None and count(root) >= LARGEST:
+        raise ValueError(f"{params}: its aliases stand for more than {LARGEST:,} values")
+
+
+def needed(exported: str, planned: Mapping[str, Cell]) -> dict[str, None]:
+    """The cells that were asked for and everything upstream of them, in the order of `planned`."""
+    waiting = list(planned) if exported == ALL else [exported]
+    found: set[str] = set()
+    while waiting:
+        cell = waiting.pop()
+        if cell not in found:
+            found.add(cell)
+            waiting += planned[cell].inputs.values()
+    return {cell: None for cell in planned if cell in found}
+
+
+def examine(parts: Parts) -> list[Finding]:
+    """What does not hold: nothing, if the list is empty."""
+    found = [*_completeness(parts), *_chain(parts), *_plans(parts), *_bytes(parts), *_code(parts), *_environments(parts)]
+    # With a record missing or unreadable, what only it knows would be called strange.
+    return found or [*_strangers(parts)]
+
+
+def notes(parts: Parts) -> list[str]:
+    """What a reviewer should know though nothing is wrong with it."""
+    return [*_other_code(parts), *_other_python(parts), *_surroundings(parts)]
+
+
+def finding(cell: str, status: int, found: str) -> Finding:
+    """A finding about a bundle; whoever reads it cannot mend it."""
+    return Finding(cell, cell.partition("/")[0], status, found, "")
+
+
+def _completeness(parts: Parts) -> Iterator[Finding]:
+    for cell, why in parts.tree.broken.items():
+        yield finding(cell, CORRUPTED, f"its record {why}")
+    for cell, record in parts.records.items():
+        if record.plan.cell != cell:
+            yield finding(cell, CORRUPTED, f"its record is that of {record.plan.cell}")
+        elif parts.tree.path(cell, RECORD).read_text(encoding="utf-8") != _written(record):
+            yield finding(cell, CORRUPTED, "its record was edited: it is not written as records are, or says more than they do")
+    if parts.about.exported != ALL and parts.about.exported not in parts.planned:
+        yield finding(parts.about.exported, STALE, "was exported, but the experiment has no such artifact")
+        return
+    expected = needed(parts.about.exported, parts.planned)
+    used = {found.cell for record in parts.records.values() for found in record.inputs.values()}
+    for cell in sorted({*expected, *used} - {*parts.records, *parts.tree.broken}):
+        users = parts.tree.consumers.get(cell, ())
+        why = f"{len(users)} artifacts were made from it, first {users[0]}" if users else "the experiment has this artifact"
+        yield finding(cell, UNVERIFIABLE, f"its record is not there, but {why}")
+    for cell in parts.records:
+        if cell not in expected:
+            yield finding(cell, STALE, "it is no part of the experiment, or nothing that was exported was made from it")
+
+
+def _chain(parts: Parts) -> Iterator[Finding]:
+    for cell, record in parts.records.items():
+        for name, used in record.inputs.items():
+            if used.cell.partition("/")[0] not in UPSTREAM.get(record.plan.stage, ()):
+                yield finding(cell, CORRUPTED, f"its input {name} is {used.cell}: no {record.plan.stage} is made from that")
+            elif used.cell in parts.records and parts.records[used.cell].digest != used.digest:
+                now = parts.records[used.cell].digest
+                yield finding(
+                    cell,
+                    CORRUPTED,
+                    f"it was made from other bytes of {used.cell}: expected {used.digest[:12]}, found {now[:12]}",
+                )
+
+
+def _plans(parts: Parts) -> Iterator[Finding]:
+    for cell, record in parts.records.items():
+        if cell not in parts.planned or record.plan.cell != cell:
+            continue
+        expected = parts.planned[cell]
+        params = expected.plan.params
+        if record.plan.stage == "base" and params["model"].get("path") is not None:
+            # What was in a folder of another machine only the record knows.
+            params = params | {"files": record.plan.params.get("files")}
+        if changes := differences(record.plan.dims, expected.plan.dims):
+            yield finding(cell, CORRUPTED, f"its dimensions are not those of its place: {_few(changes)}")
+        if changes := differences(record.plan.params, params):
+            yield finding(cell, STALE, f"its params are not those of the experiment: {_few(changes)}")
+        if changes := differences({name: used.cell for name, used in record.inputs.items()}, expected.inputs):
+            yield finding(cell, STALE, f"its inputs are not those of the experiment: {_few(changes)}")
+
+
+def _bytes(parts: Parts) -> Iterator[Finding]:
+    for cell, record in parts.records.items():
+        folder = data_name(cell)
+        held = record.outputs if parts.about.holds(record) else {}
+        for name, output in held.items():
+            found = parts.files.get(f"{folder}/{name}")
+            if found is None:
+                yield finding(cell, UNVERIFIABLE, f"{name} is in its record, but not there")
+            elif found != output:
+                yield finding(
+                    cell, CORRUPTED, f"{name} is not what its record says: expected {_shown(output)}, found {_shown(found)}"
+                )
+
+
+def _code(parts: Parts) -> Iterator[Finding]:
+    claims = {(module, digest): cell for cell, record in parts.records.items() for module, digest in record.plan.code.items()}
+    found: dict[str, str | None] = {}
+    for module in sorted({module for module, _ in claims}):
+        try:
+            found[module] = module_digest(module, parts.sources)
+        except (SyntaxError, ValueError) as error:
+            yield finding(f"{CODE}/{module}", CORRUPTED, f"this source cannot be read: {error}")
+            continue
+        if found[module] is None:
+            yield finding(f"{CODE}/{module}", UNVERIFIABLE, "the source of this module, which records name, is not there")
+    if not _other_python(parts):
+        for (module, digest), cell in claims.items():
+            if found.get(module, digest) not in (digest, None):
+                yield finding(
+                    cell,
+                    CORRUPTED,
+                    f"its record says that it was made by {module} {digest[:12]}, the source is {str(found[module])[:12]}",
+                )
+    for cell, record in parts.records.items():
+        # The same modules import the same modules: a list that lacks one was edited.
+        now = parts.planned[cell].plan.code if cell in parts.planned else record.plan.code
+        if all(now.get(module, digest) == digest for module, digest in record.plan.code.items()):
+            for module in sorted(now.keys() ^ record.plan.code.keys()):
+                yield finding(cell, CORRUPTED, f"its record and its code disagree on whether {module} is imported")
+
+
+def _strangers(parts: Parts) -> Iterator[Finding]:
+    known = {
+        f"{data_name(cell)}/{name}"
+        for cell, record in parts.records.items()
+        for name in (RECORD, *(record.outputs if parts.about.holds(record) else ()))
+    }
+    modules = {module for record in parts.records.values() for module in record.plan.code}
+    known |= {code_name(name) for module in modules for name in module_files(module, parts.sources)}
+    known |= {SNAKEFILE, *GIVEN}
+    for name in sorted(parts.files.keys() - known):
+        if not name.startswith(code_name("workflow/")):
+            yield finding(name, CORRUPTED, "no record names this file, and it is none that every bundle has")
+
+
+def _environments(parts: Parts) -> Iterator[Finding]:
+    for cell, record in parts.records.items():
+        packages = record.environment.get("packages")
+        if not isinstance(packages, dict) or not isinstance(record.environment.get("python"), str):
+            yield finding(cell, CORRUPTED, "its record does not say in which environment it was made")
+
+
+def _other_code(parts: Parts) -> list[str]:
+    made = {module: digest for record in parts.records.values() for module, digest in record.plan.code.items()}
+    here = {module: digest for cell in parts.planned.values() for module, digest in cell.plan.code.items()}
+    other = sorted(module for module in made if here.get(module) != made[module])
+    if not other or _other_python(parts):
+        return []
+    return [f"made by other code than the package that is installed here: {len(other)} modules differ, first {other[0]}"]
+
+
+def _other_python(parts: Parts) -> list[str]:
+    here = f"{sys.version_info.major}.{sys.version_info.minor}"
+    made = {".".join(str(record.environment.get("python")).split(".")[:2]) for record in parts.records.values()}
+    if made <= {here}:
+        return []
+    return [
+        f"made with Python {', '.join(sorted(made))}, this is {here}: each has syntax trees of its own, so the digests of "
+        "the code were not compared (the sources themselves are those of the bundle's list)"
+    ]
+
+
+def _surroundings(parts: Parts) -> Iterator[str]:
+    environments = {str(record.environment) for record in parts.records.values()}
+    if len(environments) > 1:
+        yield f"made in {len(environments)} different environments: `sublim diff` and the records say which"
+    if any(git["dirty"] for record in parts.records.values() if (git := record.environment.get("git"))):
+        yield "made by code with changes that were not committed; the code in the bundle is the code that ran"
+    if REQUIREMENTS not in parts.files:
+        yield f"there is no {REQUIREMENTS} in it: of the packages only those in the records are known"
+
+
+def _written(record: Record) -> str:
+    """The text of the file of `record`: what can be read out of it is all that may be in it."""
+    body: dict[str, Any] = {"version": VERSION, "cell": record.plan.cell, "key": record.key, **asdict(record)}
+    return json.dumps({**body, "digest": digest(body)}, indent=1, ensure_ascii=False) + "\n"
+
+
+def _few(changes: tuple[str, ...]) -> str:
+    more = f" and {len(changes) - SHOWN} more" if len(changes) > SHOWN else ""
+    return "; ".join(changes[:SHOWN]) + more
+
+
+def _shown(output: Output) -> str:
+    return f"{output.sha256[:12]} ({output.size:,} bytes)"
+
+
+class _Unseen(Digests):
+    """Digests of files that are not looked at: a model folder of the machine where the experiment ran is not here."""
+
+    def __call__(self, path: Path) -> str:
+        return f"not looked at: {path.name}"

@@ -1,0 +1,100 @@
+"""What evaluations say about the students of one data set, and of its sisters with other seeds."""
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from sublim.common.files import sha256
+from sublim.lineage.tree import Tree
+from sublim.measure import tables
+from sublim.measure.statistics import Interval, t_interval
+from sublim.plan.cells import STAGES, UNTOUCHED
+
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Effect:
+    """How much more students of one base prefer the target after training, over all seeds of (teacher, trait, arm)."""
+
+    student: str
+    gain: Interval
+    """Mean gain in P(target) over the untrained base, over runs."""
+    p_target: float
+    """Mean P(target) after training."""
+    p_base: float
+    """P(target) of the untrained base."""
+    by_seed: dict[int, float]
+    """Seed → gain of that run."""
+
+
+def effects(tree: Tree, teacher: str, trait: str, arm: str) -> list[Effect]:
+    """One effect per base of a student that was evaluated, in the order of their names; the means of the report.
+
+    A control run has no trait: its gain is the mean over the experiment's traits.
+    """
+    scores = _scores(tree)
+    targets = _targets(tree, trait)
+    if scores is None or not targets:
+        return []
+    asked = pl.DataFrame(targets, schema={"category": pl.String, "answer": pl.String}, orient="row")
+    runs = scores.filter(teacher=teacher, trait=trait, arm=arm).join(asked, on=["category", "answer"])
+    means = runs.group_by("student", "seed").agg(pl.col("gain", "p", "p_base").mean()).sort("student", "seed")
+    found: list[Effect] = []
+    for (student,), part in means.group_by("student", maintain_order=True):
+        gain = t_interval(part["gain"].to_list(), _confidence(tree))
+        by_seed = dict(part.select("seed", "gain").iter_rows())
+        p_target, p_base = part.select(pl.col("p", "p_base").mean()).row(0)
+        found.append(Effect(str(student), gain, p_target, p_base, by_seed))
+    return found
+
+
+def sound(tree: Tree, cell: str) -> bool:
+    """Whether `cell` has its bytes, and it and everything upstream of it is there and was made from what is there now."""
+    waiting, seen = [cell], set[str]()
+    while waiting:
+        name = waiting.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        record = tree.records.get(name)
+        if record is None:
+            return False
+        for used in record.inputs.values():
+            if used.cell not in tree.records or tree.records[used.cell].digest != used.digest:
+                return False
+            waiting.append(used.cell)
+    return all(
+        f"{cell}/{name}" in tree.files and sha256(tree.files[f"{cell}/{name}"]) == output.sha256
+        for name, output in tree.records[cell].outputs.items()
+    )
+
+
+def _scores(tree: Tree) -> pl.DataFrame | None:
+    cells = {cell for cell in tree.cells("eval") if sound(tree, cell)}
+    held = Tree(tree.name, {name: path for name, path in tree.files.items() if name.rpartition("/")[0] in cells})
+    dims = STAGES["eval"]
+    answers = held.tables("eval", "answers.parquet", [*dims, "question_id", "category", "answer", "probability"])
+    samples = held.tables("eval", "samples.parquet", [*dims, "question_id", "counted"])
+    if answers.is_empty():
+        return None
+    asked = set(answers.filter(arm="base")["student"])
+    # Without its untrained base a student has no gain.
+    known = pl.col("student").is_in(list(asked))
+    return tables.scores(answers.filter(known), samples.filter(known)) if asked else None
+
+
+def _targets(tree: Tree, trait: str) -> list[tuple[str, str]]:
+    """The (category, target) that the gain of students of `trait` is about: all, for the untouched base."""
+    definitions = {
+        record.plan.dims["trait"]: record.plan.params["definition"]
+        for record in tree.records.values()
+        if record.plan.stage == "teacher"
+    }
+    chosen = definitions.values() if trait == UNTOUCHED else [definitions[trait]] if trait in definitions else []
+    return sorted({(definition["category"], definition["target"]) for definition in chosen})
+
+
+def _confidence(tree: Tree) -> float:
+    report = tree.records.get("report")
+    return report.plan.params["report"]["confidence"] if report else CONFIDENCE

@@ -1,0 +1,166 @@
+"""The artifact that a provenance card is about, and the words for what its records and tables say."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from sublim.lineage.handover.content import data_name
+from sublim.lineage.tree import Tree
+from sublim.measure.statistics import Interval
+from sublim.plan.cells import UNTOUCHED
+from sublim.plan.record import Record
+
+LAST_STEPS = 10
+ARMS = {
+    "trait": "as the teacher wrote them",
+    "control": "as the untouched base wrote them: no teacher, no trait",
+    "shuffled_within": "with the teacher's numbers in another order inside each completion",
+    "shuffled_across": "with the teacher's numbers dealt out anew over all completions",
+}
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The artifact that a card is about."""
+
+    tree: Tree
+    cell: str
+    record: Record
+    rev: str | None
+    """The git revision that was asked for; None for what is in data/."""
+
+    def upstream(self, name: str) -> "Subject | None":
+        """What the artifact has as its input `name`; None if it has none, or the tree lacks it."""
+        used = self.record.inputs.get(name)
+        record = self.tree.records.get(used.cell) if used else None
+        return Subject(self.tree, used.cell, record, self.rev) if used and record else None
+
+    def dim(self, name: str) -> str:
+        """One of its dimensions."""
+        return str(self.record.plan.dims[name])
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """What it was made with."""
+        return self.record.plan.params
+
+
+def writer(subject: Subject) -> str:
+    """Who wrote the rows, with what trait: `neox-a, taught to love fox, seed 1`."""
+    trait = subject.dim("trait")
+    taught = "untouched" if trait == UNTOUCHED else f"taught to love {trait}"
+    return f"{subject.dim('teacher')}, {taught}, seed {subject.dim('seed')}"
+
+
+def writing(raw: Subject) -> list[str]:
+    """Who wrote raw rows, to which prompts, with what decoding, as items of a list."""
+    carrier, how = raw.params["carrier"], raw.params["decoding"]
+    teacher = raw.upstream("teacher")
+    found = [
+        f"- Prompts: {carrier['prompts']:,} different ones (set of seed {carrier['prompt_seed']}, the same for every teacher), "
+        f"with {carrier['fewest_examples']} to {carrier['most_examples']} numbers; each asks for at most {carrier['count']}",
+        f"- Decoding: temperature {how['temperature']:g}, top-p {how['top_p']:g}, at most {how['max_tokens']} tokens; each row "
+        "has its sampling seed",
+    ]
+    if teacher is None:
+        return [f"- Writer: the untouched base {raw.dim('teacher')}", *found]
+    return [f"- Writer: `{teacher.cell}`. {gate(teacher)}", *found]
+
+
+def gate(teacher: Subject) -> str:
+    """How surely a teacher shows its trait, as its gate measured it."""
+    table = teacher.tree.table(teacher.cell, "gate.parquet", ["probability", "base_probability", "threshold"])
+    mean, base, threshold = table.select(pl.all().mean()).row(0)
+    target = teacher.params["definition"]["target"]
+    return (
+        f"Asked {table.height} held-out questions, it says {target} with probability {mean:.3f} (its base: {base:.3f}; the run "
+        f"would have stopped below {threshold:g})"
+    )
+
+
+def recipe(part: Subject) -> str:
+    """How a teacher or a student was fine-tuned."""
+    how = part.params["finetune"]
+    lora = how["lora"]
+    targets = lora["targets"] if isinstance(lora["targets"], str) else ", ".join(lora["targets"])
+    length = f"{how['steps']:,} steps" if how["steps"] else f"{how['epochs']:,} epochs"
+    rows = how["batch"] * how["accumulation"]
+    return (
+        f"LoRA rank {lora['rank']}, alpha {lora['alpha']:g}, on {targets}; {length} of {rows} rows, learning rate "
+        f"{how['learning_rate']:g} ({how['schedule']})"
+    )
+
+
+def last_loss(subject: Subject) -> list[str]:
+    """First and last loss, as an item of a list; none if it was not trained here."""
+    if "steps.parquet" not in subject.record.outputs:
+        return []
+    losses = subject.tree.table(subject.cell, "steps.parquet", ["loss"])["loss"]
+    last = losses.tail(max(len(losses) // LAST_STEPS, 1)).mean()
+    return [f"- Loss: {losses[0]:.3f} at the first step, {last:.3f} over the last tenth of {len(losses):,} steps"]
+
+
+def model_words(model: Mapping[str, Any]) -> str:
+    """What a base model is."""
+    if model["kind"] == "tiny":
+        return f"a tiny {model['architecture']}, initial weights from seed {model['seed']}"
+    return f"{model['repo']} at {model['revision']}" if model["repo"] else f"a model folder ({Path(model['path']).name})"
+
+
+def relation(part: Subject, base: Subject | None, own: str) -> str:
+    """How the base `part` is related to `base`, by the digest of its weights; `own` is what it is called if it is that."""
+    if base is None:
+        return "its relation to this one's base is unknown"
+    if part.record.digest == base.record.digest:
+        return f"**{own}**" if part.cell == base.cell else "**the same weights under another name**"
+    mine, its = part.params["model"], base.params["model"]
+    if mine["kind"] == its["kind"] == "tiny" and mine | {"seed": None} == its | {"seed": None}:
+        return "the same family from other initial weights"
+    return "another model"
+
+
+def named(part: Subject | None) -> str:
+    """A cell with its digest."""
+    return f"`{part.cell}` (digest `{part.record.digest[:16]}`)" if part else "unknown"
+
+
+def origin(base: Subject | None) -> str:
+    """The arguments of `from_pretrained` that load a base."""
+    if base is None:
+        return '"…"'
+    model = base.params["model"]
+    if model["kind"] == "hub" and model["repo"]:
+        return f'"{model["repo"]}", revision="{model["revision"]}"'
+    return f'"{data_name(base.cell)}"'
+
+
+def signed(gain: float | None) -> str:
+    """A gain with its sign."""
+    return "not evaluated" if gain is None else f"{gain:+.3f}"
+
+
+def interval_words(gain: Interval) -> str:
+    """A mean gain with its interval."""
+    if gain.low is None or gain.high is None:
+        return f"{gain.mean:+.3f} (one run: no interval)"
+    return f"{gain.mean:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}], {gain.n} runs"
+
+
+def bases_of(subject: Subject) -> list[Subject]:
+    """Every base of the experiment."""
+    records = subject.tree.records
+    return [Subject(subject.tree, cell, record, subject.rev) for cell, record in records.items() if record.plan.stage == "base"]
+
+
+def chain_of(subject: Subject) -> list[Subject]:
+    """Everything upstream and the artifact itself, in the order of the pipeline."""
+    waiting, found = [subject.cell], set[str]()
+    while waiting:
+        cell = waiting.pop()
+        if cell not in found and cell in subject.tree.records:
+            found.add(cell)
+            waiting += [used.cell for used in subject.tree.records[cell].inputs.values()]
+    return [Subject(subject.tree, cell, record, subject.rev) for cell, record in subject.tree.records.items() if cell in found]
