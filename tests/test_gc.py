@@ -70,18 +70,18 @@ def test_what_a_revision_holds_is_kept(versioned: Project) -> None:
 
 def test_a_store_that_two_experiments_share_is_cleared_for_both(project: Project, tmp_path: Path) -> None:
     other = project.copy(tmp_path / "other")
-    shared = {"SUBLIM_STORE": str(tmp_path / "shared")}
+    shared = str(tmp_path / "shared")
     for one, (old, new) in ((project, LEARNING_RATE), (other, ("minimum: 0", "minimum: 1"))):
         one.edit("params.yaml", old, new)
-        one.snakemake(**shared)
+        one.snakemake(SUBLIM_STORE=shared)
     # Only what was replaced or made since is in the shared store.
     keys = {path.stem for path in (tmp_path / "shared/keys").glob("*/*.json")}
     needed = _needed(project)[0] | _needed(other)[0]
-    project.run("sublim", "gc", **shared)
+    project.run("sublim", "gc", SUBLIM_STORE=shared)
     left = {path.stem for path in (tmp_path / "shared/keys").glob("*/*.json")}
     assert left == keys & needed != keys
     shutil.rmtree(other.path)
-    refused = project.run("sublim", "gc", check=False, **shared)
+    refused = project.run("sublim", "gc", check=False, SUBLIM_STORE=shared)
     assert refused.status == 1
     assert "which is gone" in refused.output
     assert {path.stem for path in (tmp_path / "shared/keys").glob("*/*.json")} == left

@@ -2,7 +2,8 @@
 
 import sys
 
-from sublim.cli import experiment, handover, proof, trace, versioning  # noqa: F401 - importing them registers their commands
+# Importing them registers their commands.
+from sublim.cli import experiment, handover, proof, trace, versioning  # noqa: F401 # pyright: ignore[reportUnusedImport]
 from sublim.cli.app import app
 from sublim.common.errors import SublimError
 

@@ -3,15 +3,18 @@
 import json
 import sys
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from sublim.cli.app import AsJson, Params, app, verdicts
+from sublim.cli.app import AsJson, Params, Rev, app, verdicts
 from sublim.common.errors import SublimError
 from sublim.plan import layout
 from sublim.plan.cells import STAGES
 from sublim.plan.store import Store, root
+
+if TYPE_CHECKING:
+    from sublim.lineage.finding import Finding
 
 
 @app.command()
@@ -30,6 +33,7 @@ def audit(
     cache: Annotated[
         bool, typer.Option("--cache", help="Also hash the copies in the local store and in DVC's cache again.")
     ] = False,
+    rev: Rev = None,
     as_json: AsJson = False,
 ) -> None:
     """Prove that every artifact is what its record says, every record what the experiment says, and that the tables agree.
@@ -37,13 +41,20 @@ def audit(
     The exit status is the sum of: 1 something is corrupted, 2 something is stale, 4 something cannot be verified.
     """
     from sublim.lineage import audit as auditing
-    from sublim.lineage import caches
+    from sublim.lineage import caches, revision
     from sublim.lineage import replay as replaying
 
     stages = tuple(stage or STAGES)
     for name in stages:
         if name not in STAGES:
             raise SublimError(f"--stage {name}: expected one of {', '.join(STAGES)}.")
+    if rev is not None:
+        if params or replay or cache:
+            raise SublimError("--rev: a revision is read from DVC's cache by itself; leave --params, --replay and --cache out.")
+        tree = revision.revision(rev)
+        findings = auditing.audit_revision(tree, stages)
+        count = sum(record.plan.stage in stages for record in tree.records.values())
+        _report(findings, count, "each was made from those that it names", as_json=as_json)
     found = verdicts(params, trust=not full)
     cells = replaying.chosen(replay or (), found)
     findings = auditing.audit(found, stages, None if full or not layout.STATE.is_dir() else layout.PROVEN)
@@ -54,13 +65,19 @@ def audit(
         finding = replaying.finding(done)
         findings += [finding] if finding else []
         same += finding is None
+    if cells and not as_json:
+        print(f"made again: {len(cells)}, of which {same} came out with the same bytes")
+    count = sum(verdict.cell.plan.stage in stages for verdict in found.values())
+    _report(findings, count, "their records are what the experiment says", as_json=as_json)
+
+
+def _report(findings: "list[Finding]", artifacts: int, also: str, *, as_json: bool) -> NoReturn:
+    from sublim.lineage import audit as auditing
+
     if as_json:
         print(json.dumps([asdict(finding) for finding in findings], indent=1))
     else:
-        count = sum(verdict.cell.plan.stage in stages for verdict in found.values())
-        print(auditing.describe(findings, count))
-        if cells:
-            print(f"made again: {len(cells)}, of which {same} came out with the same bytes")
+        print(auditing.describe(findings, artifacts, also))
     raise typer.Exit(auditing.status(findings))
 
 

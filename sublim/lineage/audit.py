@@ -3,8 +3,9 @@
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
+from sublim.common.files import sha256
 from sublim.lineage.finding import CORRUPTED, STALE, UNVERIFIABLE, WORDS, Finding
-from sublim.lineage.story import story
+from sublim.lineage.story import chain, story
 from sublim.lineage.tree import Tree, working
 from sublim.plan import layout
 from sublim.plan.cells import STAGES
@@ -46,6 +47,32 @@ def audit(verdicts: Mapping[str, Verdict], stages: Collection[str], proven: Path
     return [*findings, *story.check(_sound(verdicts), stages, proven)]
 
 
+def audit_revision(tree: Tree, stages: Collection[str]) -> list[Finding]:
+    """What is wrong with the artifacts of `stages` in a revision: its bytes, the chain of its records, its story.
+
+    There are no plans to compare with here: what its params file says is for that revision's own code to judge. Nothing is
+    remembered: every file is hashed.
+    """
+    fetch = "rm the objects that `sublim audit --cache` names, then dvc fetch"
+    findings = [
+        Finding(cell, cell.split("/")[0], CORRUPTED, f"its record {why}", fetch)
+        for cell, why in tree.broken.items()
+        if cell.split("/")[0] in stages
+    ]
+    altered: set[str] = set()
+    for cell, record in tree.records.items():
+        for name, output in record.outputs.items() if record.plan.stage in stages else ():
+            path = tree.files.get(f"{cell}/{name}")
+            found = "missing" if path is None else sha256(path)[:12]
+            if found != output.sha256[:12]:
+                altered.add(cell)
+                text = f"its bytes are not those of its record: {name}: {output.sha256[:12]} → {found}"
+                findings.append(Finding(cell, record.plan.stage, CORRUPTED, text, fetch))
+    links = [finding for finding in chain.check(tree) if finding.stage in stages]
+    sound = Tree(tree.name, {file: path for file, path in tree.files.items() if _cell(file) not in altered})
+    return [*findings, *links, *story.check(sound, stages, None)]
+
+
 def _sound(verdicts: Mapping[str, Verdict]) -> Tree:
     """The artifacts whose bytes are those of their records: only of these it makes sense to ask for more."""
     cells = {name for name, verdict in verdicts.items() if verdict.kind not in ("missing", "altered")}
@@ -78,13 +105,10 @@ def status(findings: Collection[Finding]) -> int:
     return sum({finding.status for finding in findings})
 
 
-def describe(findings: Collection[Finding], artifacts: int) -> str:
-    """The findings for a person."""
+def describe(findings: Collection[Finding], artifacts: int, also: str) -> str:
+    """The findings for a person; `also`: what else was proven of the records, if there are none."""
     if not findings:
-        return (
-            f"proven: {artifacts} artifacts are what their records say, their records are what the experiment says, "
-            "and their tables tell the same story"
-        )
+        return f"proven: {artifacts} artifacts are what their records say, {also}, and their tables tell the same story"
     lines = [f"{len({finding.artifact for finding in findings})} of {artifacts} artifacts do not hold:"]
     lines += [f"  {_path(finding)}: {WORDS[finding.status]}: {finding.found}\n    mend: {finding.mend}" for finding in findings]
     return "\n".join(lines)

@@ -1,5 +1,7 @@
 """The page that `dvc plots` fills in, with the drawing library inside: DVC's own loads it from the network."""
 
+from typing import Any, cast
+
 import vl_convert
 
 VEGA_LITE = "5.21"
@@ -22,5 +24,5 @@ PAGE = """<!DOCTYPE html>
 
 def page() -> str:
     """The page, with DVC's placeholders `{plot_divs}` and `{refresh_tag}` and without the one for scripts: 0.9 MB."""
-    library: str = vl_convert.javascript_bundle(vl_version=VEGA_LITE)  # pyright: ignore[reportCallIssue] - its stub has no defaults
+    library = cast("Any", vl_convert).javascript_bundle(vl_version=VEGA_LITE)  # its stub has no defaults
     return PAGE.format(library=library)
