@@ -1,6 +1,6 @@
 """A tree of artifacts to read: those in data/, those of a git revision by way of DVC's cache, or those of a bundle."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -55,6 +55,27 @@ class Tree:
     def table(self, cell: str, name: str, columns: list[str] | None = None) -> pl.DataFrame:
         """One Parquet table of one artifact, all columns or `columns`."""
         return pl.read_parquet(self.path(cell, name), columns=columns, hive_partitioning=False)
+
+    def tables(self, stage: str, name: str, columns: Sequence[str]) -> pl.DataFrame:
+        """The table `name` of all cells of `stage` in one scan: a column `cell` (Categorical), a column `row` (position in the
+        file) and `columns`, cells in the order of `records`. Without rows if no cell has the table.
+
+        Raises:
+            SublimError: a file cannot be read as such a table.
+        """
+        found = {str(self.files[f"{cell}/{name}"]): cell for cell in self.cells(stage) if f"{cell}/{name}" in self.files}
+        if not found:
+            return pl.DataFrame(schema={"cell": pl.Categorical, "row": pl.UInt32, **dict.fromkeys(columns, pl.Null)})
+        try:
+            frames = [
+                pl.read_parquet(path, columns=list(columns), hive_partitioning=False)
+                .with_row_index("row")
+                .select(pl.lit(cell, dtype=pl.Categorical).alias("cell"), "row", *columns)
+                for path, cell in found.items()
+            ]
+        except (pl.exceptions.PolarsError, OSError) as error:
+            raise SublimError(f"{self.name}: a {name} of the stage {stage} cannot be read: {error}") from None
+        return pl.concat(frames)
 
     def cells(self, stage: str) -> tuple[str, ...]:
         """The cells of `stage`."""
