@@ -1,14 +1,12 @@
 """Fixtures that several test files share."""
 
-import fcntl
 import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.project import Project, create
+from tests.project import Project, create, once
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["DVC_NO_ANALYTICS"] = "1"
@@ -17,7 +15,7 @@ os.environ["DVC_NO_ANALYTICS"] = "1"
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """The micro experiment, computed by snakemake. Made once for all test processes. Copy it, do not touch it."""
-    return _once(tmp_path_factory, "finished", lambda path: create(path).snakemake())
+    return once(tmp_path_factory, "finished", lambda path: create(path).snakemake())
 
 
 @pytest.fixture(scope="session")
@@ -32,20 +30,7 @@ def committed(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Pr
         project.git("add", "-A")
         project.git("commit", "-qm", "computed")
 
-    return _once(tmp_path_factory, "committed", make)
-
-
-def _once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Project:
-    base = factory.getbasetemp()
-    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-    project = Project(shared / name)
-    with (shared / f"{name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (shared / f"{name}.ok").exists():
-            shutil.rmtree(project.path, ignore_errors=True)
-            make(project.path)
-            (shared / f"{name}.ok").touch()
-    return project
+    return once(tmp_path_factory, "committed", make)
 
 
 @pytest.fixture

@@ -1,14 +1,18 @@
 """A copy of this repository with a tiny experiment in it, on which scenario tests run the real snakemake and dvc."""
 
+import fcntl
 import json
 import os
 import shutil
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from sublim.common.files import sha256
 
@@ -129,4 +133,18 @@ def create(path: Path) -> Project:
     shutil.copy(ROOT / ".dvc" / "config", path / ".dvc" / "config")
     project.git("add", "-A")
     project.git("commit", "-qm", "an experiment")
+    return project
+
+
+def once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Project:
+    """A project that `make` makes, once for all test processes."""
+    base = factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    project = Project(shared / name)
+    with (shared / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (shared / f"{name}.ok").exists():
+            shutil.rmtree(project.path, ignore_errors=True)
+            make(project.path)
+            (shared / f"{name}.ok").touch()
     return project

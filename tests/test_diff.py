@@ -65,7 +65,7 @@ def _before(project: Project, tmp_path: Path) -> Tree:
 def test_a_learning_rate_between_two_commits(
     finished: Project, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    project = two_runs(finished, tmp_path_factory.getbasetemp())
+    project = two_runs(finished, tmp_path_factory)
     monkeypatch.chdir(project.path)
     found = difference(revision("first"), revision("second"))
     assert (found.added, found.removed) == ((), ())

@@ -134,12 +134,19 @@ def test_nothing_is_versioned_that_does_not_pass_the_audit(versioned: Project) -
 def test_a_mistake_in_the_params_is_named_by_every_tool(project: Project, old: str, new: str, expected: str) -> None:
     project.edit("params.yaml", old, new)
     start = len(project.events())
-    for command in ("snakemake -n", "snakemake -j2", "dvc repro", "sublim check", "sublim audit"):
+    for command in ("snakemake -n", "snakemake -j2", "dvc repro", "python -m sublim check", "python -m sublim audit"):
         done = project.run(*command.split(), check=False)
         assert done.status != 0, command
         assert expected in done.output, command
         assert "Traceback" not in done.output
     assert project.events()[start:] == []
+
+
+def test_the_code_of_another_checkout_gives_no_verdict(project: Project) -> None:
+    refused = project.run("sublim", "audit", check=False)  # the console script runs the code that is installed
+    assert refused.status == 1
+    assert "this folder has code of its own (sublim)" in refused.output
+    assert project.sublim("audit").status == 0
 
 
 def test_another_experiment_runs_beside_this_one_with_its_own_data(project: Project) -> None:

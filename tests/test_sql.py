@@ -183,7 +183,7 @@ def test_the_documented_queries(tree: Tree) -> None:
 
 @pytest.mark.timeout(300)
 def test_a_revision(finished: Project, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    project = two_runs(finished, tmp_path_factory.getbasetemp())
+    project = two_runs(finished, tmp_path_factory)
     monkeypatch.chdir(project.path)
     query = "select cell, gain from runs order by cell"
     then, now = _asked(revision("first"), query), _asked(working(), query)

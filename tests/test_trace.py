@@ -404,7 +404,7 @@ def test_a_revision_answers_as_its_data_did(
     finished: Project, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = finished.copy(tmp_path / "before")
-    project = two_runs(finished, tmp_path_factory.getbasetemp()).copy(tmp_path / "after")
+    project = two_runs(finished, tmp_path_factory).copy(tmp_path / "after")
     from sublim.lineage.revision import revision
 
     monkeypatch.chdir(before.path)

@@ -14,14 +14,21 @@ from sublim.plan.cells import STAGES, cells
 from sublim.plan.cells import experiment as load
 from sublim.plan.digests import Digests
 from sublim.plan.verdict import summarize
-from sublim.plan.workflow import remembered_params
+from sublim.plan.workflow import clear, remembered_params
 
 
 @app.command()
-def check(params: Params = None) -> None:
+def check(
+    params: Params = None,
+    remove: Annotated[
+        bool, typer.Option("--clear", help="Move artifacts that the experiment does not have (any more) to the store.")
+    ] = False,
+) -> None:
     """Check the experiment file and say how many artifacts it needs."""
     path = params or remembered_params()
     planned = cells(load(path), Digests(layout.DIGESTS))
+    if remove:
+        clear(cell.id for cell in planned)
     counts = {stage: sum(cell.plan.stage == stage for cell in planned) for stage in STAGES}
     print(f"{path}: {len(planned)} artifacts: " + ", ".join(f"{count} {stage}" for stage, count in counts.items()))
 

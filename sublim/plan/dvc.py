@@ -37,17 +37,20 @@ PLOTS: list[dict[str, Any]] = [
 
 def text() -> str:
     """The contents of dvc.yaml. They depend on the code's import closures, and on no experiment."""
-    stages: dict[str, Any] = {"check": {"cmd": "sublim check", "deps": ["params.yaml"]}}
+    stages: dict[str, Any] = {"check": {"cmd": "python -m sublim check --clear --params params.yaml", "deps": ["params.yaml"]}}
     for stage in STAGES:
         sources = [code.source(module) for module in code.closure(f"sublim.stages.{stage}")]
         files = sorted(path.relative_to(code.PACKAGE.parent).as_posix() for source in sources for path in code.files_of(source))
         stages[stage] = {
-            "cmd": [f"snakemake -j8 {stage}_all", f"sublim audit --stage {stage}"],
+            "cmd": [f"snakemake -j8 {stage}_all", f"python -m sublim audit --stage {stage}"],
             "deps": [*(f"{layout.DATA}/{upstream}" for upstream in UPSTREAM[stage]), *files],
             "params": list(SECTIONS[stage]),
             "outs": [{f"{layout.DATA}/{stage}": {"persist": True}}],
         }
-    stages["audit"] = {"cmd": "sublim audit", "deps": [f"{layout.DATA}/{stage}" for stage in STAGES]}
+    stages["audit"] = {
+        "cmd": "python -m sublim audit",
+        "deps": ["params.yaml", "sublim", *(f"{layout.DATA}/{stage}" for stage in STAGES)],
+    }
     document = {"stages": stages, "metrics": [f"{REPORT}/metrics.json"], "plots": PLOTS}
     stream = StringIO()
     yaml = YAML()

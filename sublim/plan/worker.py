@@ -224,7 +224,18 @@ def serve(told: int) -> None:
             # Unlinked before it is closed: a client that finds no socket starts another server and waits for none.
             if mine_still:
                 layout.SOCKET.unlink(missing_ok=True)
+            _turn_away(listener, packages)
             return
+
+
+def _turn_away(listener: socket.socket, packages: dict[str, str]) -> None:
+    """Tell the clients that have connected and were not served yet to ask another server: closing would look like dying."""
+    listener.settimeout(0)
+    with suppress(BlockingIOError):
+        while True:
+            connection, _ = listener.accept()
+            connection.settimeout(None)
+            _accept(connection, "", packages, [])
 
 
 def _noticed(number: int, frame: FrameType | None) -> None:

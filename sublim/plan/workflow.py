@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import takewhile
 from pathlib import Path
 from typing import IO, Any
@@ -82,18 +82,8 @@ class Workflow:
         return lambda wildcards: self._stale[self._cell(stage, wildcards).id] or "it is up to date, but its job was asked for"
 
     def clear(self) -> None:
-        """Remove artifacts that the experiment does not have (any more), so that a stage's directory holds the experiment and
-        nothing else. Whole ones go to the store, from which a return to the earlier params brings them back."""
-        kept = Store(root(layout.STORE))
-        for path in strays([cell.id for cell in self._cells]):
-            try:
-                with kept.in_use():
-                    preserve(read(path / layout.RECORD), path, kept)
-            except (FileNotFoundError, RecordError):
-                continue  # not something that this program made: the audit names it
-            shutil.rmtree(path)
-            for parent in takewhile(lambda folder: not any(folder.iterdir()), path.parents):
-                parent.rmdir()
+        """Remove artifacts that the experiment does not have (any more)."""
+        clear(cell.id for cell in self._cells)
 
     def summary(self) -> str:
         """What is to be done and why, in a few lines."""
@@ -177,3 +167,20 @@ def stop(error: SublimError) -> None:
     """End the program with the message of `error` alone: a traceback through Snakemake would bury it."""
     print(f"sublim: {error}", file=sys.stderr, flush=True)
     raise SystemExit(1)
+
+
+def clear(cells: Iterable[str]) -> None:
+    """Remove artifacts that are not of `cells`, so that a stage's directory holds the experiment and nothing else.
+
+    Whole ones go to the store, from which a return to the earlier params brings them back.
+    """
+    kept = Store(root(layout.STORE))
+    for path in strays(list(cells)):
+        try:
+            with kept.in_use():
+                preserve(read(path / layout.RECORD), path, kept)
+        except (FileNotFoundError, RecordError):
+            continue  # not something that this program made: the audit names it
+        shutil.rmtree(path)
+        for parent in takewhile(lambda folder: not any(folder.iterdir()), path.parents):
+            parent.rmdir()
