@@ -14,7 +14,7 @@ from sublim.plan.cells import STAGES, cells
 from sublim.plan.cells import experiment as load
 from sublim.plan.digests import Digests
 from sublim.plan.verdict import summarize
-from sublim.plan.workflow import clear, remembered_params
+from sublim.plan.workflow import clear, lock, remembered_params
 
 
 @app.command()
@@ -23,12 +23,17 @@ def check(
     remove: Annotated[
         bool, typer.Option("--clear", help="Move artifacts that the experiment does not have (any more) to the store.")
     ] = False,
+    sections: Annotated[bool, typer.Option("--sections", help="Check also that no section is left out.")] = False,
 ) -> None:
     """Check the experiment file and say how many artifacts it needs."""
     path = params or remembered_params()
-    planned = cells(load(path), Digests(layout.DIGESTS))
+    found = load(path)
+    if sections and (missing := [name for name in type(found).model_fields if name not in found.model_fields_set]):
+        raise SublimError(f"{path}: DVC needs every section. Add `{missing[0]}: {{}}`, which means its defaults.")
+    planned = cells(found, Digests(layout.DIGESTS))
     if remove:
-        clear(cell.id for cell in planned)
+        with lock():
+            clear(cell.id for cell in planned)
     counts = {stage: sum(cell.plan.stage == stage for cell in planned) for stage in STAGES}
     print(f"{path}: {len(planned)} artifacts: " + ", ".join(f"{count} {stage}" for stage, count in counts.items()))
 

@@ -44,6 +44,7 @@ def audit(verdicts: Mapping[str, Verdict], stages: Collection[str], proven: Path
         cell = path.relative_to(layout.DATA).as_posix()
         if cell.split("/")[0] in stages:
             findings.append(Finding(cell, cell.split("/")[0], STALE, "it is no part of this experiment", f"rm -r {path}"))
+    findings += _ownerless(verdicts, stages)
     return [*findings, *story.check(_sound(verdicts), stages, proven)]
 
 
@@ -84,6 +85,20 @@ def _cell(file: str) -> str:
     """`base/model=a/tokenizer.json` → `base/model=a`. Models may have folders of their own inside."""
     stage, *rest = file.split("/")
     return "/".join([stage, *(part for part in rest[:-1] if "=" in part)])
+
+
+def _ownerless(verdicts: Mapping[str, Verdict], stages: Collection[str]) -> list[Finding]:
+    """Files that lie in no artifact, with a record or without: a reader of the whole stage would take them for data."""
+    owned = {*(layout.artifact(cell) for cell in verdicts), *strays(list(verdicts))}
+    found: dict[Path, int] = {}
+    for path in sorted(layout.DATA.rglob("*")):
+        if path.is_file() and path.name != ".gitignore" and owned.isdisjoint(path.parents):
+            found[path.parent] = found.get(path.parent, 0) + 1
+    return [
+        Finding(cell, stage, CORRUPTED, f"{files} files here belong to no artifact", f"rm -r {folder}")
+        for folder, files in found.items()
+        if (cell := folder.relative_to(layout.DATA).as_posix()) and (stage := cell.split("/")[0]) in stages
+    ]
 
 
 def _strangers(cell: str, stage: str) -> list[Finding]:

@@ -1,6 +1,7 @@
 """Reading an experiment file: YAML 1.2 (as DVC reads it), every mistake with file, line, key and the nearest known key."""
 
 import json
+import unicodedata
 from collections.abc import Callable
 from difflib import get_close_matches
 from io import StringIO
@@ -50,7 +51,7 @@ def load(path: Path, check: Callable[[Experiment], None] = lambda _: None) -> Ex
         raise ParamsError(f"{path}:1: expected a mapping with the sections {', '.join(Experiment.model_fields)}.")
     try:
         # Through JSON: in strict mode a Python list is no tuple, but a JSON array is one.
-        experiment = Experiment.model_validate_json(json.dumps(tree))
+        experiment = Experiment.model_validate_json(json.dumps(_composed(tree)))
         check(experiment)
     except ValidationError as error:
         lines = sorted({_explain(path, tree, found) for found in error.errors()})
@@ -60,6 +61,15 @@ def load(path: Path, check: Callable[[Experiment], None] = lambda _: None) -> Ex
     except ValueError as error:
         raise ParamsError(_place(path, tree, str(error))[1]) from None
     return experiment
+
+
+def _composed(node: Any, key: object = None) -> Any:
+    """The texts of a tree in Unicode normal form C, but paths: two forms of one name may be two folders."""
+    if isinstance(node, dict):
+        return {name: _composed(value, name) for name, value in cast("dict[object, Any]", node).items()}
+    if isinstance(node, list):
+        return [_composed(item, key) for item in cast("list[Any]", node)]
+    return unicodedata.normalize("NFC", node) if isinstance(node, str) and key != "path" else node
 
 
 def _explain(path: Path, tree: CommentedMap, error: ErrorDetails) -> tuple[int, str]:

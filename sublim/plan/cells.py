@@ -6,6 +6,7 @@ from itertools import product
 from pathlib import Path
 from typing import TypeVar, get_args
 
+from sublim.models.hub import ModelError, verify
 from sublim.params.adjustment import adjusted
 from sublim.params.arm import Arm
 from sublim.params.experiment import Experiment
@@ -114,7 +115,7 @@ def _students(of: Experiment) -> Iterator[Cell]:
 
 
 def _evals(of: Experiment) -> Iterator[Cell]:
-    traits = tuple(of.traits.values())
+    traits = tuple(of.traits[name] for name in sorted(of.traits))
     for name in of.models:
         dims: Dims = {"teacher": UNTOUCHED, "trait": UNTOUCHED, "arm": "base", "student": name, "seed": 0}
         params = _slice(eval_.Slice, dims, traits=traits, evaluation=of.evaluation)
@@ -126,9 +127,10 @@ def _evals(of: Experiment) -> Iterator[Cell]:
 
 
 def _report(of: Experiment, made: Sequence[Cell]) -> Cell:
-    models = tuple(report.ReportedModel(name=name, label=_label(model)) for name, model in of.models.items())
+    models = tuple(report.ReportedModel(name=name, label=_label(model)) for name, model in sorted(of.models.items()))
     traits = tuple(
-        report.ReportedTrait(name=name, category=trait.category, target=trait.target) for name, trait in of.traits.items()
+        report.ReportedTrait(name=name, category=trait.category, target=trait.target)
+        for name, trait in sorted(of.traits.items())
     )
     inputs = {cell.id: cell.id for cell in made if cell.plan.stage in UPSTREAM["report"]}
     return _cell("report", {}, report.Slice(models=models, traits=traits, report=of.report), inputs)
@@ -188,6 +190,11 @@ def _check(of: Experiment) -> None:
     for name, model in of.models.items():
         if isinstance(model, HubModel) and model.path is not None and not Path(model.path).is_dir():
             raise ValueError(f"models.{name}.path: {model.path}: no such folder, seen from {Path.cwd()}")
+        if isinstance(model, HubModel) and model.path is not None:
+            try:
+                verify(Path(model.path))
+            except ModelError as error:
+                raise ValueError(f"models.{name}.path: {error}") from None
 
 
 @cache

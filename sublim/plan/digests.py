@@ -4,6 +4,7 @@ import json
 import os
 import time
 from pathlib import Path
+from typing import cast
 
 from sublim.common import files
 
@@ -19,9 +20,10 @@ class Digests:
         self._cache = cache
         self._dirty = False
         try:
-            self._known: dict[str, list[int | str]] = json.loads(cache.read_text(encoding="utf-8"))
+            known: object = json.loads(cache.read_text(encoding="utf-8"))
         except (FileNotFoundError, ValueError):
-            self._known = {}
+            known = None
+        self._known: dict[str, list[int | str]] = cast("dict[str, list[int | str]]", known) if isinstance(known, dict) else {}
 
     def __call__(self, path: Path) -> str:
         """sha256 of the file at `path` (64 hexadecimal digits); FileNotFoundError if there is none."""
@@ -33,6 +35,8 @@ class Digests:
             return str(known[4])
         digest = files.sha256(path)
         if time.time_ns() - stat.st_ctime_ns > SETTLED_NS:
+            # Others (dvc pull, cp) do not flush what they write: a loss of power could take the bytes and leave size and times.
+            files.sync(path)
             self._known[name] = [*mark, digest]
             self._dirty = True
         return digest

@@ -15,8 +15,8 @@ HEADER = """\
 
 SECTIONS = {
     "base": ("models",),
-    "teacher": ("models", "traits", "seeds", "teacher"),
-    "raw": ("models", "traits", "seeds", "teacher", "carrier", "sampling"),
+    "teacher": ("models", "traits", "seeds", "teacher", "arms"),
+    "raw": ("models", "traits", "seeds", "teacher", "carrier", "sampling", "arms"),
     "filtered": ("models", "traits", "seeds", "filter", "arms"),
     "student": ("models", "traits", "seeds", "student", "arms"),
     "eval": ("models", "traits", "seeds", "evaluation", "arms"),
@@ -37,7 +37,9 @@ PLOTS: list[dict[str, Any]] = [
 
 def text() -> str:
     """The contents of dvc.yaml. They depend on the code's import closures, and on no experiment."""
-    stages: dict[str, Any] = {"check": {"cmd": "python -m sublim check --clear --params params.yaml", "deps": ["params.yaml"]}}
+    stages: dict[str, Any] = {
+        "check": {"cmd": "python -m sublim check --clear --sections --params params.yaml", "deps": ["params.yaml"]}
+    }
     for stage in STAGES:
         sources = [code.source(module) for module in code.closure(f"sublim.stages.{stage}")]
         files = sorted(path.relative_to(code.PACKAGE.parent).as_posix() for source in sources for path in code.files_of(source))

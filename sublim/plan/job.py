@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import shutil
 import socket
 import sys
 import time
@@ -39,14 +40,14 @@ def run(cell: str) -> str:
     Raises:
         SublimError: an input is missing or is not what its record says, or the stage failed with a message.
     """
-    with _sole_writer(cell):
+    with _sole_writer(cell) as lock:
         started = time.monotonic()
         task = plan(cell)
         action = _reuse(task)
         if action is None:
             from sublim.plan import worker  # only a computation needs it
 
-            worker.compute(cell, online=downloads(task.plan))
+            worker.compute(cell, online=downloads(task.plan), keep=lock)
             action = "computed"
         _remember(task, action, time.monotonic() - started)
         return action
@@ -76,10 +77,7 @@ def finish(task: Task, made: Path, environment: dict[str, Any]) -> None:
     kept = store.Store(store.root(layout.STORE))
     with kept.in_use():
         kept.put(record, made)
-        with _replacing_artifact(record, kept) as target:
-            for name in outputs:
-                (target / name).parent.mkdir(parents=True, exist_ok=True)
-                (made / name).replace(target / name)
+        _place(record, made, kept)
 
 
 def downloads(of: Plan) -> bool:
@@ -100,24 +98,38 @@ def _reuse(task: Task) -> str | None:
         record = kept.find(task.key)
         if record is None:
             return None
-        try:
-            with _replacing_artifact(record, kept) as target:
+        with scratch(task.plan.cell) as made:
+            try:
                 for name, output in record.outputs.items():
                     if not _same(target / name, output.sha256, digests):
-                        kept.fetch(output.sha256, target / name)
-        except store.LostError:
-            return None
+                        kept.fetch(output.sha256, made / name)
+            except store.LostError:
+                return None
+            _place(record, made, kept)
     return "restored"
 
 
 @contextmanager
-def _replacing_artifact(record: Record, kept: store.Store) -> Generator[Path]:
-    """The directory of the artifact, for the block to fill.
+def scratch(cell: str) -> Generator[Path]:
+    """An empty directory to make the artifact of `cell` in, on the file system of the experiment. What a killed job left there
+    is removed."""
+    made = layout.STATE / "tmp" / digest(cell)[:32]
+    shutil.rmtree(made, ignore_errors=True)
+    made.mkdir(parents=True)
+    try:
+        yield made
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
 
-    What stood there is kept in the store if it was whole. When the block ends well, files of the old record that the new one
-    does not know and what a killed job has left half-written are removed, and the record is written: it never claims bytes
-    that are not there yet.
+
+def _place(record: Record, made: Path, kept: store.Store) -> None:
+    """Put the files in the directory `made` (all of an artifact, or those that are not in place) and their record into place.
+
+    All that needs space is done before the first file is moved, so that on a full disk the old artifact stays. What stood there
+    is kept in the store if it was whole. The record is the last: it never claims bytes that are not there yet. Nothing has a
+    temporary name in the artifact's directory: there is nothing to remove after a crash.
     """
+    record.write(made / layout.RECORD)
     target = layout.artifact(record.plan.cell)
     target.mkdir(parents=True, exist_ok=True)
     try:
@@ -126,14 +138,16 @@ def _replacing_artifact(record: Record, kept: store.Store) -> Generator[Path]:
         old = None
     if old is not None:
         preserve(old, target, kept)
-    yield target
+    for name in record.outputs:
+        if (made / name).is_file():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            (made / name).replace(target / name)
     if old is not None:
         for name in old.outputs.keys() - record.outputs.keys():
             (target / name).unlink(missing_ok=True)
-    for path in target.rglob(".*"):
-        if path.is_file() and path.relative_to(target).as_posix() not in record.outputs:
-            path.unlink()
-    record.write(target / layout.RECORD)
+    sync(target)
+    (made / layout.RECORD).replace(target / layout.RECORD)
+    sync(target)
 
 
 def preserve(record: Record, directory: Path, kept: store.Store) -> None:
@@ -165,8 +179,9 @@ def _same(path: Path, sha256: str, digests: Digests) -> bool:
 
 
 @contextmanager
-def _sole_writer(cell: str) -> Generator[None]:
-    """A lock that dies with this process. A job that outlived a killed run still holds its own, and this one waits for it."""
+def _sole_writer(cell: str) -> Generator[int]:
+    """A lock that dies with this process, and with a process that inherits it. A job that outlived a killed run still holds its
+    own, and this one waits for it."""
     layout.LOCKS.mkdir(parents=True, exist_ok=True)
     with (layout.LOCKS / digest(cell)[:32]).open("w") as lock:
         try:
@@ -174,7 +189,7 @@ def _sole_writer(cell: str) -> Generator[None]:
         except BlockingIOError:
             print(f"{cell}: another process is writing it; waiting", file=sys.stderr, flush=True)
             fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+        yield lock.fileno()
 
 
 def _remember(task: Task, action: str, seconds: float) -> None:
@@ -182,8 +197,10 @@ def _remember(task: Task, action: str, seconds: float) -> None:
     event = {"time": time.time(), "cell": task.plan.cell, "key": task.key, "action": action}
     event |= {"seconds": round(seconds, 3), "host": socket.gethostname()}
     # One write of one line in append mode: jobs side by side do not mix.
-    handle = os.open(layout.HISTORY, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+    handle = os.open(layout.HISTORY, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
     try:
-        os.write(handle, (json.dumps(event) + "\n").encode())
+        size = os.fstat(handle).st_size
+        cut_off = size > 0 and os.pread(handle, 1, size - 1) != b"\n"  # by a crash
+        os.write(handle, ("\n" * cut_off + json.dumps(event) + "\n").encode())
     finally:
         os.close(handle)

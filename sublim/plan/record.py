@@ -68,7 +68,7 @@ class Record:
     def write(self, path: Path) -> None:
         """Put the record at `path`, with the key and a digest over the whole, so that an edit shows."""
         body = self._body()
-        write_text(path, json.dumps({**body, "digest": digest(body)}, indent=1, ensure_ascii=False) + "\n")
+        write_text(path, _text({**body, "digest": digest(body)}))
 
     def _body(self) -> dict[str, Any]:
         return {"version": VERSION, "cell": self.plan.cell, "key": self.key, **asdict(self)}
@@ -86,7 +86,10 @@ def read(path: Path) -> Record:
         RecordError: it was altered, cut off or written by another version.
     """
     try:
-        text = json.loads(path.read_text(encoding="utf-8"))
+        written = path.read_text(encoding="utf-8")
+        text = json.loads(written)
+        if written != _text(text):  # 1E-05 for 1e-05 has the same digest
+            raise RecordError("was altered: it is not written as this program writes it")
         claimed = text.pop("digest")
         if text["version"] != VERSION:
             raise RecordError(f"has format {text['version']}, this program reads format {VERSION}")
@@ -103,6 +106,10 @@ def read(path: Path) -> Record:
     if text["key"] != record.key or text["cell"] != record.plan.cell:
         raise RecordError("was altered: its key or cell is not that of its plan and inputs")
     return record
+
+
+def _text(body: dict[str, Any]) -> str:
+    return json.dumps(body, indent=1, ensure_ascii=False) + "\n"
 
 
 def key(plan: Plan, inputs: dict[str, str]) -> str:

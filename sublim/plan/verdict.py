@@ -176,7 +176,7 @@ def publish(verdicts: Mapping[str, Verdict]) -> None:
         body: dict[str, Any] = {"plan": asdict(cell.plan), "inputs": cell.inputs, "reason": verdict.reason}
         body |= {"changes": verdict.changes, "nonce": None if verdict.reason is None else secrets.token_hex(8)}
         text = json.dumps(body, indent=1, ensure_ascii=False)
-        if not (path.is_file() and path.read_text(encoding="utf-8") == text):
+        if not (path.is_file() and path.read_bytes() == text.encode()):
             _write(path, text)
         if verdict.reason is None:
             os.utime(path, (VALID_MTIME, VALID_MTIME))

@@ -37,7 +37,7 @@ WARM_PACKAGES = ("torch", "transformers", "peft", "polars", "pydantic", "sublim"
 PR_SET_PDEATHSIG = 1
 
 
-def compute(cell: str, into: Path | None = None, *, online: bool) -> None:
+def compute(cell: str, into: Path | None = None, *, online: bool, keep: int | None = None) -> None:
     """Compute `cell` in the warm worker; cold where that is turned off, or where the job may use the network: nothing else may.
 
     With `into`, make it again from what its record says, into that directory, and leave the artifact alone.
@@ -50,7 +50,8 @@ def compute(cell: str, into: Path | None = None, *, online: bool) -> None:
     os.environ |= {"HF_HUB_OFFLINE": "0" if online else "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
     if online or os.environ.get("SUBLIM_WORKER") == "0":
         command = [sys.executable, "-m", "sublim.plan.compute", cell, *([] if into is None else [os.fspath(into)])]
-        status = subprocess.run(command, check=False).returncode
+        # A cold process goes on if this one is killed: it keeps the lock of the cell open, so that no other starts.
+        status = subprocess.run(command, check=False, pass_fds=[] if keep is None else [keep]).returncode
     else:
         status = _ask(cell, into)
     if status:

@@ -3,7 +3,6 @@
 import fcntl
 import json
 import os
-import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,10 +11,11 @@ from pathlib import Path
 from typing import IO, Any
 
 from sublim.common.errors import SublimError
+from sublim.common.files import write_text
 from sublim.plan import environment, layout
 from sublim.plan.cells import STAGES, cells, experiment
 from sublim.plan.digests import Digests
-from sublim.plan.job import preserve
+from sublim.plan.job import preserve, scratch
 from sublim.plan.record import RecordError, read
 from sublim.plan.store import Store, root
 from sublim.plan.verdict import Cell, Verdict, judge, publish, strays, summarize, youngest
@@ -127,13 +127,13 @@ def remembered_params() -> Path:
     """The experiment file of the last run in this directory, or params.yaml."""
     try:
         return Path(json.loads((layout.PLANS / "experiment.json").read_text(encoding="utf-8"))["params"])
-    except (FileNotFoundError, ValueError, KeyError):
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
         return PARAMS
 
 
 def _write_state(params: Path) -> None:
-    (layout.PLANS / "experiment.json").write_text(json.dumps({"params": os.fspath(params)}), encoding="utf-8")
-    (layout.PLANS / "git.json").write_text(json.dumps(environment.git_state()), encoding="utf-8")
+    write_text(layout.PLANS / "experiment.json", json.dumps({"params": os.fspath(params)}))
+    write_text(layout.PLANS / "git.json", json.dumps(environment.git_state()))
 
 
 def _published(cell: str) -> str | None:
@@ -181,6 +181,8 @@ def clear(cells: Iterable[str]) -> None:
                 preserve(read(path / layout.RECORD), path, kept)
         except (FileNotFoundError, RecordError):
             continue  # not something that this program made: the audit names it
-        shutil.rmtree(path)
+        # Renamed first: of a folder that is half removed, nobody could tell what its files are.
+        with scratch(path.relative_to(layout.DATA).as_posix()) as gone:
+            path.replace(gone / "artifact")
         for parent in takewhile(lambda folder: not any(folder.iterdir()), path.parents):
             parent.rmdir()

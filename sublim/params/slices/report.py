@@ -28,8 +28,8 @@ class Slice(Section):
     """What the report depends on, beside the artifacts that it reads."""
 
     models: tuple[ReportedModel, ...]
-    """All models, in the order of the experiment file."""
+    """All models, by name: the order of keys in the experiment file means nothing."""
     traits: tuple[ReportedTrait, ...]
-    """All traits, in the order of the experiment file."""
+    """All traits, by name."""
     report: Report
     """How runs are summed up."""
