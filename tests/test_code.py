@@ -87,7 +87,7 @@ def _imports_anything_heavy(module: str, seen: set[str]) -> bool:
 
 
 @pytest.mark.parametrize(
-    "module", ["sublim.stages.filtered", "sublim.stages.report", "sublim.plan.workflow", "sublim.plan.job", "sublim.cli"]
+    "module", ["sublim.stages.filtered", "sublim.stages.report", "sublim.plan.workflow", "sublim.plan.job", "sublim.cli.main"]
 )
 def test_light_parts_reach_no_torch(module: str) -> None:
     heavy = [name for name in code.closure(module) if _imports_anything_heavy(name, set())]

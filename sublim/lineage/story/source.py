@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import RLock
 from typing import Any, TypeVar, cast
 
 import polars as pl
@@ -23,7 +24,7 @@ T = TypeVar("T")
 Schema = Mapping[str, Any]
 """Column → polars type."""
 
-_HELD = 4
+_HELD = 8
 """How many whole tables are kept at a time: artifacts that have one in common are checked one after the other."""
 
 
@@ -36,6 +37,7 @@ class Source:
     """The cells in which something was found: what was made from them is not compared with them, mending them comes first."""
     _results: dict[tuple[object, ...], Any] = field(default_factory=lambda: dict[tuple[object, ...], Any]())
     _tables: dict[tuple[object, ...], Any] = field(default_factory=lambda: dict[tuple[object, ...], Any]())
+    _lock: RLock = field(default_factory=RLock, compare=False)
 
     def record(self, cell: str) -> Record:
         """The record of `cell`, which is in the tree."""
@@ -123,16 +125,22 @@ class Source:
 
     def once(self, key: tuple[object, ...], compute: Callable[[], T]) -> T:
         """What `compute` gives, computed once for `key`. For small things that many artifacts need."""
-        if key not in self._results:
-            self._results[key] = compute()
-        return self._results[key]
+        with self._lock:
+            if key not in self._results:
+                self._results[key] = compute()
+            return self._results[key]
 
     def held(self, key: tuple[object, ...], compute: Callable[[], T]) -> T:
         """What `compute` gives, computed once while `key` is among the last that were asked for. For whole tables."""
-        found: T = self._tables.pop(key) if key in self._tables else compute()
-        self._tables[key] = found
-        if len(self._tables) > _HELD:
-            self._tables.pop(next(iter(self._tables)))
+        with self._lock:
+            if key in self._tables:
+                self._tables[key] = self._tables.pop(key)
+                return cast("T", self._tables[key])
+        found = compute()
+        with self._lock:
+            self._tables[key] = found
+            if len(self._tables) > _HELD:
+                self._tables.pop(next(iter(self._tables)))
         return found
 
 

@@ -7,7 +7,9 @@ making artifacts again (`sublim audit --replay`).
 """
 
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping
+import os
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -55,17 +57,15 @@ def check(tree: Tree, stages: Collection[str], proven: Path | None) -> list[Find
     ours = code.digests(__name__)
     version = digest(ours)
     audit = _Audit(Source(tree), _read(proven, version))
-    cells = [cell for stage in CHECKS if stage in stages for cell in tree.cells(stage)]
-    report_last = sorted(cells, key=lambda cell: _turn(tree, cell))
-    for cell in report_last:
-        if tree.records[cell].plan.stage != "report":
-            audit.look_at(cell)
-    for stage in copies.FINGERPRINTS:
-        if stage in stages:
-            audit.compare(stage)
-    for cell in report_last:
-        if tree.records[cell].plan.stage == "report":
-            audit.look_at(cell)
+    *waves, reports = _waves(tree, stages)
+    # Threads, since most of the time goes into reading and comparing columns, outside of Python.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for wave in waves:
+            list(pool.map(audit.look_at, wave))
+        for stage in copies.FINGERPRINTS:
+            if stage in stages:
+                audit.compare(stage)
+        list(pool.map(audit.look_at, reports))
     if proven is not None:
         _write(proven, version, audit.holds if set(STAGES) <= set(stages) else audit.holds | audit.known)
     found = audit.accidents
@@ -82,16 +82,17 @@ class _Audit:
     holds: set[str] = field(default_factory=lambda: set[str]())
     accidents: dict[str, list[Accident]] = field(default_factory=lambda: dict[str, list[Accident]]())
 
-    def look_at(self, cell: str) -> None:
-        """Check `cell`, unless it is known to hold."""
+    def look_at(self, cells: Sequence[str]) -> None:
+        """Check `cells` one after the other, unless they are known to hold."""
         tree, unsound = self.source.tree, self.source.unsound
-        identity = _identity(tree, cell)
-        found = [] if identity in self.known else _examine(self.source, cell)
-        if found:
-            self.accidents[cell] = found
-            unsound.add(cell)
-        elif unsound.isdisjoint(_read_by(tree, cell)):
-            self.holds.add(identity)
+        for cell in cells:
+            identity = _identity(tree, cell)
+            found = [] if identity in self.known else _examine(self.source, cell)
+            if found:
+                self.accidents[cell] = found
+                unsound.add(cell)
+            elif unsound.isdisjoint(_read_by(tree, cell)):
+                self.holds.add(identity)
 
     def compare(self, stage: str) -> None:
         """Check that no two artifacts of `stage` hold the same, unless that is known."""
@@ -122,14 +123,20 @@ def _examine(source: Source, cell: str) -> list[Accident]:
     return found
 
 
-def _turn(tree: Tree, cell: str) -> tuple[int, str, int, str]:
-    """Raw rows and what was filtered from them come one after the other, so that whole tables are read once."""
-    record = tree.records[cell]
-    position = list(CHECKS).index(record.plan.stage)
-    if record.plan.stage in ("raw", "filtered"):
-        family = record.inputs["raw"].cell if "raw" in record.inputs else cell
-        return list(CHECKS).index("raw"), family, position, cell
-    return position, "", position, cell
+def _waves(tree: Tree, stages: Collection[str]) -> list[list[tuple[str, ...]]]:
+    """The cells to check, in waves that follow each other; the groups of a wave have nothing to do with one another.
+
+    A group has the cells that read the same whole table, one after the other: raw rows and what was filtered from them, the
+    students of a data set. The report is the last wave.
+    """
+    waves: dict[str, dict[str, list[str]]] = {wave: {} for wave in ("base", "teacher", "raw", "student", "eval", "report")}
+    for stage in CHECKS:
+        for cell in tree.cells(stage) if stage in stages else ():
+            inputs = tree.records[cell].inputs
+            shared = inputs.get("raw") or inputs.get("filtered")
+            wave = waves["raw" if stage == "filtered" else stage]
+            wave.setdefault(shared.cell if shared else cell, []).append(cell)
+    return [[tuple(cells) for cells in groups.values()] for groups in waves.values()]
 
 
 def _identity(tree: Tree, cell: str) -> str:
