@@ -1,16 +1,14 @@
 """Do the parts of a bundle fit together: records, bytes, chain, experiment, code? Asked before writing and after reading."""
 
-import json
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from sublim.common.canonical import digest
 from sublim.lineage.finding import CORRUPTED, STALE, UNVERIFIABLE, Finding
 from sublim.lineage.handover.bundle import module_digest, module_files
 from sublim.lineage.handover.content import (
@@ -32,7 +30,7 @@ from sublim.params.load import load
 from sublim.plan.cells import UPSTREAM, cells
 from sublim.plan.digests import Digests
 from sublim.plan.layout import RECORD
-from sublim.plan.record import VERSION, Output, Record
+from sublim.plan.record import Output, Record
 from sublim.plan.verdict import Cell, differences
 
 SHOWN = 3
@@ -127,8 +125,6 @@ def _completeness(parts: Parts) -> Iterator[Finding]:
     for cell, record in parts.records.items():
         if record.plan.cell != cell:
             yield finding(cell, CORRUPTED, f"its record is that of {record.plan.cell}")
-        elif parts.tree.path(cell, RECORD).read_text(encoding="utf-8") != _written(record):
-            yield finding(cell, CORRUPTED, "its record was edited: it is not written as records are, or says more than they do")
     if parts.about.exported != ALL and parts.about.exported not in parts.planned:
         yield finding(parts.about.exported, STALE, "was exported, but the experiment has no such artifact")
         return
@@ -264,12 +260,6 @@ def _surroundings(parts: Parts) -> Iterator[str]:
         yield "made by code with changes that were not committed; the code in the bundle is the code that ran"
     if REQUIREMENTS not in parts.files:
         yield f"there is no {REQUIREMENTS} in it: of the packages only those in the records are known"
-
-
-def _written(record: Record) -> str:
-    """The text of the file of `record`: what can be read out of it is all that may be in it."""
-    body: dict[str, Any] = {"version": VERSION, "cell": record.plan.cell, "key": record.key, **asdict(record)}
-    return json.dumps({**body, "digest": digest(body)}, indent=1, ensure_ascii=False) + "\n"
 
 
 def _few(changes: tuple[str, ...]) -> str:
