@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import cast
 
 import sublim
+from sublim.common import canonical
+from sublim.common.files import sha256
 
 PACKAGE = Path(sublim.__file__).parent
 
@@ -28,7 +30,13 @@ def closure(module: str) -> tuple[str, ...]:
 
 def digests(module: str) -> dict[str, str]:
     """Module → digest of its source's meaning, for every module in the import closure of `module`."""
-    return {name: _digest(name) for name in closure(module)}
+    return {name: _module(name)[0] for name in closure(module)}
+
+
+def bytes_digest() -> str:
+    """Digest of all files of this package as they are: much faster than what they mean, and different after any edit."""
+    files = sorted(path for path in PACKAGE.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    return canonical.digest({path.relative_to(PACKAGE).as_posix(): sha256(path) for path in files})
 
 
 def source(module: str) -> Path:
@@ -47,41 +55,29 @@ def meaning(text: str) -> str:
 
     Line numbers are not in it, so that an edit above a function leaves the function's part as it was.
     """
-    tree = ast.parse(text)
-    for node in ast.walk(tree):
-        for block in ("body", "orelse", "finalbody"):
-            statements: object = getattr(node, block, None)
-            if isinstance(statements, list):  # in a lambda or a conditional expression it is one expression
-                kept = [statement for statement in cast("list[ast.stmt]", statements) if not _bare_string(statement)]
-                setattr(node, block, kept)
-    return hashlib.sha256(ast.dump(tree, annotate_fields=False).encode()).hexdigest()
+    return _read(text)[0]
 
 
-def _bare_string(statement: ast.AST) -> bool:
-    return (
-        isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant) and isinstance(statement.value.value, str)
-    )
-
-
-@cache
-def _text(module: str) -> str:
-    return source(module).read_text(encoding="utf-8")
-
-
-@cache
-def _digest(module: str) -> str:
-    digest = hashlib.sha256(meaning(_text(module)).encode())
-    for template in files_of(source(module))[1:]:
-        digest.update(template.name.encode() + b"\0" + template.read_bytes())
-    return digest.hexdigest()
-
-
-@cache
 def imports(module: str) -> tuple[str, ...]:
     """The modules of this package that `module` imports by a statement of its own, and the packages around them."""
+    return _module(module)[1]
+
+
+@cache
+def _module(module: str) -> tuple[str, tuple[str, ...]]:
+    """The digest of a module with its templates, and what it imports: each module is parsed once."""
+    file, *templates = files_of(source(module))
+    text, statements = _read(file.read_text(encoding="utf-8"))
+    digest = hashlib.sha256(text.encode())
+    for template in templates:
+        digest.update(template.name.encode() + b"\0" + template.read_bytes())
+    return digest.hexdigest(), _imported(module, statements)
+
+
+def _imported(module: str, statements: list[ast.Import | ast.ImportFrom]) -> tuple[str, ...]:
     is_package = source(module).name == "__init__.py"
     names: set[str] = set()
-    for node in ast.walk(ast.parse(_text(module))):
+    for node in statements:
         match node:
             case ast.Import(names=aliases):
                 names.update(alias.name for alias in aliases)
@@ -89,8 +85,30 @@ def imports(module: str) -> tuple[str, ...]:
                 base = module.split(".")[: len(module.split(".")) - level + is_package] if level else []
                 full = ".".join([*base, *([origin] if origin else [])])
                 names.update([full, *(f"{full}.{alias.name}" for alias in aliases)])
-            case _:
-                pass
     ours = {name for name in names if name.split(".")[0] == sublim.__name__}
     parents = {".".join(name.split(".")[:n]) for name in ours | {module} for n in range(1, len(name.split(".")) + 1)}
     return tuple(sorted(name for name in parents if source(name).is_file()))
+
+
+def _read(text: str) -> tuple[str, list[ast.Import | ast.ImportFrom]]:
+    """The digest of a source's meaning, and its import statements."""
+    tree = ast.parse(text)
+    found: list[ast.Import | ast.ImportFrom] = []
+    waiting: list[ast.AST] = [tree]
+    while waiting:  # through statements only: an expression holds none, and there are many more of them
+        node = waiting.pop()
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            found.append(node)
+        for block in ("body", "orelse", "finalbody", "handlers", "cases"):
+            statements: object = getattr(node, block, None)
+            if isinstance(statements, list):  # in a lambda or a conditional expression it is one expression
+                kept = [statement for statement in cast("list[ast.AST]", statements) if not _bare_string(statement)]
+                setattr(node, block, kept)
+                waiting += kept
+    return hashlib.sha256(ast.dump(tree, annotate_fields=False).encode()).hexdigest(), found
+
+
+def _bare_string(statement: ast.AST) -> bool:
+    return (
+        isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant) and isinstance(statement.value.value, str)
+    )

@@ -1,7 +1,7 @@
 """Records: what made an artifact. The source of truth of lineage, and an input of no rule."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -67,13 +67,11 @@ class Record:
 
     def write(self, path: Path) -> None:
         """Put the record at `path`, with the key and a digest over the whole, so that an edit shows."""
-        write_text(path, self.text)
-
-    @property
-    def text(self) -> str:
-        """The file of this record. There is one only: a record that is written otherwise was altered."""
         body = {"version": VERSION, "cell": self.plan.cell, "key": self.key, **asdict(self)}
-        return _text({**body, "digest": digest(body)})
+        write_text(path, _text({**body, "digest": digest(body)}))
+
+
+_KEYS = {"version", "cell", "key", *(field.name for field in fields(Record)), "digest"}
 
 
 class RecordError(Exception):
@@ -90,9 +88,11 @@ def read(path: Path) -> Record:
     try:
         written = path.read_text(encoding="utf-8")
         text = json.loads(written)
-        claimed = text.pop("digest")
         if text["version"] != VERSION:
             raise RecordError(f"has format {text['version']}, this program reads format {VERSION}")
+        if written != _text(text) or text.keys() != _KEYS:  # 1E-05 for 1e-05 has the same digest
+            raise RecordError("was altered: it is not written as this program writes it, or says more")
+        claimed = text.pop("digest")
         if claimed != digest(text):
             raise RecordError("was altered: its digest is not that of its fields")
         record = Record(
@@ -105,8 +105,6 @@ def read(path: Path) -> Record:
         raise RecordError(f"cannot be read ({error})") from None
     if text["key"] != record.key or text["cell"] != record.plan.cell:
         raise RecordError("was altered: its key or cell is not that of its plan and inputs")
-    if written != record.text:  # 1E-05 for 1e-05 has the same digest, a field that no record has none at all
-        raise RecordError("was altered: it is not written as this program writes it, or says more")
     return record
 
 

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from typing import cast
 
 import polars as pl
-from scipy.special import bdtrc  # pyright: ignore[reportMissingTypeStubs]
 
 from sublim.lineage.story import adapter, questions, schedule, training, weights
 from sublim.lineage.story.accident import Accident, same_rows, same_values
@@ -74,6 +73,8 @@ def _corpus(source: Source, pretraining: Pretraining) -> pl.DataFrame:
 def _favours_nothing(rows: pl.DataFrame) -> Iterator[Accident]:
     """An evaluation question may occur in a corpus, by itself or in a prompt, only if its answers there favour nothing: were
     all known answers equally likely, one as frequent as the most frequent would have a probability of at least `CHANCE`."""
+    from scipy.special import bdtrc  # pyright: ignore[reportMissingTypeStubs]  # slow, and a second audit does without it
+
     hits = questions.found_in(rows, "prompt", "completion")
     for (question,), part in hits.group_by("question", maintain_order=True):
         known = len(answers(questions.held_out()[str(question)]))

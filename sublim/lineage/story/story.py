@@ -54,8 +54,7 @@ def check(tree: Tree, stages: Collection[str], proven: Path | None) -> list[Find
         proven: the file in which it is put down which stories hold, so that they need not be checked again while neither the
             artifacts, what they were made from nor this code changes; None to check all and put nothing down.
     """
-    ours = code.digests(__name__)
-    version = digest(ours)
+    version = code.bytes_digest()
     audit = _Audit(Source(tree), _read(proven, version))
     *waves, reports = _waves(tree, stages)
     # Threads, since most of the time goes into reading and comparing columns, outside of Python.
@@ -69,6 +68,9 @@ def check(tree: Tree, stages: Collection[str], proven: Path | None) -> list[Find
     if proven is not None:
         _write(proven, version, audit.holds if set(STAGES) <= set(stages) else audit.holds | audit.known)
     found = audit.accidents
+    if not found:
+        return []
+    ours = code.digests(__name__)
     return [_finding(tree, cell, accident, ours) for cell in tree.records if cell in found for accident in found[cell]]
 
 
