@@ -6,6 +6,9 @@ FOLDER is built if it is empty, and kept if it was given.
 """
 
 import os
+
+os.environ.setdefault("POLARS_MAX_THREADS", "1")  # as in `sublim audit`
+
 import sys
 import time
 from pathlib import Path

@@ -1,6 +1,7 @@
 """Commands that prove, and the one that clears up: audit, gc."""
 
 import json
+import os
 import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -40,6 +41,8 @@ def audit(
 
     The exit status is the sum of: 1 something is corrupted, 2 something is stale, 4 something cannot be verified.
     """
+    # Artifacts are checked side by side: threads of polars' own would fight them for the cores. It reads this when imported.
+    os.environ.setdefault("POLARS_MAX_THREADS", "1")
     from sublim.lineage import audit as auditing
     from sublim.lineage import caches, revision
     from sublim.lineage import replay as replaying
