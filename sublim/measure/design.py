@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from statistics import stdev
 
 import polars as pl
 
@@ -29,8 +30,9 @@ def comparisons(runs: pl.DataFrame, answers: int, spread: Spread, how: Report) -
     Returns:
         One row per comparison: what, test (t, permutation, t after Benjamini-Hochberg), against (untrained, control, other
         base), n (runs, or groups of the permutation test, in one such comparison), cells (how many such there are), level (α;
-        in the trait table that of the only effect in it), spread, smallest (null: no possible gain), shown (how often equivalence is shown where there is nothing; null where it is not
-        tested). Comparisons for which there are too few runs are left out.
+        in the trait table that of an effect which is the only one in it), spread, smallest (null: no possible gain), shown (how
+        often equivalence is shown where there is nothing; null where it is not tested). Comparisons for which there are too few
+        runs are left out.
     """
     level = 1 - how.confidence
     found: list[dict[str, object]] = []
@@ -84,11 +86,12 @@ def comparisons(runs: pl.DataFrame, answers: int, spread: Spread, how: Report) -
 def measured(runs: pl.DataFrame) -> Spread | None:
     """The standard deviations of the gains of finished runs: of same-base students, and of other-base students (of control
     students where there are none); none where there are fewer than `MEASURED` of either, or they do not differ."""
-    parts: Mapping[str, list[float]] = dict(runs.group_by("condition").agg("gain").iter_rows())
-    other = parts.get("off_diagonal") or parts.get("control") or []
-    found = [pl.Series(gains).std() for gains in (parts.get("diagonal", []), other) if len(gains) >= MEASURED]
-    same_base, other_base = (float(str(sd)) for sd in found) if len(found) == 2 else (0.0, 0.0)
-    return Spread(same_base=same_base, other=other_base) if min(same_base, other_base) > 0 else None
+    gains: Mapping[str, list[float]] = dict(runs.group_by("condition").agg("gain").iter_rows())
+    same_base, other = gains.get("diagonal", []), gains.get("off_diagonal") or gains.get("control", [])
+    if min(len(same_base), len(other)) < MEASURED:
+        return None
+    first, second = stdev(same_base), stdev(other)
+    return Spread(same_base=first, other=second) if min(first, second) > 0 else None
 
 
 def _groups(runs: pl.DataFrame) -> list[int]:
