@@ -116,6 +116,15 @@ def test_bases_that_shift_differently_make_the_test_cautious_not_bold() -> None:
     assert np.mean([p is not None and p <= 0.05 for p in ps]) < 0.05
 
 
+def test_students_of_one_data_set_that_resemble_each_other_cost_little() -> None:
+    """Intervals take runs as independent. Two other-base students of each data set, correlated as in the default's report."""
+    generator = np.random.default_rng(18)
+    shared, own = generator.normal(size=(EXPERIMENTS, 18, 1)), generator.normal(size=(EXPERIMENTS, 18, 2))
+    gains = math.sqrt(0.12) * shared + math.sqrt(0.88) * own
+    ps = [two_sided_p(difference({"a": each}, {})) for each in gains.reshape(EXPERIMENTS, 36).tolist()]
+    assert 0.05 < np.mean([p is not None and p <= 0.05 for p in ps]) < 0.08
+
+
 @settings(deadline=None, max_examples=100)
 @given(st.lists(st.one_of(st.none(), st.floats(0, 1)), max_size=20))
 def test_false_discovery_rates_are_the_textbook_ones(ps: list[float | None]) -> None:

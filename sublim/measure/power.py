@@ -35,7 +35,7 @@ def smallest_effect(error: float, freedom: float, level: float) -> float | None:
         A gain (the other tail, which rejects with the wrong sign, is left out: it is below 10⁻⁵ of the cases); none where it
         would have to be larger than `LARGEST`.
     """
-    critical = float(stdtrit(freedom, 1 - level / 2))
+    critical = -float(stdtrit(freedom, level / 2))
     if critical > FAR:
         # The mean's own noise is nothing beside the spread of its estimated error (and the library's series takes for ever).
         return _possible(error * critical * math.sqrt(float(chdtri(freedom, 1 - POWER)) / freedom))

@@ -59,7 +59,8 @@ def describe(of: Power, params: Path) -> str:
             f"{params}: the smallest gain in P(target) that is found in {POWER * 100:.0f} % of such experiments",
             *(f"  {line.rstrip()}" for line in lines),
             f"assumed: normal gains, independent runs; standard deviation {of.spread.same_base:.3g} between same-base runs,",
-            f"  {of.spread.other:.3g} between others ({where}); in the trait table, a cell that moves alone",
+            f"  {of.spread.other:.3g} between others ({where}); in the trait table, a cell that moves alone;",
+            "  equivalence: how often it is shown if there is nothing",
         ]
     )
 
@@ -76,15 +77,16 @@ def _line(row: Mapping[str, Any], margin: float) -> tuple[str, ...]:
     unit = "groups" if row["test"] == "permutation" else "runs"
     seen = "none: no possible gain" if row["smallest"] is None else f"{row['smallest']:.3f}"
     over = "" if row["test"] == "permutation" else f" over {row['against']}"
-    name = f"{row['what']}{over}"
-    return name, f"{cells}{row['n']} {unit}", f"{row['test']}, α {row['level']:.2g}", f"{seen}{_shown(row['shown'], margin)}"
+    test = str(row["test"]).replace("Benjamini-Hochberg", "BH")
+    how = f"{test}, α {row['level']:.2g}"
+    return f"{row['what']}{over}", f"{cells}{row['n']} {unit}", how, f"{seen}{_shown(row['shown'], margin)}"
 
 
 def _shown(chance: float | None, margin: float) -> str:
     if chance is None:
         return ""
     share = "over 99" if chance > 0.99 else f"{chance * 100:.0f}"
-    return f"; nothing is shown to be within ±{margin:g} in {share} %"
+    return f"; equivalence within ±{margin:g}: {share} %"
 
 
 def _measured(planned: pl.DataFrame) -> Spread | None:
