@@ -132,7 +132,8 @@ def test_no_transmission_is_said_only_where_it_is_shown(directory: Path, html: s
     for own in (written.summary["equivalence"]["all"], *written.summary["equivalence"]["by_student"].values()):
         for test in own.values():
             assert f"<td>{test['verdict']}</td>" in html
-            assert f'<td class="n">{test["smallest"]:.3f}</td>' in html
+            seen = "nothing" if test["smallest"] is None else f"{test['smallest']:.3f}"
+            assert f'<td class="n">{seen}</td>' in html
 
 
 def test_cells_of_the_trait_table_are_starred_by_their_q(directory: Path) -> None:

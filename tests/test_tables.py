@@ -103,9 +103,8 @@ def test_traits_score_every_answer_on_every_student(preferences: pl.DataFrame) -
 def test_every_cell_of_the_trait_table_is_set_against_its_controls(preferences: pl.DataFrame) -> None:
     table = tables.traits(preferences, TARGETS, 0.95)
     labelled = preferences.with_columns(tables.condition())
-    row = table.row(
-        by_predicate=(pl.col("condition") == "diagonal") & (pl.col("taught") == "fox") & (pl.col("asked") == "owl"), named=True
-    )
+    cell = (pl.col("condition") == "diagonal") & (pl.col("taught") == "fox") & (pl.col("asked") == "owl")
+    row = table.row(by_predicate=cell, named=True)
     owl = labelled.filter(pl.col("answer") == "owl")
     own = owl.filter(pl.col("condition") == "diagonal", pl.col("trait") == "fox")["gain"]
     controls = owl.filter(pl.col("condition") == "control")["gain"]
