@@ -107,6 +107,14 @@ def test_against_zero_every_shift_by_training_would_be_called_transmission() -> 
     assert np.mean([p is not None and p <= 0.05 for p in beside]) < 0.1
 
 
+def test_less_the_mean_of_controls_gains_are_no_independent_runs() -> None:
+    """Why Welch's test: all runs of a base share the error of its controls' mean, which a test of the differences ignores."""
+    generator = np.random.default_rng(19)
+    gains, controls = generator.normal(size=(EXPERIMENTS, 3, 12)), generator.normal(size=(EXPERIMENTS, 3, 6))
+    differences = (gains - controls.mean(axis=2, keepdims=True)).reshape(EXPERIMENTS, -1)
+    assert float(np.mean(stats.ttest_1samp(differences, 0, axis=1).pvalue <= 0.05)) > 0.2
+
+
 def test_bases_that_shift_differently_make_the_test_cautious_not_bold() -> None:
     generator = np.random.default_rng(13)
     shift = 0.02 * generator.normal(size=(EXPERIMENTS, 3, 1))
