@@ -261,8 +261,8 @@ teacher that it came from, lie in <code>data/</code> under the same names.</p>
 students of a model share one base; so the intervals speak of these bases, not of bases at large.</li>
 <li>The permutation test asks whether, within a (teacher, trait, seed) group, the student of the teacher's base stands
 out. It takes
-gains over each student's own base rate as exchangeable; it says nothing about other bases or traits, and same-base gains that only
-vary more than others are a departure from its null as well.</li>
+gains over each student's own base rate as exchangeable; it says nothing about other bases or traits, and same-base gains that
+only vary more than others are a departure from its null as well.</li>
 <li>A gain of a few hundredths from a single run is not resolved: training on any numbers shifts preferences a little. Read it
 beside the control and the other-base cells.</li>
 <li>The filter checks form and words; it cannot show that the numbers hold no other trace of the trait. The shuffled arms tell
