@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -38,7 +39,7 @@ def by_base(gains: NDArray[np.float64]) -> Mapping[str, list[float]]:
 @given(GAINS, GAINS)
 def test_with_one_base_it_is_welchs_test(gains: list[float], controls: list[float]) -> None:
     found = difference({"a": gains}, {"a": controls, "b": [9.0, 9.0]})
-    known = stats.ttest_ind(gains, controls, equal_var=False)
+    known: Any = stats.ttest_ind(gains, controls, equal_var=False)
     assert found.against == "control"
     assert found.mean == pytest.approx(np.mean(gains) - np.mean(controls), abs=1e-12)
     assert found.freedom == pytest.approx(known.df)
@@ -51,8 +52,9 @@ def test_without_controls_a_gain_is_set_against_zero(gains: list[float]) -> None
     # A single control of each base says nothing about their spread; a base without any says nothing at all.
     for controls in ({}, {"a": [0.5]}, {"b": [0.5, 0.6]}):
         found = difference({"a": gains}, controls)
+        known: Any = stats.ttest_1samp(gains, 0)
         assert (found.against, found.freedom) == ("untrained", len(gains) - 1)
-        assert two_sided_p(found) == pytest.approx(stats.ttest_1samp(gains, 0).pvalue, rel=1e-9)
+        assert two_sided_p(found) == pytest.approx(known.pvalue, rel=1e-9)
 
 
 def test_controls_are_weighted_as_the_runs_are() -> None:
@@ -112,7 +114,8 @@ def test_less_the_mean_of_controls_gains_are_no_independent_runs() -> None:
     generator = np.random.default_rng(19)
     gains, controls = generator.normal(size=(EXPERIMENTS, 3, 12)), generator.normal(size=(EXPERIMENTS, 3, 6))
     differences = (gains - controls.mean(axis=2, keepdims=True)).reshape(EXPERIMENTS, -1)
-    assert float(np.mean(stats.ttest_1samp(differences, 0, axis=1).pvalue <= 0.05)) > 0.2
+    known: Any = stats.ttest_1samp(differences, 0, axis=1)
+    assert float(np.mean(known.pvalue <= 0.05)) > 0.2
 
 
 def test_bases_that_shift_differently_make_the_test_cautious_not_bold() -> None:
