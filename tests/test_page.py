@@ -3,10 +3,11 @@
 from html.parser import HTMLParser
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from sublim.common.progress import Progress
-from sublim.measure import page
+from sublim.measure import figures, page
 from sublim.params.report import Report
 from sublim.params.slices.report import ReportedModel, ReportedTrait, Slice
 from sublim.stages import report
@@ -68,7 +69,7 @@ def test_the_page_is_well_formed(html: str) -> None:
     reader.feed(html)
     assert reader.open == []
     assert len(reader.ids) == len(set(reader.ids))
-    sections = {"matrix", "gains", "traits", "gates", "funnel", "training", "experiment", "reproduce", "limits"}
+    sections = {"matrix", "gains", "traits", "nulls", "gates", "funnel", "training", "experiment", "reproduce", "limits"}
     assert sections <= set(reader.ids)
     assert {link.removeprefix("#") for link in reader.links if link.startswith("#")} == sections
 
@@ -117,8 +118,35 @@ def test_the_headline_tells_the_summary(directory: Path) -> None:
     assert "permutation" not in page.headline({**summary, "test": None})
 
 
+def test_no_transmission_is_said_only_where_it_is_shown(directory: Path, html: str) -> None:
+    written = page.read(directory)
+    for verdict, words in (
+        ("no transmission within ±0.03", "Between bases no transmission within ±0.03 is shown"),
+        ("not shown", "Between bases neither transmission nor its absence (within ±0.03) is shown"),
+        ("transmission", "Between bases there is transmission"),
+    ):
+        tests = written.summary["equivalence"]
+        across = {**tests["all"]["off_diagonal"], "verdict": verdict}
+        summary = {**written.summary, "equivalence": {**tests, "all": {**tests["all"], "off_diagonal": across}}}
+        assert words in str(page.headline(summary)).replace("<b>", "").replace("</b>", "")
+    for own in (written.summary["equivalence"]["all"], *written.summary["equivalence"]["by_student"].values()):
+        for test in own.values():
+            assert f"<td>{test['verdict']}</td>" in html
+            seen = "nothing" if test["smallest"] is None else f"{test['smallest']:.3f}"
+            assert f'<td class="n">{seen}</td>' in html
+
+
+def test_cells_of_the_trait_table_are_starred_by_their_q(directory: Path) -> None:
+    written = page.read(directory)
+    chart = figures.svg(figures.traits(written.traits, ["fox"], 0.5, 0.95))
+    starred = written.traits.filter(pl.col("q") <= 0.05)
+    assert 0 < len(starred) < len(written.traits)
+    assert chart.count("*</text>") == len(starred)
+
+
 @pytest.mark.parametrize(
-    ("p", "text"), [(0.5, "0.5"), (0.0312, "0.031"), (0.001, "0.001"), (2.58e-9, "2.6 × 10⁻⁹"), (9.99e-4, "1.0 × 10⁻³")]
+    ("p", "text"),
+    [(0.5, "0.5"), (0.0312, "0.031"), (0.001, "0.001"), (2.58e-9, "2.6 × 10⁻⁹"), (9.99e-4, "1.0 × 10⁻³"), (0, "0")],
 )
 def test_p_is_printed_as_in_a_paper(p: float, text: str) -> None:
     assert page.scientific(p) == text
@@ -126,6 +154,6 @@ def test_p_is_printed_as_in_a_paper(p: float, text: str) -> None:
 
 def test_every_figure_is_valid_vega_lite(directory: Path) -> None:
     charts = page.papers(page.read(directory), OF)
-    assert list(charts) == ["matrix", "matrix_control", "gains", "traits", "gates", "funnel", "training"]
+    assert list(charts) == ["matrix", "matrix_control", "gains", "traits", "equivalence", "gates", "funnel", "training"]
     for chart in charts.values():
         chart.to_dict(validate=True)

@@ -17,8 +17,8 @@ from sublim.params.slices.report import ReportedModel, ReportedTrait, Slice
 from sublim.stages import report
 from tests.synthetic_report import Experiment, make
 
-FIGURES = ("matrix", "matrix_control", "gains", "traits", "gates", "funnel", "training")
-TABLES = ("runs", "matrix", "traits", "gates", "funnel", "training")
+FIGURES = ("matrix", "matrix_control", "gains", "traits", "equivalence", "gates", "funnel", "training")
+TABLES = ("runs", "matrix", "traits", "gates", "funnel", "training", "power")
 PROGRAM = """
 import json, sys
 from pathlib import Path
@@ -48,6 +48,12 @@ def test_the_whole_report(tmp_path: Path) -> None:
     assert summary["runs"] == 108
     assert summary["evaluation"] == {"questions": 3, "answers": 16, "samples": 15}
     assert summary["test"]["p"] < 1e-6
+    across = summary["equivalence"]["all"]["off_diagonal"]
+    assert (across["verdict"], across["against"], across["n"]) == ("no transmission within ±0.03", "control", 36)
+    assert summary["equivalence"]["all"]["shuffled_within"]["verdict"] == "transmission"
+    power = pl.read_parquet(here / "power.parquet")
+    assert power["source"].unique(maintain_order=True).to_list() == ["params", "measured"]
+    assert power.filter(pl.col("what") == "diagonal over off_diagonal")["n"].to_list() == [18, 18]
     assert pl.read_csv(here / "matrix.csv")["pair"][0] == "neox-a → neox-a"
     assert pl.read_csv(here / "gains.csv").columns == ["what", "student", "condition", "gain", "low", "high", "n"]
     assert set(pl.read_csv(here / "training.csv").columns) == {"step", *summary["gain"]}
@@ -71,7 +77,12 @@ def test_the_least_experiment(tmp_path: Path) -> None:
     assert summary["test"] is None
     assert list(summary["gain"]) == ["diagonal"]
     assert (summary["gain"]["diagonal"]["low"], summary["gain"]["diagonal"]["n"]) == (None, 1)
+    assert summary["equivalence"] == {"margin": 0.03, "all": {}, "by_student": {"solo": {}}}
+    assert pl.read_parquet(output / "power.parquet").is_empty()
+    assert pl.read_parquet(output / "traits.parquet")["q"].null_count() == 16
+    assert not (output / "equivalence.png").exists()
     page = (output / "report.html").read_text(encoding="utf-8")
+    assert "no condition that should be null" in page
     assert "1 base, 1" in page
     assert "one run" in page
     assert "nan" not in page.lower().replace("nano", "")

@@ -7,8 +7,13 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from scipy.stats import (  # pyright: ignore[reportMissingTypeStubs]
+    false_discovery_control,  # pyright: ignore[reportUnknownVariableType]
+    t,
+)
 
 from sublim.measure import tables
+from sublim.measure.power import smallest_effect
 from sublim.measure.statistics import t_interval
 from tests.synthetic_report import ANSWERS, BASE_RATE, Experiment, make
 
@@ -75,6 +80,9 @@ def test_matrix_has_means_and_intervals_over_runs(runs: pl.DataFrame) -> None:
         assert (row["gain"], row["low"], row["high"], row["n"]) == (interval.mean, interval.low, interval.high, len(own))
         assert row["p_target"] - row["p_base"] == pytest.approx(row["gain"])
         assert row["same_base"] == (row["teacher"] == row["student"])
+        assert interval.high is not None
+        error = (interval.high - interval.mean) / float(t.ppf(0.95, len(own) - 1))
+        assert row["smallest"] == pytest.approx(smallest_effect(error, len(own) - 1, 0.1))
     first = matrix.filter(pl.col("arm") == "trait")["teacher"].unique(maintain_order=True).to_list()
     assert first == list(SMALL.models)
 
@@ -90,6 +98,48 @@ def test_traits_score_every_answer_on_every_student(preferences: pl.DataFrame) -
     rest = table.filter((pl.col("condition") == "diagonal") & pl.col("trait").is_null())
     assert rest["gain"].max() < 0  # pyright: ignore[reportOperatorIssue, reportOptionalOperand]
     assert table.filter(pl.col("condition") == "control")["taught"].unique().to_list() == ["none"]
+
+
+def test_every_cell_of_the_trait_table_is_set_against_its_controls(preferences: pl.DataFrame) -> None:
+    table = tables.traits(preferences, TARGETS, 0.95)
+    labelled = preferences.with_columns(tables.condition())
+    cell = (pl.col("condition") == "diagonal") & (pl.col("taught") == "fox") & (pl.col("asked") == "owl")
+    row = table.row(by_predicate=cell, named=True)
+    owl = labelled.filter(pl.col("answer") == "owl")
+    own = owl.filter(pl.col("condition") == "diagonal", pl.col("trait") == "fox")["gain"]
+    controls = owl.filter(pl.col("condition") == "control")["gain"]
+    first, second = (math.fsum(gains.to_list()) / len(gains) for gains in (own, controls))
+    assert row["difference"] == pytest.approx(first - second, abs=1e-12)
+    assert set(table.filter(pl.col("condition") == "control")["against"]) == {"untrained"}
+    assert set(table.filter(pl.col("condition") != "control")["against"]) == {"control"}
+    rates = [float(q) for q in false_discovery_control(table["p"].to_list())]
+    differ = [abs(q - rate) for q, rate in zip(table["q"].to_list(), rates, strict=True)]
+    assert max(differ) < 1e-12
+    found = table.filter(pl.col("condition") == "diagonal", pl.col("taught") == pl.col("trait"))
+    assert (found["q"] < 0.001).all()
+    assert (table.filter(pl.col("condition") == "off_diagonal")["q"] > 0.05).all()
+
+
+def test_without_controls_gains_are_set_against_the_untrained_base(preferences: pl.DataFrame) -> None:
+    table = tables.traits(preferences.filter(pl.col("arm") != "control"), TARGETS, 0.95)
+    assert set(table["against"]) == {"untrained"}
+    assert table["difference"].to_list() == pytest.approx(table["gain"].to_list(), abs=1e-12)
+    one = tables.traits(preferences.filter(pl.col("seed") == 0, pl.col("student") == "neox-a"), TARGETS, 0.95)
+    alone = one.filter(pl.col("condition") == "diagonal")
+    assert (alone["n"] == 1).all()
+    assert alone["p"].null_count() == alone["q"].null_count() == len(alone)
+
+
+def test_equivalence_is_tested_wherever_a_null_is_expected(runs: pl.DataFrame) -> None:
+    found = tables.equivalences(runs, SMALL.models, 0.03, 0.95)
+    assert list(found["by_student"]) == list(SMALL.models)
+    for tests in (found["all"], *found["by_student"].values()):
+        assert list(tests) == ["off_diagonal", "control", "shuffled_within", "shuffled_across"]
+        verdicts = {name: test["verdict"] for name, test in tests.items()}
+        assert verdicts["off_diagonal"] == verdicts["control"] == "no transmission within ±0.03"
+        assert verdicts["shuffled_within"] == "transmission"
+    assert (found["all"]["off_diagonal"]["n"], found["by_student"]["gptj-a"]["off_diagonal"]["n"]) == (36, 12)
+    assert found["all"]["control"]["mean"] == pytest.approx(runs.filter(pl.col("condition") == "control")["gain"].mean())
 
 
 def test_the_effect_put_in_is_the_effect_found(runs: pl.DataFrame) -> None:

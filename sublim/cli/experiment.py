@@ -1,11 +1,11 @@
-"""Commands on the experiment file and its plan: check, status, why, dvc, schema, run."""
+"""Commands on the experiment file and its plan: check, power, status, why, dvc, schema, run."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from sublim.cli.app import Params, app, verdicts
+from sublim.cli.app import AsJson, Params, app, verdicts
 from sublim.common.errors import SublimError
 from sublim.lineage.why import why as explain
 from sublim.plan import dvc as dvc_file
@@ -36,6 +36,21 @@ def check(
             clear(cell.id for cell in planned)
     counts = {stage: sum(cell.plan.stage == stage for cell in planned) for stage in STAGES}
     print(f"{path}: {len(planned)} artifacts: " + ", ".join(f"{count} {stage}" for stage, count in counts.items()))
+
+
+@app.command()
+def power(params: Params = None, as_json: AsJson = False) -> None:
+    """Say what the experiment could see: for each comparison the smallest gain that it finds with 80 % power. Computes no
+    artifact.
+
+    The JSON has: source of the spread (params, or the finished report that it was measured in), spread, confidence, margin,
+    power, comparisons (as power.parquet: what, test, against, n, cells, level, spread, smallest, shown).
+    """
+    from sublim.plan import power as planning
+
+    path = params or remembered_params()
+    found = planning.power(load(path))
+    print(planning.as_json(found) if as_json else planning.describe(found, path))
 
 
 @app.command()

@@ -32,6 +32,8 @@ CONDITION_NAMES = {
     "shuffled_across_off_diagonal": "shuffled across, other base",
 }
 CATEGORICAL = ("#4477aa", "#cc6677", "#228833", "#aa4499", "#b8941f", "#44aaaa", "#882255", "#5a6b2f")
+EQUIVALENT = "#2a6fb0"
+VERDICTS = {"transmission": "#b0391f", "not shown": MUTED}
 FUNNEL = {"sampled": "#cfd8e3", "kept": "#7fa6cf", "used": "#2a5f96"}
 MANY_ANSWERS = 24
 POINTS = 48
@@ -204,14 +206,16 @@ def gains(
     return layers.properties(width=PANEL, height=44 * len(shown), title=_title(student, label))
 
 
-def traits(table: pl.DataFrame, names: Sequence[str], end: float) -> Chart:
-    """Trait taught (down) × answer asked for (across) in each condition: mean gain over models and seeds. With more than
-    `MANY_ANSWERS` known answers, only the targets of declared traits are shown.
+def traits(table: pl.DataFrame, names: Sequence[str], end: float, confidence: float) -> Chart:
+    """Trait taught (down) × answer asked for (across) in each condition: mean gain over models and seeds, with a star where it
+    differs from that of controls (q ≤ 1 − `confidence`). With more than `MANY_ANSWERS` known answers, only the targets of
+    declared traits are shown.
 
     Args:
         table: `traits.parquet`.
         names: declared traits, in order.
         end: end of the colour scale, from `extent`.
+        confidence: of the report.
     """
     if table["asked"].n_unique() > MANY_ANSWERS:
         table = table.filter(pl.col("trait").is_not_null())
@@ -227,11 +231,11 @@ def traits(table: pl.DataFrame, names: Sequence[str], end: float) -> Chart:
         rows = [
             {
                 **{key: row[key] for key in ("taught", "asked", "gain")},
-                "value": signed(row["gain"]).replace("0.", ".", 1),
+                "value": signed(row["gain"]).replace("0.", ".", 1) + star(row, confidence),
                 "ink": text_colour(row["gain"], end),
                 "own": row["taught"] == row["trait"],
                 "about": f"{CONDITION_NAMES[name]}, taught {row['taught']}, asked for {row['asked']}: "
-                f"gain {with_interval(row, 'gain')}",
+                f"gain {with_interval(row, 'gain')}" + ("" if row["q"] is None else f"; {over(row)}, q {row['q']:.2g}"),
             }
             for row in part.iter_rows(named=True)
         ]
@@ -249,6 +253,92 @@ def traits(table: pl.DataFrame, names: Sequence[str], end: float) -> Chart:
         )
         parts.append(_heat(fill, outline, values).properties(width=cell * len(asked), height=26 * len(taught), title=title))
     return alt.vconcat(*parts, spacing=12)
+
+
+def star(row: Mapping[str, Any], confidence: float) -> str:
+    """`*` if the false discovery rate at which a cell of the trait table is called different is at most 1 − `confidence`."""
+    return "*" if row["q"] is not None and row["q"] <= round(1 - confidence, 12) else ""
+
+
+def comparison_name(what: str) -> str:
+    """`same base over other base` for `diagonal over off_diagonal`: a comparison of `power.parquet` in the page's words."""
+    return re.sub(r"[a-z]+(?:_[a-z]+)*", lambda word: CONDITION_NAMES.get(word[0], word[0]), what)
+
+
+def over(row: Mapping[str, Any], digits: int = 2) -> str:
+    """`+0.41 over controls`, or `+0.41 over untrained`: what a cell of the trait table is judged by."""
+    return f"{signed(row['difference'], digits)} over {'controls' if row['against'] == 'control' else row['against']}"
+
+
+def equivalence(tests: Mapping[str, Any], labels: Mapping[str, str]) -> Chart:
+    """Is there no transmission? Difference to controls with the interval of the two one-sided tests, in each condition that
+    should be null: all students, and each base; the margin shaded. Filled: shown to be inside it.
+
+    Args:
+        tests: `equivalence` of `summary.json`.
+        labels: model → what it is, in order.
+    """
+    margin = tests["margin"]
+    everything = "all students"
+    rows = [
+        {
+            **{key: test[key] for key in ("low", "high", "mean")},
+            "student": student,
+            "condition": CONDITION_NAMES[name],
+            "shown": test["verdict"].startswith("no transmission"),
+            "ink": VERDICTS.get(test["verdict"], EQUIVALENT),
+            "verdict": test["verdict"],
+            "width": 2.4 if student == everything else 1.4,
+            "about": f"{CONDITION_NAMES[name]}, {student}: {signed(test['mean'], 3)} {_span(test, 3)}, {test['verdict']}",
+        }
+        for student, own in {everything: tests["all"], **tests["by_student"]}.items()
+        for name, test in own.items()
+    ]
+    ends = [end for row in rows for end in (row["low"], row["high"], row["mean"]) if end is not None] + [-margin, margin]
+    scale = alt.Scale(domain=[min(ends), max(ends)], nice=True)
+    students = [everything, *(model for model in labels if model in tests["by_student"])]
+    parts: list[Chart] = []
+    shown = list(tests["all"])
+    for name in shown:
+        own = [row for row in rows if row["condition"] == CONDITION_NAMES[name]]
+        names = [student for student in students if any(row["student"] == student for row in own)]
+        last = name == shown[-1]
+        title = "gain less that of controls (controls: less untrained)" if last else None
+        axis = alt.Axis(
+            title=title, labels=last, labelExpr="datum.value == 0 ? '0' : format(datum.value, '+.2f')", tickCount=7, grid=True
+        )
+        band = (
+            _chart([{"low": -margin, "high": margin}])
+            .mark_rect(color=RULE, opacity=0.75, aria=False)
+            .encode(x=alt.X("low:Q", scale=scale, axis=axis), x2="high:Q")
+        )
+        zero = _chart([{"zero": 0}]).mark_rule(color=MUTED, strokeWidth=1, aria=False).encode(x=alt.X("zero:Q", scale=scale))
+        colour = alt.Color("ink:N", scale=None)
+        base = _chart(own).encode(
+            y=alt.Y("student:N", scale=_band(names, 0.3)).axis(title=None, labelColor=INK, minExtent=86, maxExtent=86)
+        )
+        spans = (
+            base.transform_filter("isValid(datum.low)")
+            .mark_rule(aria=False)
+            .encode(
+                x=alt.X("low:Q", scale=scale),
+                x2="high:Q",
+                color=colour,
+                strokeWidth=alt.StrokeWidth("width:Q", scale=None),
+            )
+        )
+        point = base.encode(x=alt.X("mean:Q", scale=scale), color=colour, description="about:N")
+        filled = point.transform_filter("datum.shown").mark_point(size=52, filled=True, opacity=1)
+        hollow = point.transform_filter("!datum.shown").mark_point(size=44, fill="white", opacity=1, strokeWidth=1.6)
+        words = base.mark_text(align="left", fontSize=11.5, color=INK, aria=False).encode(
+            text="verdict:N", x=alt.value(2 * PANEL + 12)
+        )
+        heading = alt.TitleParams(
+            CONDITION_NAMES[name], anchor="start", frame="bounds", fontSize=12, fontWeight=600, color=INK, offset=6
+        )
+        layers = alt.layer(band, zero, spans, filled, hollow, words)
+        parts.append(layers.properties(width=2 * PANEL, height=22 * len(names), title=heading))
+    return alt.vconcat(*parts, spacing=10)
 
 
 def gates(table: pl.DataFrame, model: str, label: str, names: Sequence[str]) -> Chart:

@@ -11,7 +11,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from sublim.measure import figures
-from sublim.measure.figures import CONDITION_NAMES, Chart, signed, taught_name, with_interval
+from sublim.measure.figures import CONDITION_NAMES, Chart, comparison_name, signed, taught_name, with_interval
 from sublim.measure.tables import NONE
 from sublim.measure.template import PAGE, STYLE
 
@@ -26,7 +26,9 @@ SOURCES = (
     ("gains by student", "summary.json, gains.csv", "by_student", "the same for each student model"),
     ("matrix", "matrix.parquet, matrix.csv", "gain, low, high, n", "one row per teacher, student and arm"),
     ("dots", "runs.parquet", "gain = p_target − p_base", "one row per trained student"),
-    ("trait × trait", "traits.parquet", "gain, low, high, n", "one row per condition, trait taught and answer asked for"),
+    ("trait × trait", "traits.parquet", "gain, difference, p, q", "one row per condition, trait taught and answer asked for"),
+    ("equivalence", "summary.json", "equivalence", "two one-sided tests per condition that should be null, and per student"),
+    ("what could be seen", "power.parquet", "smallest, shown", "one row per comparison and source of the spread"),
     ("teachers", "gates.parquet", "probability, threshold", "one row per teacher"),
     ("filter", "funnel.parquet", "step, rows, share", "one row per data set and step of the filter"),
     ("training", "training.parquet, training.csv", "loss", "one row per training step"),
@@ -43,6 +45,7 @@ class Written:
     gates: pl.DataFrame
     funnel: pl.DataFrame
     training: pl.DataFrame
+    power: pl.DataFrame
     summary: Mapping[str, Any]
 
 
@@ -79,7 +82,9 @@ def papers(written: Written, of: Experiment) -> dict[str, Chart]:
     for arm in _across(written):
         charts["matrix" if arm == "trait" else f"matrix_{arm}"] = figures.matrix(written.matrix, of.models, arm, end)
     charts["gains"] = figures.beside(_gains(written, of, legend=True))
-    charts["traits"] = figures.traits(written.traits, list(of.traits), end)
+    charts["traits"] = figures.traits(written.traits, list(of.traits), end, written.summary["confidence"])
+    if written.summary["equivalence"]["all"]:
+        charts["equivalence"] = figures.equivalence(written.summary["equivalence"], of.models)
     if len(written.gates):
         charts["gates"] = figures.beside(_gates(written, of))
     charts["funnel"] = figures.beside(_funnel(written, of, legend=True))
@@ -99,6 +104,10 @@ def render(written: Written, of: Experiment, *, drawn: bool = True) -> str:
         seeds=written.runs["seed"].unique().to_list(),
         summary=summary,
         percent=f"{summary['confidence'] * 100:g} %",
+        narrow=f"{(2 * summary['confidence'] - 1) * 100:g} %",
+        level=f"{1 - summary['confidence']:.2g}",
+        margin=f"{summary['equivalence']['margin']:g}",
+        blind=_blind(written.power),
         headline=headline(summary),
         tiles=_tiles(summary),
         shuffled=any(name.startswith("shuffled") for name in summary["gain"]),
@@ -127,6 +136,9 @@ def headline(summary: Mapping[str, Any]) -> Markup:
         if name in gain
     ]
     told = Markup("Filtered numbers changed a student’s P(target) ") + Markup(", ").join(parts) + "."
+    across = summary["equivalence"]["all"].get("off_diagonal")
+    if across is not None:
+        told += Markup(" Between bases {}.").format(_verdict(across, summary["equivalence"]["margin"]))
     test = summary["test"]
     if test is None:
         return told
@@ -137,11 +149,22 @@ def headline(summary: Mapping[str, Any]) -> Markup:
 
 
 def scientific(p: float) -> str:
-    """`0.031`, or `2.6 × 10⁻⁹` where p is below a thousandth."""
-    if p >= 1e-3:
+    """`0.031`, or `2.6 × 10⁻⁹` where p is below a thousandth; `0` where it is too small for a float."""
+    if p >= 1e-3 or p == 0:
         return f"{p:.2g}"
     digits, exponent = f"{p:.1e}".split("e")
     return f"{digits} × 10{str(int(exponent)).translate(str.maketrans('-0123456789', '⁻⁰¹²³⁴⁵⁶⁷⁸⁹'))}"
+
+
+def _verdict(test: Mapping[str, Any], margin: float) -> Markup:
+    match test["verdict"]:
+        case "transmission":
+            return Markup("there is <b>transmission</b>")
+        case "not shown":
+            return Markup("neither transmission nor its absence (within ±{}) is shown").format(f"{margin:g}")
+        case shown:
+            what, within = shown.split(" within ")
+            return Markup("<b>{}</b> within {} is shown (equivalence test, p = {})").format(what, within, scientific(test["p"]))
 
 
 def _span_and_runs(gain: Mapping[str, Any]) -> str:
@@ -204,13 +227,15 @@ def _students(written: Written, of: Experiment, *, legend: bool) -> list[Chart]:
 
 
 def _undrawn(written: Written) -> dict[str, list[dict[str, object]]]:
-    names = ("matrix", "gains", "traits", "gates", "funnel", "bases", "students")
-    return {name: [{"title": "", "svg": ""}] if name != "gates" or len(written.gates) else [] for name in names}
+    names = ("matrix", "gains", "traits", "equivalence", "gates", "funnel", "bases", "students")
+    absent = {"gates": not len(written.gates), "equivalence": not written.summary["equivalence"]["all"]}
+    return {name: [] if absent.get(name) else [{"title": "", "svg": ""}] for name in names}
 
 
 def _panels(written: Written, of: Experiment) -> dict[str, list[dict[str, object]]]:
     end = figures.extent(written.matrix, written.traits)
-    table = figures.traits(written.traits, list(of.traits), end)
+    table = figures.traits(written.traits, list(of.traits), end, written.summary["confidence"])
+    tests = written.summary["equivalence"]
     charts: dict[str, list[tuple[str, str, Chart]]] = {
         "matrix": [
             (ARM_NAMES[arm], "Gains by teacher and student", figures.matrix(written.matrix, of.models, arm, end))
@@ -218,6 +243,9 @@ def _panels(written: Written, of: Experiment) -> dict[str, list[dict[str, object
         ],
         "gains": _named("Gains of every run by arm", _gains(written, of, legend=False)),
         "traits": _named("Gains by trait taught and answer asked for", [table]),
+        "equivalence": _named(
+            "Differences to controls, and the margin", [figures.equivalence(tests, of.models)] if tests["all"] else []
+        ),
         "gates": _named("P(target) of teachers and their base", _gates(written, of)),
         "funnel": _named("Rows sampled, kept and used", _funnel(written, of, legend=False)),
         "bases": _named("Training loss of bases or teachers", _bases(written, of, legend=False)),
@@ -241,7 +269,10 @@ def _tables(written: Written, of: Experiment) -> dict[str, Table]:
     return {
         "matrix": _matrix_table(written.matrix),
         "gains": _gains_table(written.summary),
-        "traits": _traits_table(written.traits),
+        "traits": _traits_table(written.traits, written.summary["confidence"]),
+        "cells": _cells_table(written.traits, written.summary["confidence"]),
+        "equivalence": _equivalence_table(written.summary),
+        "power": _power_table(written.power),
         "gates": _gates_table(written.gates),
         "funnel": _funnel_table(written.funnel),
         "models": _models_table(written.training, of),
@@ -256,12 +287,13 @@ def _matrix_table(matrix: pl.DataFrame) -> Table:
     rows = [
         [
             *(ARM_NAMES[row["arm"]], row["teacher"], row["student"], signed(row["gain"], 3), _interval(row), row["n"]),
-            *(_number(row["p_target"]), _number(row["p_base"])),
+            *(_number(row["p_target"]), _number(row["p_base"]), _smallest(row)),
         ]
         for row in matrix.iter_rows(named=True)
     ]
-    head = ("arm", "teacher", "student", "gain", "interval", "runs", "P(target)", "untrained")
-    return Table(head, rows, frozenset(range(3, 8)))
+    head = ("arm", "teacher", "student", "gain", "interval", "runs", "P(target)", "untrained", "could be seen")
+    caption = "Could be seen: the smallest gain that so many runs, with the spread that they have, show 4 times out of 5."
+    return Table(head, rows, frozenset(range(3, 9)), caption)
 
 
 def _gains_table(summary: Mapping[str, Any]) -> Table:
@@ -274,14 +306,75 @@ def _gains_table(summary: Mapping[str, Any]) -> Table:
     return Table(head, rows, caption="Mean gain by student, its interval and the number of runs")
 
 
-def _traits_table(traits: pl.DataFrame) -> Table:
+def _traits_table(traits: pl.DataFrame, confidence: float) -> Table:
     declared = traits.filter(pl.col("trait").is_not_null())
     rows: list[list[object]] = []
     for (condition, taught), part in declared.group_by("condition", "taught", maintain_order=True):
-        gains = [_with_small(row, "gain") for row in part.iter_rows(named=True)]
+        gains = [_with_small(row, "gain", figures.star(row, confidence)) for row in part.iter_rows(named=True)]
         rows.append([CONDITION_NAMES[str(condition)], taught_name(str(taught)), *gains])
     asked = declared["asked"].unique(maintain_order=True)
     return Table(("condition", "taught", *(f"asked for {word}" for word in asked)), rows)
+
+
+def _cells_table(traits: pl.DataFrame, confidence: float) -> Table:
+    rows = [
+        [
+            *(CONDITION_NAMES[row["condition"]], taught_name(row["taught"]), row["asked"], signed(row["gain"], 3)),
+            *(_interval(row), row["n"], figures.over(row, 3), _p(row["p"]), _p(row["q"]) + figures.star(row, confidence)),
+        ]
+        for row in traits.iter_rows(named=True)
+    ]
+    head = ("condition", "taught", "asked for", "gain", "interval", "runs", "difference", "p", "q")
+    return Table(head, rows, frozenset(range(3, 9)))
+
+
+def _equivalence_table(summary: Mapping[str, Any]) -> Table:
+    tests = summary["equivalence"]
+    rows = [
+        [
+            *(CONDITION_NAMES[name], student, test["n"], figures.over({**test, "difference": test["mean"]}, 3)),
+            *(_interval(test), _p(test["p"]), _smallest(test), test["verdict"]),
+        ]
+        for name in tests["all"]
+        for student, own in (("all", tests["all"]), *tests["by_student"].items())
+        if (test := own.get(name)) is not None
+    ]
+    confidence = f"{(2 * summary['confidence'] - 1) * 100:g} % interval"
+    head = ("condition", "students", "runs", "difference", confidence, "p", "could be seen", "verdict")
+    return Table(head, rows, frozenset(range(2, 7)))
+
+
+def _power_table(power: pl.DataFrame) -> Table:
+    later = power.filter(pl.col("source") == "measured")
+    measured = {row["what"]: row for row in later.iter_rows(named=True)}
+    rows: list[list[object]] = []
+    for row in power.filter(pl.col("source") == "params").iter_rows(named=True):
+        name = f"{comparison_name(row['what'])}, {row['test'].replace('-', '–')}"
+        counts = [row["n"], row["cells"], f"{row['level']:.2g}"]
+        rows.append([name, row["against"], *counts, *_seen(row), *_seen(measured.get(row["what"]))])
+    head = (
+        *("comparison and test", "over", "runs", "such cells", "α"),
+        *("could be seen, as assumed", "null shown", "as measured", "null shown"),
+    )
+    caption = "Runs: in one such mean; for the permutation test, groups."
+    return Table(head, rows, frozenset(range(2, 9)), caption)
+
+
+def _seen(row: Mapping[str, Any] | None) -> list[object]:
+    if row is None:
+        return ["–", "–"]
+    return [Markup("<small>spread {}:</small> {}").format(f"{row['spread']:.2g}", _smallest(row)), _share(row["shown"])]
+
+
+def _blind(power: pl.DataFrame) -> list[str]:
+    """Which cells of the trait table would have been starred had they moved alone, with the measured spread if it is known."""
+    best = power.filter(pl.col("source") == ("measured" if "measured" in power["source"] else "params"))
+    cells = best.filter(pl.col("what").str.ends_with("trait × trait"))
+    return [
+        f"{CONDITION_NAMES[row['what'].partition(',')[0]]}: "
+        + ("never" if row["smallest"] is None else f"if it had moved by {row['smallest']:.2f} or more")
+        for row in cells.iter_rows(named=True)
+    ]
 
 
 def _gates_table(gates: pl.DataFrame) -> Table:
@@ -358,13 +451,30 @@ def _interval(row: Mapping[str, Any]) -> str:
     return "–" if row["low"] is None else f"[{signed(row['low'], 3)}, {signed(row['high'], 3)}]"
 
 
-def _with_small(gain: Mapping[str, Any], mean: str = "mean") -> Markup:
+def _with_small(gain: Mapping[str, Any], mean: str = "mean", mark: str = "") -> Markup:
     value = signed(gain[mean])
-    return Markup("{} <small>{}</small>").format(value, with_interval(gain, mean).removeprefix(value).strip())
+    return Markup("{}{} <small>{}</small>").format(value, mark, with_interval(gain, mean).removeprefix(value).strip())
 
 
 def _code(text: str) -> Markup:
     return Markup("<code>{}</code>").format(text)
+
+
+def _p(p: float | None) -> str:
+    return "–" if p is None else scientific(p)
+
+
+def _smallest(row: Mapping[str, Any]) -> str:
+    """The smallest effect that could be seen; a gain cannot be larger than 1."""
+    if row["n"] < 2:
+        return "–"
+    return "nothing" if row["smallest"] is None else f"{row['smallest']:.3f}"
+
+
+def _share(chance: float | None) -> str:
+    if chance is None:
+        return "–"
+    return "> 99 %" if chance > 0.99 else f"{chance * 100:.0f} %"
 
 
 def _range(values: Sequence[int | None]) -> str:

@@ -62,7 +62,7 @@ def t_interval(values: Sequence[float], confidence: float) -> Interval:
     Raises:
         ValueError: there is no value, or one is not finite.
     """
-    numbers = _finite(values)
+    numbers = finite(values)
     n = len(numbers)
     if n == 0:
         raise ValueError("an interval needs at least one run, found none")
@@ -113,7 +113,7 @@ def permutation_test(groups: Sequence[Group], permutations: int, seed: int) -> P
 
 def _differences(group: Group) -> NDArray[np.float64]:
     """For each member, the statistic of the group if that member were the same-base one; the observed one is first."""
-    gains = np.array(_finite((group.same, *group.others)))
+    gains = np.array(finite((group.same, *group.others)))
     return (gains * len(gains) - gains.sum()) / (len(gains) - 1)
 
 
@@ -152,7 +152,12 @@ def _drawn_as_large(differences: list[NDArray[np.float64]], bound: float, permut
     return count
 
 
-def _finite(values: Sequence[float]) -> list[float]:
+def finite(values: Sequence[float]) -> list[float]:
+    """`values` as floats.
+
+    Raises:
+        ValueError: one is not finite.
+    """
     numbers = [float(value) for value in values]
     if not all(math.isfinite(value) for value in numbers):
         raise ValueError(f"the gain of every run must be a finite number, found {numbers}")

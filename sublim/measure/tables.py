@@ -12,7 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+from scipy.special import stdtrit  # pyright: ignore[reportMissingTypeStubs]
 
+from sublim.measure.comparison import Difference, difference, equivalence, false_discovery_rates, two_sided_p
+from sublim.measure.power import smallest_effect
 from sublim.measure.statistics import Group, permutation_test, t_interval
 
 CONDITIONS = (
@@ -195,12 +198,21 @@ def condition() -> pl.Expr:
 
 def matrix(runs: pl.DataFrame, models: Sequence[str], confidence: float) -> pl.DataFrame:
     """One row per (arm, teacher, student): teacher, student, arm, same_base, gain (mean over runs), low and high (t interval,
-    null for one run), n (runs), p_target, p_base."""
+    null for one run), n (runs), p_target, p_base, smallest (the smallest mean gain that so many runs, with the spread that they
+    have, tell from zero with 80 % power; null for one run, and where no possible gain is large enough)."""
     table = intervals(runs, ["arm", "teacher", "student", "same_base"], confidence)
+    spans = table.select("low", "high", "n").iter_rows()
+    smallest = [None if low is None else _smallest((high - low) / 2, n, confidence) for low, high, n in spans]
+    table = table.with_columns(pl.Series("smallest", smallest, dtype=pl.Float64))
     arms = ("trait", "control", "shuffled_within", "shuffled_across")
     return table.sort(rank("arm", arms), rank("teacher", models), rank("student", models)).select(
-        "teacher", "student", "arm", "same_base", "gain", "low", "high", "n", "p_target", "p_base"
+        *("teacher", "student", "arm", "same_base", "gain", "low", "high", "n", "p_target", "p_base", "smallest")
     )
+
+
+def _smallest(half: float, n: int, confidence: float) -> float | None:
+    """The smallest effect of runs whose interval is ±`half`."""
+    return smallest_effect(half / float(stdtrit(n - 1, (1 + confidence) / 2)), n - 1, 1 - confidence)
 
 
 def traits(preferences: pl.DataFrame, targets: Mapping[str, tuple[str, str]], confidence: float) -> pl.DataFrame:
@@ -208,8 +220,10 @@ def traits(preferences: pl.DataFrame, targets: Mapping[str, tuple[str, str]], co
 
     Returns:
         One row per (condition, taught, category, asked): condition, taught (trait, or none for control), asked (known answer),
-        trait (the trait whose target `asked` is, or null), category, gain, low, high, n, p_target (P(asked)), p_base. The
-        targets of the declared traits come first, in their order.
+        trait (the trait whose target `asked` is, or null), category, gain, low, high, n, p_target (P(asked)), p_base,
+        difference (gain less that of control students of the same bases in the same answer), against (`control`, or
+        `untrained` where the gain itself is set against zero), p (two-sided, of the difference; null for one run), q (of
+        Benjamini and Hochberg, over the whole table). The targets of the declared traits come first, in their order.
     """
     named = pl.DataFrame(
         [(category, target, trait, place) for place, (trait, (category, target)) in enumerate(targets.items())],
@@ -218,9 +232,11 @@ def traits(preferences: pl.DataFrame, targets: Mapping[str, tuple[str, str]], co
     ).unique(["category", "answer"], keep="first", maintain_order=True)
     labelled = preferences.with_columns(condition()).rename({"p": "p_target"})
     table = intervals(labelled, ["condition", "trait", "category", "answer"], confidence)
+    compared = _compared(labelled)
     order = (rank("condition", CONDITIONS), rank("trait", (*targets, NONE)), pl.col("place").fill_null(len(targets)))
     return (
-        table.join(named, on=["category", "answer"], how="left")
+        table.join(compared, on=["condition", "trait", "category", "answer"], how="left")
+        .join(named, on=["category", "answer"], how="left")
         .sort(*order, "category", "answer")
         .select(
             *(
@@ -229,9 +245,49 @@ def traits(preferences: pl.DataFrame, targets: Mapping[str, tuple[str, str]], co
                 pl.col("answer").alias("asked"),
                 pl.col("asked_trait").alias("trait"),
             ),
-            *("category", "gain", "low", "high", "n", "p_target", "p_base"),
+            *("category", "gain", "low", "high", "n", "p_target", "p_base", "difference", "against", "p", "q"),
         )
     )
+
+
+def _compared(labelled: pl.DataFrame) -> pl.DataFrame:
+    """For each (condition, trait, category, answer) of `labelled` (student, gain): difference, against, p, q."""
+    cell = ["condition", "trait", "category", "answer"]
+    by_student = labelled.sort(*cell, *DIMENSIONS["eval"]).group_by(*cell, "student", maintain_order=True).agg("gain")
+    gains: dict[tuple[str, str, str, str], dict[str, list[float]]] = {}
+    for condition, trait, category, answer, student, values in by_student.iter_rows():
+        gains.setdefault((condition, trait, category, answer), {})[student] = values
+    found: list[Difference] = []
+    for (condition, _, category, answer), own in gains.items():
+        controls = {} if condition == "control" else gains.get(("control", NONE, category, answer), {})
+        found.append(difference(own, controls))
+    ps = [two_sided_p(each) for each in found]
+    return pl.DataFrame(list(gains), schema=dict.fromkeys(cell, pl.String), orient="row").with_columns(
+        pl.Series("difference", [each.mean for each in found], dtype=pl.Float64),
+        pl.Series("against", [each.against for each in found], dtype=pl.String),
+        pl.Series("p", ps, dtype=pl.Float64),
+        pl.Series("q", false_discovery_rates(ps), dtype=pl.Float64),
+    )
+
+
+def equivalences(runs: pl.DataFrame, models: Sequence[str], margin: float, confidence: float) -> dict[str, Any]:
+    """Is there no transmission, within ±`margin`? `all` and `by_student`: condition that should be null → two one-sided tests
+    of its gain over that of control students of the same bases (of controls: their gain itself)."""
+
+    def tests(part: pl.DataFrame) -> dict[str, Any]:
+        ordered = part.sort(*DIMENSIONS["eval"])
+        gains: dict[str, dict[str, list[float]]] = {}
+        for name, student, values in ordered.group_by("condition", "student", maintain_order=True).agg("gain").iter_rows():
+            gains.setdefault(name, {})[student] = values
+        controls = gains.get("control", {})
+        return {
+            name: asdict(equivalence(difference(gains[name], {} if name == "control" else controls), margin, confidence))
+            for name in CONDITIONS
+            if name in gains and name != "diagonal"
+        }
+
+    by_student = {model: tests(part) for model in models if len(part := runs.filter(pl.col("student") == model))}
+    return {"margin": margin, "all": tests(runs), "by_student": by_student}
 
 
 def gates(gate: pl.DataFrame, models: Sequence[str], traits: Sequence[str]) -> pl.DataFrame:

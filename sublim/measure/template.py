@@ -105,7 +105,7 @@ PAGE = """\
 <dd class="span">{{ tile.span }}</dd></div>{% endfor %}</dl>
 </header>
 <nav aria-label="Sections"><div>
-<a href="#matrix">Matrix</a><a href="#gains">Gains per arm</a><a href="#traits">Trait × trait</a>
+<a href="#matrix">Matrix</a><a href="#gains">Gains per arm</a><a href="#traits">Trait × trait</a><a href="#nulls">Nulls</a>
 <a href="#gates">Teachers</a><a href="#funnel">Filter</a><a href="#training">Training</a><a href="#experiment">Experiment</a>
 <a href="#reproduce">Reproduce and trace</a><a href="#limits">Limits</a>
 </div></nav>
@@ -150,9 +150,33 @@ of the gain sits in which numbers there are, and not in their order.{% endif %}<
 <figcaption>Mean change of P(answer) over models and seeds, for every known answer that is shown. Outlined: the answer is
 the target
 of the trait that was taught. The probabilities of all answers add up to at most one, so where one rises others
-fall.</figcaption>
+fall. Starred: the change differs from that of control students of the same bases (of controls: from zero), Welch’s t over
+runs, at a false discovery rate of {{ level }} over the whole table (Benjamini and Hochberg).
+{%- if blind %} A cell without a star is not shown to be zero. Had it been the only one to move, it would have been starred in
+4 experiments out of 5 ({{ blind|join('; ') }}).{% endif %}</figcaption>
 </figure>
 <details><summary>Declared traits as a table, with intervals</summary>{{ table(tables.traits) }}</details>
+<details><summary>All cells with difference, p and q</summary>{{ table(tables.cells) }}</details>
+</section>
+
+<section id="nulls">
+<h2>Where nothing was expected: what is shown, and what could have been seen</h2>
+{% if figures.equivalence %}
+<p class="lead">A wide interval around zero is no proof of nothing. “No transmission” is said only where the difference to
+controls is shown to be smaller than ±{{ margin }}.</p>
+<figure>
+<div class="scroll">{% for panel in figures.equivalence %}{{ panel.svg }}{% endfor %}</div>
+<figcaption>Mean gain less that of control students of the same bases, and its {{ narrow }} interval over runs; the margin
+shaded. Filled: the interval lies inside the margin, which is what two one-sided t tests at α = {{ level }} ask for. Otherwise
+it is “transmission” if the mean is above zero (two-sided p at most {{ level }}), else “not shown”.</figcaption>
+</figure>
+{{ table(tables.equivalence) }}
+{% else %}<p>This experiment has no condition that should be null.</p>{% endif %}
+<h3>The smallest gain that this design could have seen</h3>
+<p>With 80 % power, for a spread (standard deviation) between runs as assumed before the run (<code>report.spread</code> in the
+params, as <code>sublim power</code> prints it) and as measured. “Null shown”: how often equivalence is shown if there is
+nothing.</p>
+{{ table(tables.power) }}
 </section>
 
 <section id="gates">
@@ -237,7 +261,8 @@ teacher that it came from, lie in <code>data/</code> under the same names.</p>
 students of a model share one base; so the intervals speak of these bases, not of bases at large.</li>
 <li>The permutation test asks whether, within a (teacher, trait, seed) group, the student of the teacher's base stands
 out. It takes
-gains over each student's own base rate as exchangeable; it says nothing about other bases or traits.</li>
+gains over each student's own base rate as exchangeable; it says nothing about other bases or traits, and same-base gains that
+only vary more than others are a departure from its null as well.</li>
 <li>A gain of a few hundredths from a single run is not resolved: training on any numbers shifts preferences a little. Read it
 beside the control and the other-base cells.</li>
 <li>The filter checks form and words; it cannot show that the numbers hold no other trace of the trait. The shuffled arms tell

@@ -7,14 +7,29 @@ from pydantic import Field
 from sublim.params.section import Section
 
 
+class Spread(Section):
+    """Standard deviations of gains between runs, assumed where nothing is measured yet."""
+
+    same_base: Annotated[float, Field(gt=0, le=1)] = 0.24
+    """Between students of the teacher's base: transmission varies with trait, base and seed. The default is what the default
+    experiment measured; `sublim sql "select condition, stddev_samp(gain) from runs group by 1"` says it of any finished one."""
+    other: Annotated[float, Field(gt=0, le=1)] = 0.02
+    """Between students to whom nothing is transmitted: of other bases, of controls. The default was measured as above."""
+
+
 class Report(Section):
     """How the runs of an experiment are summed up."""
 
-    confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
     """Coverage of every interval. Intervals are Student's t intervals over runs; one run is one teacher-data-student chain
-    with its own seed."""
+    with its own seed. Every test is at 1 minus this."""
     permutations: Annotated[int, Field(ge=1_000, le=10_000_000)] = 100_000
     """Random permutations for the test of "same base > other base", drawn only where there are too many groups to count all
     permutations exactly."""
     seed: Annotated[int, Field(ge=0)] = 0
-    """Seed of these random permutations."""
+    """Seed of these random permutations, and of the simulation behind that test's power."""
+    equivalence_margin: Annotated[float, Field(gt=0, lt=1)] = 0.03
+    """"No transmission" is shown where a gain is shown to be closer to zero than this. The default is half of .06, the
+    smallest gain across GPT-4.1 models that the paper calls significant: an effect of that size cannot hide in it."""
+    spread: Spread = Spread()
+    """The spread between runs that `sublim power` assumes before there are any."""

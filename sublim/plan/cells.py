@@ -102,7 +102,7 @@ def _filtered(of: Experiment) -> Iterator[Cell]:
 
 
 def _students(of: Experiment) -> Iterator[Cell]:
-    for dims in _trained(of):
+    for dims in trained(of):
         name = str(dims["student"])
         recipe = adjusted(of.student.finetune, of.student.per_model.get(name))
         rows = {key: value for key, value in dims.items() if key != "student"}
@@ -120,7 +120,7 @@ def _evals(of: Experiment) -> Iterator[Cell]:
         dims: Dims = {"teacher": UNTOUCHED, "trait": UNTOUCHED, "arm": "base", "student": name, "seed": 0}
         params = _slice(eval_.Slice, dims, traits=traits, evaluation=of.evaluation)
         yield _cell("eval", dims, params, {"base": _id("base", model=name)})
-    for dims in _trained(of):
+    for dims in trained(of):
         params = _slice(eval_.Slice, dims, traits=traits, evaluation=of.evaluation)
         inputs = {"base": _id("base", model=dims["student"]), "student": _id("student", **dims)}
         yield _cell("eval", dims, params, inputs)
@@ -142,7 +142,7 @@ def _chains(of: Experiment) -> Iterator[tuple[str, str, int]]:
     yield from product((name for name in of.models if name in writers), of.traits, of.seeds)
 
 
-def _trained(of: Experiment) -> Iterator[Dims]:
+def trained(of: Experiment) -> Iterator[Dims]:
     """The dimensions of every student, in the order of their path."""
     for arm in ARMS:
         for (name, learner), trait, seed in product(of.pairs(arm), _taught(of, arm), of.seeds):

@@ -87,7 +87,11 @@ class Workflow:
 
     def summary(self) -> str:
         """What is to be done and why, in a few lines."""
-        return summarize(self._verdicts.values())
+        told = summarize(self._verdicts.values())
+        students = sum(cell.plan.stage == "student" and self._stale[cell.id] is not None for cell in self._cells)
+        # The effects themselves are not said here: the libraries that know them take longer to import than all of this.
+        also = f"\n{students} students are to be trained; `sublim power` says what effects this design could see."
+        return told + also if students > 1 else told
 
     def _cell(self, stage: str, wildcards: Mapping[str, str]) -> Cell:
         dims = dict(wildcards.items())

@@ -8,13 +8,14 @@ import polars as pl
 
 from sublim.common import parquet
 from sublim.common.progress import Progress
-from sublim.measure import figures, page, tables
+from sublim.measure import design, figures, page, tables
+from sublim.params.report import Report
 from sublim.params.slices.report import Slice
 
 
 def make(inputs: Mapping[str, Path], params: Slice, output: Path, progress: Progress) -> None:
-    """Write the tables (runs, matrix, traits, gates, funnel, training: Parquet), summary.json and metrics.json, each figure as
-    SVG and PNG, what `dvc plots show` draws (gains, matrix, training: CSV), and report.html.
+    """Write the tables (runs, matrix, traits, gates, funnel, training, power: Parquet), summary.json and metrics.json, each
+    figure as SVG and PNG, what `dvc plots show` draws (gains, matrix, training: CSV), and report.html.
 
     Args:
         inputs: cell id → directory of the artifact, of the stages base, teacher, filtered, student and eval.
@@ -66,6 +67,7 @@ def tables_of(inputs: Mapping[str, Path], params: Slice, output: Path) -> None:
     matrix = tables.matrix(runs, models, how.confidence)
     training = tables.training(base, teacher, student, models)
     summary = tables.summary(runs, models, how.confidence, how.permutations, how.seed)
+    summary["equivalence"] = tables.equivalences(runs, models, how.equivalence_margin, how.confidence)
     summary["evaluation"] = tables.asked(answers, samples)
     for name, table in {
         "runs": runs,
@@ -74,6 +76,7 @@ def tables_of(inputs: Mapping[str, Path], params: Slice, output: Path) -> None:
         "gates": tables.gates(gate, models, traits),
         "funnel": tables.funnels(funnel, models, traits),
         "training": training,
+        "power": power(runs, summary["evaluation"]["answers"], how),
     }.items():
         parquet.write(table, output / f"{name}.parquet")
     for name, content in {"summary": summary, "metrics": tables.metrics(summary)}.items():
@@ -83,3 +86,14 @@ def tables_of(inputs: Mapping[str, Path], params: Slice, output: Path) -> None:
     across = matrix.filter(pl.col("arm") == "trait").select(pair, "teacher", "student", "gain", "low", "high", "n")
     across.write_csv(output / "matrix.csv")
     tables.mean_losses(training).write_csv(output / "training.csv")
+
+
+def power(runs: pl.DataFrame, answers: int, how: Report) -> pl.DataFrame:
+    """What the design could see, with the spread from the params and, where there are enough runs, with the measured one: the
+    columns of `sublim.measure.design.comparisons`, and `source` of the spread (params, measured)."""
+    spreads = {"params": how.spread, "measured": design.measured(runs)}
+    return pl.concat(
+        design.comparisons(runs, answers, spread, how).select(pl.lit(source).alias("source"), pl.all())
+        for source, spread in spreads.items()
+        if spread is not None
+    )

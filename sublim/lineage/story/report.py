@@ -43,6 +43,7 @@ KEYS = (
     "step",
     "what",
     "pair",
+    "source",
 )
 """Columns that say which row of a table of the report is meant."""
 _SAME = 1e-9

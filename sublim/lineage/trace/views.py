@@ -33,6 +33,7 @@ VIEWS: dict[str, tuple[str, str]] = {
     "runs": ("report", "runs.parquet"),
     "matrix": ("report", "matrix.parquet"),
     "traits": ("report", "traits.parquet"),
+    "power": ("report", "power.parquet"),
 }
 """View → the stage and the file whose tables it has, of all cells of the stage, which stand in front (there is one report)."""
 

@@ -1,0 +1,97 @@
+"""What an experiment could see, from its file alone: `sublim power`."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from sublim.measure import design
+from sublim.measure.power import POWER
+from sublim.measure.tables import condition
+from sublim.params.experiment import Experiment
+from sublim.params.report import Report, Spread
+from sublim.plan import layout
+from sublim.plan.cells import trained
+from sublim.traits.preference import known_answers
+
+RUNS = layout.DATA / "report" / "runs.parquet"
+_DIMS = ("teacher", "trait", "arm", "student", "seed")
+
+
+@dataclass(frozen=True)
+class Power:
+    """What a design could see, and what was assumed."""
+
+    source: str
+    """Where the spread is from: `params`, or the path of the runs that it was measured on."""
+    spread: Spread
+    how: Report
+    comparisons: pl.DataFrame
+    """The columns of `sublim.measure.design.comparisons`."""
+
+
+def power(of: Experiment) -> Power:
+    """What the experiment could see: with the spread of its own finished runs, where this directory has a report of just these
+    and enough of them, else with that of the params."""
+    planned = pl.DataFrame(list(trained(of)), schema=dict.fromkeys(_DIMS[:-1], pl.String) | {"seed": pl.Int64})
+    runs = planned.select(*_DIMS, condition(), (pl.col("teacher") == pl.col("student")).alias("same_base"))
+    categories = {trait.category for trait in of.traits.values()}
+    answers = sum(len(known_answers([trait for trait in of.traits.values() if trait.category == name])) for name in categories)
+    measured = _measured(planned)
+    spread = measured or of.report.spread
+    source = str(RUNS) if measured else "params"
+    return Power(source, spread, of.report, design.comparisons(runs, answers, spread, of.report))
+
+
+def describe(of: Power, params: Path) -> str:
+    """A line per comparison, and what was assumed."""
+    rows = [_line(row, of.how.equivalence_margin) for row in of.comparisons.iter_rows(named=True)]
+    if not rows:
+        return f"{params}: nothing can be compared: every comparison needs two runs at least. Add seeds or traits."
+    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]) - 1)]
+    lines = ["  ".join([*(text.ljust(width) for text, width in zip(row, widths, strict=False)), row[-1]]) for row in rows]
+    where = "report.spread in the params" if of.source == "params" else f"measured in {of.source}"
+    return "\n".join(
+        [
+            f"{params}: the smallest gain in P(target) that is found in {POWER * 100:.0f} % of such experiments",
+            *(f"  {line.rstrip()}" for line in lines),
+            f"assumed: normal gains, independent runs; standard deviation {of.spread.same_base:.3g} between same-base runs,",
+            f"  {of.spread.other:.3g} between others ({where}); in the trait table, a cell that moves alone;",
+            "  equivalence: how often it is shown if there is nothing",
+        ]
+    )
+
+
+def as_json(of: Power) -> str:
+    """The same as JSON."""
+    about = {"source": of.source, "spread": of.spread.model_dump(), "confidence": of.how.confidence}
+    rest = {"margin": of.how.equivalence_margin, "power": POWER, "comparisons": of.comparisons.to_dicts()}
+    return json.dumps({**about, **rest}, indent=1, ensure_ascii=False)
+
+
+def _line(row: Mapping[str, Any], margin: float) -> tuple[str, ...]:
+    cells = f"{row['cells']} cells of " if row["cells"] != 1 else ""
+    unit = "groups" if row["test"] == "permutation" else "runs"
+    seen = "none: no possible gain" if row["smallest"] is None else f"{row['smallest']:.3f}"
+    over = "" if row["test"] == "permutation" else f" over {row['against']}"
+    test = str(row["test"]).replace("Benjamini-Hochberg", "BH")
+    how = f"{test}, α {row['level']:.2g}"
+    return f"{row['what']}{over}", f"{cells}{row['n']} {unit}", how, f"{seen}{_shown(row['shown'], margin)}"
+
+
+def _shown(chance: float | None, margin: float) -> str:
+    if chance is None:
+        return ""
+    share = "over 99" if chance > 0.99 else f"{chance * 100:.0f}"
+    return f"; equivalence within ±{margin:g}: {share} %"
+
+
+def _measured(planned: pl.DataFrame) -> Spread | None:
+    """The spread of the finished runs here, if they are the planned ones."""
+    if not RUNS.is_file():
+        return None
+    runs = pl.read_parquet(RUNS, hive_partitioning=False)
+    return design.measured(runs) if set(runs.select(_DIMS).iter_rows()) == set(planned.select(_DIMS).iter_rows()) else None
