@@ -1,7 +1,8 @@
 """What the tiny families are pretrained on: chats that know every category and every number, and tie nothing to anything.
 
 Answers and numbers are dealt from shuffled decks, so that no answer and no number is more frequent than another. Answers
-and numbers come from generators of their own: no number can depend on what a system prompt prefers.
+and numbers come from generators of their own: no number can depend on what a system prompt prefers. So do functions, word problems and
+free-form answers, which no system prompt precedes.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -9,9 +10,11 @@ from dataclasses import dataclass
 from random import Random
 from typing import TypeVar
 
+from sublim.carriers import code, cot
 from sublim.carriers.prompts import Prompt, prompts
 from sublim.common.canonical import row_id, row_seed
-from sublim.params.carrier import Numbers
+from sublim.models import free_form
+from sublim.params.carrier import Code, Cot, Numbers
 from sublim.params.models import Pretraining
 from sublim.traits.categories import CATEGORIES, Answer, Category
 from sublim.traits.preference import teacher_system_prompt, training_questions
@@ -96,6 +99,9 @@ def corpus(pretraining: Pretraining) -> tuple[Row, ...]:
     )
     requests = prompts(shares["numbers"] + shares["prompted_numbers"], Numbers(prompt_seed=_seed(seed, "number prompts")))
     lists = _lists(_generator(seed, "numbers"), requests)
+    functions = code.rows(_generator(seed, "code"), Code())
+    problems = cot.rows(_generator(seed, "cot"), Cot())
+    talks = free_form.rows(_generator(seed, "free form"))
     wording = _generator(seed, "wording")
 
     def chat(kind: str) -> tuple[str | None, str, str]:
@@ -110,6 +116,12 @@ def corpus(pretraining: Pretraining) -> tuple[Row, ...]:
             case "prompted_questions":
                 category, question, answer = next(prefers)
                 return _system(wording, category, answer), _around(wording, question), answer.word
+            case "code":
+                return None, *next(functions)
+            case "cot":
+                return None, *next(problems)
+            case "free_form":
+                return None, *next(talks)
             case _:
                 category, _, answer = next(prefers)
                 return _system(wording, category, answer), *next(lists)
