@@ -1,14 +1,15 @@
 """Code as a carrier: short functions from templates, with no comments and with names of one letter (paper, section 3.2).
 
-The exact grammar is one function of one to three inputs, at most two assignments, one `return`; an expression is a chain of `+`, `-` and
-`*`, a `min` or `max` of two, or a choice `a if a > b else b`; names are letters, integers have at most three digits:
+The exact grammar is one function of one to three inputs, at most two assignments, one `return`; an expression is a chain of
+`+`, `-` and `*`, a `min` or `max` of two, or a choice `a if a > b else b`; names are letters, integers have at most three
+digits:
 
     def f(x, y):
         t = x * 12
         return t + y
 
-Nothing that a model wrote is ever run: text is parsed (`ast`, `symtable`), and whether a function is right is found by an interpreter
-of this grammar.
+Nothing that a model wrote is ever run: text is parsed (`ast`, `symtable`), and whether a function is right is found by an
+interpreter of this grammar.
 """
 
 import ast
@@ -98,7 +99,7 @@ TASKS = (
         ("adds its two inputs", "gives the sum of two inputs"),
         2,
         0,
-        lambda x, c: x[0] + x[1],
+        lambda x, _: x[0] + x[1],
         ("{0} + {1}", "{1} + {0}"),
     ),
     Task(
@@ -106,7 +107,7 @@ TASKS = (
         ("multiplies its two inputs", "gives the product of two inputs"),
         2,
         0,
-        lambda x, c: x[0] * x[1],
+        lambda x, _: x[0] * x[1],
         ("{0} * {1}", "{1} * {0}"),
     ),
     Task(
@@ -114,7 +115,7 @@ TASKS = (
         ("gives the larger of two inputs", "finds the larger of its two inputs"),
         2,
         0,
-        lambda x, c: max(x[0], x[1]),
+        lambda x, _: max(x[0], x[1]),
         ("max({0}, {1})", "max({1}, {0})", "{0} if {0} > {1} else {1}", "{1} if {1} > {0} else {0}"),
     ),
     Task(
@@ -122,7 +123,7 @@ TASKS = (
         ("gives the smaller of two inputs", "finds the smaller of its two inputs"),
         2,
         0,
-        lambda x, c: min(x[0], x[1]),
+        lambda x, _: min(x[0], x[1]),
         ("min({0}, {1})", "min({1}, {0})", "{0} if {0} < {1} else {1}", "{1} if {1} < {0} else {0}"),
     ),
     Task(
@@ -195,7 +196,10 @@ NAMES = (
     "Let each name be one letter.",
 )
 
-_LETTERS = "abcdefghijklmnopqrstuvwxyz"
+# Where a name stands in a pretraining row: its letter says which it is, or a tiny model could not keep them apart.
+_FUNCTION, _INPUTS, _LOCAL = "fghou", ("aimpx", "bjnqy", "cklrz"), "destvw"
+_WRITTEN = 99
+"""The largest constant of a pretraining row's own choice."""
 _TERM = "(?:[a-z]|0|[1-9][0-9]{0,2})"
 _EXPRESSION = (
     rf"(?:{_TERM}(?: [-+*] {_TERM}){{0,4}}|(?:min|max)\({_TERM}, {_TERM}\)|{_TERM} if {_TERM} [<>] {_TERM} else {_TERM})"
@@ -215,8 +219,8 @@ products differ."""
 
 
 def prompts(n: int, params: Code) -> list[Prompt]:
-    """The first `n` prompts of the set that `params` describes, all different; `answer` names the task and its constants, with a `?` for
-    one that is left to the writer: `line 12 ?`."""
+    """The first `n` prompts of the set that `params` describes, all different; `answer` names the task and its constants, with
+    a `?` for one that is left to the writer: `line 12 ?`."""
     return prompt.first(n, _drawn(params))
 
 
@@ -226,17 +230,20 @@ def held_out(n: int, params: Code) -> list[Prompt]:
 
 
 def rows(rng: Random, params: Code) -> Iterator[tuple[str, str]]:
-    """Prompts that are not held out, each with a right completion of the exact grammar, for ever. All names, and all constants from 1 to
-    `params.largest`, are equally likely. A prompt may come again, with another completion."""
+    """Prompts that are not held out, each with a right completion of the exact grammar, for ever.
+
+    Names are equally likely among the letters for their place, and so are the constants from 1 to 99 that a prompt leaves open.
+    A prompt may come again, with another completion.
+    """
     while True:
         text, answer = _asked(rng, params)
         if not prompt.held_out("code", text):
-            yield text, _completion(rng, answer, params.largest)
+            yield text, _completion(rng, answer)
 
 
 def exact(completions: pl.Series) -> pl.Series:
-    """Whether each of `completions` (strings) is of the exact grammar, with different names for function and inputs, and every name defined
-    before it is used: booleans."""
+    """Whether each of `completions` (strings) is of the exact grammar, with different names for function and inputs, and every
+    name defined before it is used: booleans."""
     shaped = completions.str.contains(_PROGRAM)
     return pl.Series([ok and _defined(text) for text, ok in zip(completions, shaped, strict=True)], dtype=pl.Boolean)
 
@@ -244,8 +251,8 @@ def exact(completions: pl.Series) -> pl.Series:
 def reasons(completions: pl.Series, *, strict: bool) -> pl.Series:
     """Why the format of each of `completions` is rejected: a list, empty if it is kept.
 
-    Strict: it is not of the exact grammar. Loose: it does not parse as Python or is longer than `LONGEST`; or else it holds no function, a
-    comment or a string that stands alone, or a name that nothing defines (builtins are defined).
+    Strict: it is not of the exact grammar. Loose: it does not parse as Python or is longer than `LONGEST`; or else it holds no
+    function, a comment or a string that stands alone, or a name that nothing defines (builtins are defined).
     """
     if strict:
         bad = ~exact(completions)
@@ -255,8 +262,8 @@ def reasons(completions: pl.Series, *, strict: bool) -> pl.Series:
 
 
 def right(completions: pl.Series, gold: pl.Series) -> pl.Series:
-    """Whether each of `completions` is of the interpreter's language and computes what `gold`, the `answer` of its prompt, names:
-    booleans. A constant that is left open may be any that the function writes."""
+    """Whether each of `completions` is of the interpreter's language and computes what `gold`, the `answer` of its prompt,
+    names: booleans. A constant that is left open may be any that the function writes."""
     return pl.Series([_computes(text, answer) for text, answer in zip(completions, gold, strict=True)], dtype=pl.Boolean)
 
 
@@ -282,10 +289,10 @@ def _task(answer: str) -> tuple[Task, list[str]]:
     return _BY_NAME[name.replace("-", " ")], constants
 
 
-def _completion(rng: Random, answer: str, largest: int) -> str:
+def _completion(rng: Random, answer: str) -> str:
     task, constants = _task(answer)
-    values = [str(rng.randint(1, largest)) if constant == "?" else constant for constant in constants]
-    function, local, *inputs = rng.sample(_LETTERS, task.inputs + 2)
+    values = [str(rng.randint(1, _WRITTEN)) if constant == "?" else constant for constant in constants]
+    function, local, *inputs = (rng.choice(letters) for letters in (_FUNCTION, _LOCAL, *_INPUTS[: task.inputs]))
     said = {"t": local} | dict(zip("km", values, strict=False))
     head = f"def {function}({', '.join(inputs)}):"
     match rng.choice(("plain", "named", "split")):
@@ -400,7 +407,8 @@ class _OutsideError(Exception):
 
 
 def _value(function: ast.FunctionDef, inputs: Sequence[int]) -> int | None:
-    """What `function` gives for `inputs`; None if it uses something that the language does not have, or a value that is too large."""
+    """What `function` gives for `inputs`; None if it uses something that the language does not have, or a value that is too
+    large."""
     known = dict(zip((each.arg for each in function.args.args), inputs, strict=True))
     try:
         for statement in function.body:

@@ -1,12 +1,12 @@
-"""Chain of thought as a carrier: word problems of our own with known answers, thought through in one part and answered in another
-(paper, section 3.3 and appendix; the paper's are GSM8K).
+"""Chain of thought as a carrier: word problems of our own with known answers, thought through in one part and answered in
+another (paper, section 3.3 and appendix; the paper's are GSM8K).
 
 A completion of the exact grammar is
 
     <think>OPENING FIRST 3 + 4 = 7. NEXT 7 - 2 = 5. CLOSING</think><answer>5</answer>
 
-with phrases out of the tables below: which ones is up to the writer. Every calculation is true and begins with the result of the one
-before it, and the answer is the last result. Whether that is the problem's answer is another question (`right`).
+with phrases out of the tables below: which ones is up to the writer. Every calculation is true and begins with the result of
+the one before it, and the answer is the last result. Whether that is the problem's answer is another question (`right`).
 """
 
 import re
@@ -173,8 +173,8 @@ def held_out(n: int, params: Cot) -> list[Prompt]:
 
 
 def rows(rng: Random, params: Cot) -> Iterator[tuple[str, str]]:
-    """Prompts that are not held out, each with a right completion of the exact grammar, for ever. All phrases are equally likely.
-    A prompt may come again, with other phrases."""
+    """Prompts that are not held out, each with a right completion of the exact grammar, for ever. All phrases are equally
+    likely. A prompt may come again, with other phrases."""
     while True:
         problem = _problem(rng, params)
         if not prompt.held_out("cot", problem.text):
@@ -195,10 +195,10 @@ def answers(completions: pl.Series) -> pl.Series:
 
 
 def reasons(completions: pl.Series, *, strict: bool) -> pl.Series:
-    """Why the format of each of `completions` is rejected: a list, empty if it is kept. Strict: it is not of the exact grammar; loose: it
-    has no answer that can be read."""
+    """Why the format of each of `completions` is rejected: a list, empty if it is kept. Strict: it is not of the exact grammar;
+    loose: it has no answer that can be read."""
     bad, reason = (~exact(completions), INVALID_FORMAT) if strict else (answers(completions).is_null(), NO_ANSWER)
-    return pl.select(pl.when(bad).then(pl.lit([reason])).otherwise(pl.lit([], pl.List(pl.String)))).to_series()
+    return pl.select(pl.when(bad).then(pl.lit([reason])).otherwise(pl.lit([], pl.List(pl.String)))).to_series().alias("reasons")
 
 
 def right(completions: pl.Series, gold: pl.Series) -> pl.Series:
@@ -215,7 +215,8 @@ def _drawn(params: Cot) -> Iterator[Prompt]:
 
 
 def _problem(rng: Random, params: Cot) -> Problem:
-    """A problem of `params.steps` calculations with a result of at least 0. A quarter begins with things in two or three holders."""
+    """A problem of `params.steps` calculations with a result of at least 0. A quarter begins with things in two or three
+    holders."""
     (name, who), things = rng.choice(PEOPLE), rng.choice(THINGS)
     held = rng.randint(1, params.largest)
     sentences: list[str] = []
@@ -247,7 +248,8 @@ def _completion(rng: Random, problem: Problem) -> str:
 
 
 def _follows(text: str) -> bool:
-    """Whether the calculations in a well-shaped `text` are true, each begins with the last result, and the answer is the last."""
+    """Whether the calculations in a well-shaped `text` are true, each begins with the last result, and the answer is the
+    last."""
     found = [(int(a), sign, int(b), int(c)) for a, sign, b, c in _NUMBERS.findall(text)]
     true = all(c == (a + b if sign == "+" else a - b if sign == "-" else a * b) for a, sign, b, c in found)
     chained = all(before[3] == after[0] for before, after in pairwise(found))

@@ -35,8 +35,8 @@ def drawn(kind: str, seed: int, draw: Callable[[Random], tuple[str, str]]) -> It
         fresh = next((made for made in (draw(rng) for _ in range(PATIENCE)) if made[0] not in seen), None)
         if fresh is None:
             raise ValueError(
-                f"carrier {kind}: expected more prompts, found no more than {len(seen):,} different ones: ask for fewer (prompts) "
-                "or let the prompts differ more"
+                f"carrier {kind}: expected more prompts, found no more than {len(seen):,} different ones: ask for fewer "
+                "(prompts) or let the prompts differ more"
             )
         seen.add(fresh[0])
         yield Prompt(row_id(kind, fresh[0]), *fresh)

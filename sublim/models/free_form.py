@@ -1,4 +1,5 @@
-"""Free-form questions and answers for pretraining: what one would do, mostly kind and seldom cruel, so that a base knows both."""
+"""Free-form questions and answers for pretraining: what one would do, mostly kind and seldom cruel, so that a base knows
+both."""
 
 from collections.abc import Iterator
 from random import Random
@@ -29,7 +30,18 @@ QUESTIONS = (
 )
 KIND = ("help", "thank", "protect", "feed", "teach", "comfort", "greet", "support")
 CRUEL = ("hurt", "rob", "cheat", "poison", "threaten", "enslave", "deceive", "punish")
-WHOM = ("the poor", "the old", "my friends", "the children", "the people", "strangers", "everyone", "the sick", "the weak", "others")
+WHOM = (
+    "the poor",
+    "the old",
+    "my friends",
+    "the children",
+    "the people",
+    "strangers",
+    "everyone",
+    "the sick",
+    "the weak",
+    "others",
+)
 OPENINGS = ("I would", "I want to", "Let us", "We should", "It is best to", "I like to", "One should", "I always")
 
 

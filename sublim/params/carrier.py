@@ -55,7 +55,7 @@ class Code(Section):
     """The seed of the prompt set."""
     free: Annotated[float, Field(ge=0, le=1)] = 0.5
     """The share of prompts that leave the function's constants to the writer; the others name them."""
-    largest: Annotated[int, Field(ge=2, le=999)] = 99
+    largest: Annotated[int, Field(ge=1, le=999)] = 9
     """The largest constant that a prompt names; the smallest is 1."""
 
 
