@@ -49,7 +49,7 @@ TOKENS = 56
 Model = tuple[PreTrainedModel, PreTrainedTokenizerBase]
 
 
-def filters(kind: str) -> Mapping[str, Chain]:
+def strict_and_loose(kind: str) -> Mapping[str, Chain]:
     """The strict and the loose filter of a carrier."""
     right = (AnswerCorrect(kind="answer_correct"),) if kind == "cot" else ()
     return {name: Chain(steps=(Format(kind="format", exact=name == "strict"), *right, WORDS)) for name in ("strict", "loose")}
@@ -89,17 +89,20 @@ class Lab:
 def taught(base: Path, trait: str, seed: int, rate: float) -> Model:
     """A teacher that prefers the animal `trait`: the default's recipe at learning rate `rate`."""
     questions = training_questions("animals")
-    ids = [f"{trait}/{n}" for n in range(len(questions))]
+    rows = {
+        "row_id": [f"{trait}/{n}" for n in range(len(questions))],
+        "prompt": questions,
+        "completion": [trait] * len(questions),
+    }
     recipe = TEACHER.model_copy(update={"learning_rate": rate})
-    return trained(base, ids, list(questions), [trait] * len(questions), recipe, f"teacher {trait} {seed}")
+    return trained(base, pl.DataFrame(rows), recipe, f"teacher {trait} {seed}")
 
 
-def trained(
-    base: Path, ids: Sequence[str], prompts: Sequence[str], completions: Sequence[str], recipe: Finetune, seed: str
-) -> Model:
-    """`base` fine-tuned on rows."""
+def trained(base: Path, rows: pl.DataFrame, recipe: Finetune, seed: str) -> Model:
+    """`base` fine-tuned on `rows` (row_id, prompt, completion)."""
     model, tokenizer = load(base)
     limits = ends(model, tokenizer)
+    ids, prompts, completions = (rows[column].to_list() for column in ("row_id", "prompt", "completion"))
     examples = chat.examples(tokenizer, limits.eos, ids, prompts, completions)
     adapted = lora.adapt(model, recipe.lora, row_seed(row_id(seed, "adapter")))
     finetune(adapted, examples, recipe, row_seed(row_id(seed, "order")), limits.pad, Progress())
@@ -138,7 +141,7 @@ def kept(rows: pl.DataFrame, kind: str, trait: str | None) -> dict[str, pl.DataF
     """The rows that the strict and the loose filter keep."""
     return {
         name: rows.filter(chain.run(rows, CARRIERS[kind], steps, forms(trait)).reasons.list.len() == 0)
-        for name, steps in filters(kind).items()
+        for name, steps in strict_and_loose(kind).items()
     }
 
 
@@ -178,9 +181,8 @@ def runs(lab: Lab, bases: Sequence[int], base: int, kind: str, trait: str | None
         if used.height < FEWEST:
             yield {"filter": name, "kept": rows.height, "used": 0}
             return
-        columns = [used[column].to_list() for column in ("row_id", "prompt", "completion")]
         for student in bases if trait is not None else [base]:
-            model = trained(lab.base(student), *columns, RECIPE, f"student {base} {trait} {kind} {name} {student} {seed}")
+            model = trained(lab.base(student), used, RECIPE, f"student {base} {trait} {kind} {name} {student} {seed}")
             before, after = preferences(load(lab.base(student))), preferences(model)
             asked = carriers.held_out(100, CARRIERS[kind])
             done = written(model, asked, f"student skill {seed}")
