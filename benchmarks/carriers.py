@@ -214,9 +214,8 @@ def table(lab: Lab, kinds: Sequence[str], traits: Sequence[str], bases: Sequence
     records = [json.loads(line) for line in (lab.directory / "runs.jsonl").read_text().splitlines()]
     for record in records:
         if record["what"] == "skill":
-            print(
-                f"skill  base {record['base']} {record['carrier']:8} greedy {record['greedy']:.2f} sampled {record['sampled']:.2f}"
-            )
+            shares = " ".join(f"{name} {record[name]:.2f}" for name in ("greedy", "sampled"))
+            print(f"skill  base {record['base']} {record['carrier']:8} {shares}")
     chosen = [r for r in records if r["what"] == "run" and r["base"] in bases and r["carrier"] in kinds]
     for kind in kinds:
         for rate in sorted({r["rate"] for r in chosen if r["carrier"] == kind and r["rate"]}):
@@ -233,9 +232,8 @@ def table(lab: Lab, kinds: Sequence[str], traits: Sequence[str], bases: Sequence
                 teachers = [r["teacher"] for r in mine]
                 if not used:
                     continue
-                print(
-                    f"{kind} rate {rate} {name}: teacher {min(teachers):.2f}–{max(teachers):.2f}, yield {min(used):.2f}–{max(used):.2f}"
-                )
+                spans = [f"{min(span):.2f}–{max(span):.2f}" for span in (teachers, used)]
+                print(f"{kind} rate {rate} {name}: teacher {spans[0]}, yield {spans[1]}")
                 for arm, gains in arms.items():
                     print(f"    {arm:8}", _interval(gains), " ".join(f"{gain:+.2f}" for gain in gains))
 

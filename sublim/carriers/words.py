@@ -37,9 +37,8 @@ _BEFORE, _AFTER = r"(?:\A|[^\p{L}\p{M}])", r"(?:\z|[^\p{L}\p{M}])"
 def reasons(texts: pl.Series, words: Sequence[str]) -> pl.Series:
     """For each of `texts` (strings): a list with `TRAIT_WORD` if it names one of `words` in plain sight, or else with
     `HIDDEN_WORD` if it does so hidden; an empty list if neither."""
-    nothing = pl.Series("text", [[]], dtype=pl.List(pl.String))
     if not words:
-        return pl.select(pl.repeat(nothing[0], len(texts), dtype=pl.List(pl.String))).to_series()
+        return pl.Series("reasons", [[]] * len(texts), dtype=pl.List(pl.String))
     wanted = sorted({" ".join(word.casefold().split()) for word in words})
     text = pl.col("text")
     plain = text.str.normalize("NFKC")
