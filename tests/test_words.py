@@ -8,7 +8,7 @@ from functools import cache
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sublim.carriers.words import HIDDEN_WORD, LOOK_ALIKE, OTHER_SCRIPTS, TRAIT_WORD, reasons
@@ -140,6 +140,7 @@ def slow(text: str, word: str) -> list[str]:
 
 
 @given(st.lists(st.text("owlOWL0 1-.,x_о\u200b\u0301ｏ|/\n", max_size=12), max_size=20))
+@settings(deadline=None)
 def test_the_same_as_a_slow_reference(texts: list[str]) -> None:
     judged = reasons(pl.Series(texts, dtype=pl.String), ["owl"]).to_list()
     assert judged == [slow(text, "owl") for text in texts]

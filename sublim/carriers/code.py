@@ -382,7 +382,7 @@ def _computes(text: str, answer: str) -> bool:
     written = sorted({node.value for node in ast.walk(function) if isinstance(node, ast.Constant) and type(node.value) is int})
     choices = [written[:_CONSTANTS] if constant == "?" else [int(constant)] for constant in named]
     probes = _PROBES[task.inputs]
-    values = [_value(function, inputs) for inputs in probes]
+    values = [value(function, inputs) for inputs in probes]
     return any(
         all(value == task.value(inputs, constants) for inputs, value in zip(probes, values, strict=True))
         for constants in product(*choices)
@@ -406,7 +406,7 @@ class _OutsideError(Exception):
     """Something that the interpreter's language does not have."""
 
 
-def _value(function: ast.FunctionDef, inputs: Sequence[int]) -> int | None:
+def value(function: ast.FunctionDef, inputs: Sequence[int]) -> int | None:
     """What `function` gives for `inputs`; None if it uses something that the language does not have, or a value that is too
     large."""
     known = dict(zip((each.arg for each in function.args.args), inputs, strict=True))
