@@ -56,6 +56,7 @@ HIDDEN: dict[str, Callable[[str], str]] = {
     **{
         f"a {other}": lambda word, other=other, letter=letter: word.replace(letter, other)
         for other, letter in OTHER_SCRIPTS.items()
+        if any(letter in word for word in ANIMALS)
     },
 }
 
