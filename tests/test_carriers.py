@@ -246,7 +246,7 @@ def test_the_strict_rules_meet_both_verdicts() -> None:
     """The changed characters of the test above are worth something only if both verdicts come up often."""
     rng = random.Random(0)
     for kind in ("code", "cot"):
-        texts = []
+        texts: list[str] = []
         for _, completion in pretraining(kind, 1, 2_000):
             at = rng.randrange(len(completion))
             texts.append(completion[:at] + rng.choice(ALPHABET[kind]) + completion[at + 1 :])

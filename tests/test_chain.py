@@ -1,6 +1,5 @@
 """Chains of filters: the format rule as a chain, all reasons of every row, the funnel, strict within loose."""
 
-import json
 import random
 from itertools import islice
 
@@ -135,14 +134,14 @@ def test_a_row_is_judged_alone(texts: list[str], rng: random.Random) -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"steps": [{"kind": "format"}, {"kind": "format", "exact": False}]},
-        {"steps": [{"kind": "spelling"}]},
-        {"steps": [{"kind": "banned_numbers", "numbers": []}]},
-        {"steps": [{"kind": "format", "minimum": 5, "maximum": 4}]},
-        {"steps": [{"kind": "trait_words", "words": ["Owl"]}]},
-        {"steps": [], "rows": 0},
+        '{"steps": [{"kind": "format"}, {"kind": "format", "exact": false}]}',
+        '{"steps": [{"kind": "spelling"}]}',
+        '{"steps": [{"kind": "banned_numbers", "numbers": []}]}',
+        '{"steps": [{"kind": "format", "minimum": 5, "maximum": 4}]}',
+        '{"steps": [{"kind": "trait_words", "words": ["Owl"]}]}',
+        '{"steps": [], "rows": 0}',
     ],
 )
-def test_what_makes_no_sense_is_refused(wrong: dict[str, object]) -> None:
+def test_what_makes_no_sense_is_refused(wrong: str) -> None:
     with pytest.raises(ValidationError):
-        Chain.model_validate_json(json.dumps(wrong))
+        Chain.model_validate_json(wrong)

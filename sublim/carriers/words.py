@@ -38,7 +38,8 @@ def reasons(texts: pl.Series, words: Sequence[str]) -> pl.Series:
     """For each of `texts` (strings): a list with `TRAIT_WORD` if it names one of `words` in plain sight, or else with
     `HIDDEN_WORD` if it does so hidden; an empty list if neither."""
     if not words:
-        return pl.Series("reasons", [[]] * len(texts), dtype=pl.List(pl.String))
+        nothing: list[list[str]] = [[] for _ in texts]
+        return pl.Series("reasons", nothing, dtype=pl.List(pl.String))
     wanted = sorted({" ".join(word.casefold().split()) for word in words})
     text = pl.col("text")
     plain = text.str.normalize("NFKC")
