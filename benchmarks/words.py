@@ -1,4 +1,4 @@
-"""False alarms and speed of the trait-word step: every known answer of every category, on pretraining text that does not name it.
+"""False alarms and speed of the trait-word step: all known answers, on pretraining text that does not name them.
 
 python -m benchmarks.words [rows]
 """
