@@ -12,6 +12,7 @@ import argparse
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import product
 from pathlib import Path
 from typing import Any, cast
@@ -116,6 +117,12 @@ def preferences(model: Model) -> dict[str, float]:
     return dict(zip(answers, found.mean(0).tolist(), strict=True))
 
 
+@cache
+def untouched(base: Path) -> dict[str, float]:
+    """P(animal) of a base as it is."""
+    return preferences(load(base))
+
+
 def written(model: Model, asked: Sequence[Any], seed: str, temperature: float = 1.0) -> pl.DataFrame:
     """What `model` writes: row_id, prompt, answer, completion."""
     ids = [row_id(seed, prompt.prompt_id) for prompt in asked]
@@ -183,7 +190,7 @@ def runs(lab: Lab, bases: Sequence[int], base: int, kind: str, trait: str | None
             return
         for student in bases if trait is not None else [base]:
             model = trained(lab.base(student), used, RECIPE, f"student {base} {trait} {kind} {name} {student} {seed}")
-            before, after = preferences(load(lab.base(student))), preferences(model)
+            before, after = untouched(lab.base(student)), preferences(model)
             asked = carriers.held_out(100, CARRIERS[kind])
             done = written(model, asked, f"student skill {seed}")
             able = carriers.skilled(done["completion"], done["answer"], CARRIERS[kind]).mean()
