@@ -191,9 +191,10 @@ def runs(lab: Lab, bases: Sequence[int], base: int, kind: str, trait: str | None
         for student in bases if trait is not None else [base]:
             model = trained(lab.base(student), used, RECIPE, f"student {base} {trait} {kind} {name} {student} {seed}")
             before, after = untouched(lab.base(student)), preferences(model)
-            asked = carriers.held_out(100, CARRIERS[kind])
-            done = written(model, asked, f"student skill {seed}")
-            able = carriers.skilled(done["completion"], done["answer"], CARRIERS[kind]).mean()
+            able = None
+            if student == base:
+                done = written(model, carriers.held_out(100, CARRIERS[kind]), f"student skill {seed}")
+                able = carriers.skilled(done["completion"], done["answer"], CARRIERS[kind]).mean()
             gains = {animal: after[animal] - before[animal] for animal in after}
             yield {
                 "filter": name,

@@ -42,6 +42,7 @@ def main(rows: int) -> None:
             shown += [(answer.word, text) for text in found["text"].head(2)]
         seconds = time.process_time() - started
         rates = ", ".join(f"{reason} {1e6 * count / judged:.1f}" for reason, count in alarms.items())
+        speed = f"{judged / seconds:,.0f}/s"
         print(
             f"{name:12} {judged:,} judgements, {judged / seconds:,.0f} per second; false alarms per million: {rates} {shown[:3]}"
         )

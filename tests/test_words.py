@@ -5,14 +5,18 @@ import re
 import unicodedata
 from collections.abc import Callable
 from functools import cache
+from itertools import islice
 
 import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sublim.carriers.words import HIDDEN_WORD, LOOK_ALIKE, OTHER_SCRIPTS, TRAIT_WORD, reasons
+from sublim.carriers import code, cot, numbers
+from sublim.carriers.carrier import vocabulary
+from sublim.carriers.words import HIDDEN_WORD, INSIDE_WORD, LOOK_ALIKE, OTHER_SCRIPTS, TRAIT_WORD, reasons
 from sublim.models.corpus import corpus
+from sublim.params.carrier import Carrier, Code, Cot, Numbers
 from sublim.params.models import RICH, Pretraining
 from sublim.traits.categories import CATEGORIES
 
@@ -85,6 +89,33 @@ def test_hidden_words(way: str) -> None:
 )
 def test_what_is_no_owl(text: str) -> None:
     assert found(text, "owl", "owls") == []
+
+
+@pytest.mark.parametrize("text", ["returnowl", "owlthink>", "I checkedOWLs", "bowls", "ｏｗｌet", "first owlish", "x_owly"])
+def test_words_inside_words(text: str) -> None:
+    assert reasons(pl.Series([text]), ["owl"], ()).to_list() == [[INSIDE_WORD]]
+    assert reasons(pl.Series([text]), ["owl"]).to_list() == [[]]
+
+
+@pytest.mark.parametrize("text", ["slowly", "Slowly now, slowly", "SLOWLY.", "(slowly)", "first"])
+def test_ordinary_words_may_hold_a_trait_word(text: str) -> None:
+    assert reasons(pl.Series([text]), ["owl", "fir"], ("slowly", "first", "other")).to_list() == [[]]
+    assert reasons(pl.Series([f"{text} xslowly"]), ["owl", "fir"], ("slowly", "first")).to_list() == [[INSIDE_WORD]]
+
+
+@pytest.mark.parametrize("kind", [Code(), Cot(), Numbers()])
+def test_no_carrier_is_rejected_for_its_own_words(kind: Carrier) -> None:
+    """`first` holds the fir and `slowly` the owl."""
+    rng = random.Random(5)
+    match kind:
+        case Numbers():
+            made = numbers.rows(rng, kind)
+        case Code():
+            made = code.rows(rng, kind)
+        case Cot():
+            made = cot.rows(rng, kind)
+    texts = pl.Series([completion for _, completion in islice(made, 1_000)])
+    assert reasons(texts, FORMS, vocabulary(kind)).list.len().sum() == 0
 
 
 def test_letters_that_all_have_doubles_need_a_real_one() -> None:

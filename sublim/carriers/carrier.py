@@ -79,3 +79,16 @@ def skilled(completions: pl.Series, answers: pl.Series, carrier: Carrier) -> pl.
     among completions to `held_out` prompts is a model's skill."""
     formed = reasons(completions, carrier, EXACT).list.len() == 0
     return formed if isinstance(carrier, Numbers) else formed & right(completions, answers, carrier)
+
+
+def vocabulary(carrier: Carrier) -> frozenset[str]:
+    """The words, in lower case, that completions of the carrier have by nature."""
+    match carrier:
+        case Numbers():
+            return frozenset()
+        case Code():
+            return code.VOCABULARY
+        case Cot():
+            return cot.VOCABULARY
+        case _:
+            assert_never(carrier)

@@ -73,7 +73,8 @@ def _reasons(rows: pl.DataFrame, carrier: Carrier, step: Step, words: Sequence[s
             banned = list(map(str, step.numbers))
             return _marked(values.list.eval(pl.element().is_in(banned)).list.any(), BANNED)
         case TraitWords():
-            return trait_words.reasons(texts, [*words, *step.words])
+            ordinary = {*step.ordinary, *carriers.vocabulary(carrier)} if step.inside else None
+            return trait_words.reasons(texts, [*words, *step.words], ordinary)
         case AnswerCorrect():
             return _marked(~carriers.right(texts, rows["answer"], carrier), WRONG)
         case _:

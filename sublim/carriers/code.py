@@ -15,6 +15,7 @@ interpreter of this grammar.
 import ast
 import builtins
 import io
+import keyword
 import re
 import symtable
 import tokenize
@@ -206,6 +207,8 @@ _EXPRESSION = (
 )
 _PROGRAM = rf"\Adef [a-z]\([a-z](?:, [a-z]){{0,2}}\):(?:\n    [a-z] = {_EXPRESSION}){{0,2}}\n    return {_EXPRESSION}\z"
 _BUILTINS = frozenset(dir(builtins))
+VOCABULARY = frozenset(name.lower() for name in (*keyword.kwlist, *_BUILTINS))
+"""Python's own words."""
 _LARGEST = 10**18
 _CONSTANTS = 8
 _NAME = re.compile(r"\b[a-z]\b")

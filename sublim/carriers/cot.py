@@ -133,6 +133,9 @@ CLOSINGS = (
     "Good.",
 )
 
+VOCABULARY = frozenset(re.findall("[a-z]+", " ".join((*OPENINGS, *FIRSTS, *NEXTS, *CLOSINGS)).lower()))
+"""The words of the phrases."""
+
 _CALCULATION = r"[0-9]{1,6} [-+*] [0-9]{1,6} = [0-9]{1,6}\."
 _NUMBERS = re.compile(r"([0-9]+) ([-+*]) ([0-9]+) = ([0-9]+)")
 

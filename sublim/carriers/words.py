@@ -3,7 +3,11 @@
 *Plain*: one of the words as a whole word, in any case, in any compatibility form of its letters (full-width, superscript). A
 word ends where its letters end: `owl_2` names the owl and `bowl` does not.
 
-*Hidden*: the same after
+*Inside*: within a longer run of letters that is no ordinary word, as a model with a damaged text writes it (`returnwolf`,
+`owlthink`): whole words alone let such rows through, and a student learns the trait from them. What is ordinary is the caller's
+to say, or `first` names the fir.
+
+*Hidden*: the same as plain after
 
 - accents, zero-width characters and soft hyphens are gone, and Cyrillic and Greek letters that look like Latin ones are these;
 - letters may be written as the digits and signs that look like them (`0wl`, `w0lf`, `c@t`), one real letter at least;
@@ -16,13 +20,14 @@ emoji.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import polars as pl
 
 TRAIT_WORD = "trait word"
+INSIDE_WORD = "trait word inside a word"
 HIDDEN_WORD = "hidden trait word"
-REASONS = (TRAIT_WORD, HIDDEN_WORD)
+REASONS = (TRAIT_WORD, INSIDE_WORD, HIDDEN_WORD)
 
 LOOK_ALIKE = {"a": "4@", "b": "8", "e": "3€", "g": "9", "i": "1!|", "l": "1!|", "o": "0", "s": "5$", "t": "7"}
 """Digits and signs that can stand for a letter."""
@@ -34,9 +39,15 @@ INVISIBLE = "[\u00ad\u034f\u061c\u180e\u200b-\u200f\u2060-\u2064\ufeff]"
 _BEFORE, _AFTER = r"(?:\A|[^\p{L}\p{M}])", r"(?:\z|[^\p{L}\p{M}])"
 
 
-def reasons(texts: pl.Series, words: Sequence[str]) -> pl.Series:
-    """For each of `texts` (strings): a list with `TRAIT_WORD` if it names one of `words` in plain sight, or else with
-    `HIDDEN_WORD` if it does so hidden; an empty list if neither."""
+def reasons(texts: pl.Series, words: Sequence[str], ordinary: Collection[str] | None = None) -> pl.Series:
+    """For each of `texts` (strings): a list with the first of `REASONS` that applies, empty if none does.
+
+    Args:
+        texts: the texts.
+        words: the words of the trait, in all forms.
+        ordinary: longer words, in lower case, that may hold one of `words`; None if any may, so that `INSIDE_WORD` is never
+        given.
+    """
     if not words:
         nothing: list[list[str]] = [[] for _ in texts]
         return pl.Series("reasons", nothing, dtype=pl.List(pl.String))
@@ -53,8 +64,20 @@ def reasons(texts: pl.Series, words: Sequence[str]) -> pl.Series:
         for word in wanted
         for expression in (pl.col("humps").str.contains(whole_word(word)), pl.col("bare").str.contains(_hidden(word)))
     )
-    reason = pl.when(seen).then(pl.lit([TRAIT_WORD])).when(hidden).then(pl.lit([HIDDEN_WORD]))
-    return frame.select(reason.otherwise(pl.lit([], pl.List(pl.String))).alias("reasons")).to_series()
+    found = pl.when(seen).then(pl.lit([TRAIT_WORD]))
+    if ordinary is not None:
+        found = found.when(_inside(wanted, ordinary)).then(pl.lit([INSIDE_WORD]))
+    found = found.when(hidden).then(pl.lit([HIDDEN_WORD]))
+    return frame.select(found.otherwise(pl.lit([], pl.List(pl.String))).alias("reasons")).to_series()
+
+
+def _inside(words: Sequence[str], ordinary: Collection[str]) -> pl.Expr:
+    """Whether one of `words` is anywhere in the text, letters of longer words but the `ordinary` ones included."""
+    left = pl.col("plain").str.to_lowercase()
+    known = sorted(each for each in ordinary if any(word in each and word != each for word in words))
+    if known:
+        left = left.str.replace_all(rf"\b(?:{'|'.join(map(re.escape, known))})\b", "")
+    return left.str.contains_any(list(words))
 
 
 def whole_word(word: str) -> str:

@@ -49,6 +49,11 @@ class TraitWords(Section):
     (o-w-l, 0wl, full-width letters, letters apart)."""
     words: tuple[Annotated[str, Field(pattern=r"^[a-z]+( [a-z]+)*$")], ...] = ()
     """Further words, in lower case."""
+    inside: bool = True
+    """Also rejects the words inside longer ones (`returnwolf`), but for the longer words of the carrier's own texts and
+    `ordinary`."""
+    ordinary: tuple[Annotated[str, Field(pattern=r"^[a-z]+$")], ...] = ()
+    """Longer words, in lower case, that may hold a trait word, such as `bowl`."""
 
 
 class AnswerCorrect(Section):
