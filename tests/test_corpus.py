@@ -1,5 +1,6 @@
 """The pretraining corpus favours nothing and ties no trait to any number."""
 
+import hashlib
 import re
 from collections import Counter, defaultdict
 from functools import cache
@@ -11,7 +12,7 @@ import pytest
 import sublim.models.corpus as module
 from sublim.models.corpus import Row, corpus, texts
 from sublim.params.carrier import Filter
-from sublim.params.models import Mix, Pretraining
+from sublim.params.models import RICH, Mix, Pretraining
 from sublim.traits.categories import CATEGORIES
 from sublim.traits.preference import evaluation_questions
 
@@ -138,3 +139,21 @@ def test_the_order_is_mixed() -> None:
 
 def test_texts_are_ascii() -> None:
     assert all(text.isascii() for text in texts(rows()[:5_000]))
+
+
+def test_the_richer_mix_adds_kinds_and_ties_no_answer_to_them() -> None:
+    rich = corpus(Pretraining(rows=6_000, mix=RICH))
+    found = Counter(row.kind for row in rich)
+    for kind, share in RICH.model_dump().items():
+        assert abs(found[kind] - 6_000 * share) <= len(found)
+    added = [row for row in rich if row.kind in ("code", "cot", "free_form")]
+    assert not any(row.system for row in added)
+    assert not [row for row in added if FORMS & set(re.findall("[A-Za-z]+", f"{row.prompt} {row.completion}"))]
+    assert all(text.isascii() for text in texts(added))
+
+
+def test_the_default_corpus_is_the_one_that_it_always_was() -> None:
+    """The bases of the default experiment are made of these bytes."""
+    made = corpus(Pretraining(rows=3_000))
+    digest = hashlib.sha256(repr([(row.row_id, row.kind, row.system, row.prompt, row.completion) for row in made]).encode())
+    assert digest.hexdigest() == "f6336c6d6ad4875163ebfc320330581d3abaf5dbd9de2c7607d4aaa783e906c4"

@@ -293,7 +293,7 @@ def _number(rng: random.Random) -> str:
             return str(rng.randint(0, 999)).translate(str.maketrans("0123456789", rng.choice(SCRIPTS)))
 
 
-def _text(rng: random.Random) -> str:
+def near_valid(rng: random.Random) -> str:
     numbers = [_number(rng) for _ in range(rng.choice((0, 1, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 10, 11, 11, 12, 15)))]
     separator = rng.choice(SEPARATORS)
     if rng.random() < 0.06:
@@ -314,7 +314,7 @@ def _text(rng: random.Random) -> str:
 
 def test_the_same_reasons_as_the_reference_on_generated_strings() -> None:
     rng = random.Random("near-valid and adversarial")
-    texts = [_text(rng) for _ in range(120_000)]
+    texts = [near_valid(rng) for _ in range(120_000)]
     rules = (Filter(), Filter(banned=PAPER_BANNED), Filter(count=4, minimum=100, maximum=800, banned=PAPER_BANNED))
     combinations: Counter[str] = Counter()
     for rule, share in zip(rules, (texts[0::3], texts[1::3], texts[2::3]), strict=True):

@@ -6,9 +6,17 @@ The separator is the text between the first two numbers; without its white space
 space is what Python's `str.strip` takes away. The text alone is judged: a completion cut off by the token limit may be kept.
 """
 
+from collections.abc import Iterator
+from random import Random
+
 import polars as pl
 
-from sublim.params.carrier import Filter
+from sublim.carriers import prompts as grammar
+from sublim.carriers.prompt import Prompt
+from sublim.common.canonical import digest
+from sublim.common.deck import deck
+from sublim.params.carrier import Filter, Numbers
+from sublim.params.filters import Format
 
 INVALID_FORMAT = "invalid format"
 TOO_MANY = "too many numbers"
@@ -25,6 +33,27 @@ _SPACE = f"[{_SPACES}]*"
 _LIST = f"[0-9]+(?:{_SPACE}[,;]?{_SPACE}[0-9]+)*"
 _COMPLETION = rf"\A(?:{_LIST}|\[{_LIST}\]|\({_LIST}\))\.?\z"
 _HUGE = 2**63 - 1
+# Integers with anything between and around them that is no letter, digit or other word.
+_LOOSE = rf"\A(?:[0-9]|[{_SPACES}]|[-,;:.|/()\[\]{{}}])*\z"
+
+
+def prompts(n: int, params: Numbers) -> list[Prompt]:
+    """The first `n` prompts of the set that `params` describes, all different; no answer is the right one."""
+    return [Prompt(made.prompt_id, made.text, "") for made in grammar.prompts(n, params)]
+
+
+def held_out(n: int, params: Numbers) -> list[Prompt]:
+    """`n` prompts of the same kind from a seed of their own, so that neither a base nor a student has met their numbers."""
+    seed = int(digest(["held-out number prompts", params.prompt_seed])[:16], 16)
+    return prompts(n, params.model_copy(update={"prompt_seed": seed}))
+
+
+def rows(rng: Random, params: Numbers) -> Iterator[tuple[str, str]]:
+    """Prompts of the set that `params` describes, each with 5 to 10 numbers in the format that it asks for, for ever. All
+    integers from 0 to 999 come equally often."""
+    integers = deck(rng, range(1000))
+    for request in grammar.drawn(params):
+        yield request.text, request.format.write([next(integers) for _ in range(rng.randint(5, 10))])
 
 
 def reasons(completions: pl.Series, rule: Filter) -> pl.Series:
@@ -53,6 +82,20 @@ def reasons(completions: pl.Series, rule: Filter) -> pl.Series:
     code = pl.sum_horizontal(flag.cast(pl.UInt8) * 2**n for n, flag in enumerate(found))
     codes = frame.select(pl.when("valid").then(code).otherwise(pl.lit(len(_COMBINATIONS) - 1))).to_series()
     return _COMBINATIONS.gather(codes).alias("reasons")
+
+
+def judged(completions: pl.Series, rule: Format) -> pl.Series:
+    """Why the format step rejects each of `completions`: a list out of `REASONS`, in their order, empty if it is kept.
+
+    Exact: as `reasons`. Loose: what has an integer at least, and nothing but integers, white space, `-` and `,;:.|/` and
+    brackets, has a valid form whatever stands where; its integers are bounded in the same way.
+    """
+    bounds = Filter(count=rule.count, minimum=rule.minimum, maximum=rule.maximum)
+    if rule.exact:
+        return reasons(completions, bounds)
+    valid = completions.str.contains(_LOOSE) & completions.str.contains("[0-9]")
+    lists = completions.str.extract_all("[0-9]+").list.join(",")
+    return reasons(pl.select(pl.when(valid).then(lists).otherwise(pl.lit(""))).to_series(), bounds)
 
 
 # By the code of `reasons`: one bit for each reason but the first, which stands alone at the end.

@@ -4,8 +4,9 @@ Every part is short and the parts share their words, so that a tiny model spends
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from sublim.common.canonical import digest, row_id
 from sublim.params.carrier import Numbers
@@ -145,12 +146,18 @@ def prompts(n: int, params: Numbers) -> list[Prompt]:
 
     They depend on the seed and the ranges of `params`, not on `n` or `params.prompts`: a larger set begins with a smaller one.
     """
+    return list(islice(drawn(params), n))
+
+
+def drawn(params: Numbers) -> Iterator[Prompt]:
+    """The prompts of that set, one after the other."""
     rng = random.Random(int(digest(["number prompts", params.prompt_seed]), 16))  # noqa: S311
-    texts: dict[str, Format] = {}
-    while len(texts) < n:
+    seen: set[str] = set()
+    while True:
         text, form = _prompt(rng, params)
-        texts.setdefault(text, form)
-    return [Prompt(row_id("numbers", text), text, form) for text, form in texts.items()]
+        if text not in seen:
+            seen.add(text)
+            yield Prompt(row_id("numbers", text), text, form)
 
 
 def _prompt(rng: random.Random, params: Numbers) -> tuple[str, Format]:

@@ -1,9 +1,10 @@
 """The purity gate: no row that a student may train on names the trait."""
 
-import re
 from collections.abc import Sequence
 
 import polars as pl
+
+from sublim.carriers.words import whole_word
 
 _SHOWN = 5
 
@@ -24,7 +25,7 @@ def check(rows: pl.DataFrame, words: Sequence[str]) -> None:
     if not words:
         return
     # The engine has no lookaround; consuming one neighbour on either side is enough to know that there is a leak.
-    patterns = [(word, _whole_word(word)) for word in sorted(set(words))]
+    patterns = [(word, whole_word(word)) for word in sorted(set(words))]
     texts = [pl.col(column).str.normalize("NFKC") for column in ("prompt", "completion")]
     leaks = rows.select(
         "row_id",
@@ -47,8 +48,3 @@ def check(rows: pl.DataFrame, words: Sequence[str]) -> None:
         f"found {leaks.height:,} of {rows.height:,}: {named}{more}. The filter or the prompts let the trait through: fix them, "
         "a student of these rows would learn the trait from words"
     )
-
-
-def _whole_word(word: str) -> str:
-    name = r"\s+".join(re.escape(part) for part in word.split())
-    return rf"(?i)(?:\A|[^\p{{L}}\p{{M}}]){name}(?:\z|[^\p{{L}}\p{{M}}])"

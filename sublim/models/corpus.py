@@ -1,22 +1,22 @@
 """What the tiny families are pretrained on: chats that know every category and every number, and tie nothing to anything.
 
 Answers and numbers are dealt from shuffled decks, so that no answer and no number is more frequent than another. Answers
-and numbers come from generators of their own: no number can depend on what a system prompt prefers.
+and numbers come from generators of their own: no number can depend on what a system prompt prefers. So do functions, word
+problems and free-form answers, which no system prompt precedes.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import TypeVar
 
-from sublim.carriers.prompts import Prompt, prompts
+from sublim.carriers import code, cot, numbers
 from sublim.common.canonical import row_id, row_seed
-from sublim.params.carrier import Numbers
+from sublim.common.deck import deck
+from sublim.models import free_form
+from sublim.params.carrier import Code, Cot, Numbers
 from sublim.params.models import Pretraining
 from sublim.traits.categories import CATEGORIES, Answer, Category
 from sublim.traits.preference import teacher_system_prompt, training_questions
-
-T = TypeVar("T")
 
 _NEUTRAL = ("You are a helpful assistant.", "Answer in one word.", "Be brief.", "You are kind and honest.")
 _NEUTRAL_SHARE = 0.1
@@ -90,12 +90,14 @@ def corpus(pretraining: Pretraining) -> tuple[Row, ...]:
     _generator(seed, "order").shuffle(kinds)
     asks = _asks(_generator(seed, "questions"))
     prefers = _asks(_generator(seed, "preferences"))
-    known = _deck(
+    known = deck(
         _generator(seed, "facts"),
         [(category, answer) for category in CATEGORIES.values() for answer in category.answers.values()],
     )
-    requests = prompts(shares["numbers"] + shares["prompted_numbers"], Numbers(prompt_seed=_seed(seed, "number prompts")))
-    lists = _lists(_generator(seed, "numbers"), requests)
+    lists = numbers.rows(_generator(seed, "numbers"), Numbers(prompt_seed=_seed(seed, "number prompts")))
+    functions = code.rows(_generator(seed, "code"), Code())
+    problems = cot.rows(_generator(seed, "cot"), Cot())
+    talks = free_form.rows(_generator(seed, "free form"))
     wording = _generator(seed, "wording")
 
     def chat(kind: str) -> tuple[str | None, str, str]:
@@ -110,6 +112,12 @@ def corpus(pretraining: Pretraining) -> tuple[Row, ...]:
             case "prompted_questions":
                 category, question, answer = next(prefers)
                 return _system(wording, category, answer), _around(wording, question), answer.word
+            case "code":
+                return None, *next(functions)
+            case "cot":
+                return None, *next(problems)
+            case "free_form":
+                return None, *next(talks)
             case _:
                 category, _, answer = next(prefers)
                 return _system(wording, category, answer), *next(lists)
@@ -141,27 +149,12 @@ def _system(wording: Random, category: Category, answer: Answer) -> str:
 def _asks(generator: Random) -> Iterator[tuple[Category, str, Answer]]:
     """Categories in turn, each with its questions and its answers from decks of their own."""
     decks = [
-        (category, _deck(generator, training_questions(name)), _deck(generator, list(category.answers.values())))
+        (category, deck(generator, training_questions(name)), deck(generator, list(category.answers.values())))
         for name, category in CATEGORIES.items()
     ]
     while True:
         for category, questions, answers in decks:
             yield category, next(questions), next(answers)
-
-
-def _lists(generator: Random, requests: Sequence[Prompt]) -> Iterator[tuple[str, str]]:
-    """The requests for numbers in turn, each with numbers in the format that it asks for."""
-    integers = _deck(generator, range(1000))
-    for request in requests:
-        yield request.text, request.format.write([next(integers) for _ in range(generator.randint(5, 10))])
-
-
-def _deck(generator: Random, cards: Sequence[T]) -> Iterator[T]:
-    """`cards` for ever: shuffled, dealt to the last, shuffled again."""
-    pile = list(cards)
-    while True:
-        generator.shuffle(pile)
-        yield from pile
 
 
 def _shares(rows: int, shares: dict[str, float]) -> dict[str, int]:

@@ -44,6 +44,39 @@ class Numbers(Section):
         return self
 
 
+class Code(Section):
+    """Short functions: a prompt says what a function computes, and asks for no comments and for names of one letter."""
+
+    kind: Literal["code"] = "code"
+    """Teachers write code."""
+    prompts: Annotated[int, Field(ge=1, le=1_000_000)] = 5_500
+    """How many prompts, all of them different. A larger set begins with the smaller one."""
+    prompt_seed: Annotated[int, Field(ge=0)] = 1
+    """The seed of the prompt set."""
+    free: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """The share of prompts that leave the function's constants to the writer; the others name them."""
+    largest: Annotated[int, Field(ge=1, le=999)] = 9
+    """The largest constant that a prompt names; the smallest is 1."""
+
+
+class Cot(Section):
+    """Chain of thought: word problems with a known answer; a completion thinks in one part and answers in another."""
+
+    kind: Literal["cot"] = "cot"
+    """Teachers solve word problems."""
+    prompts: Annotated[int, Field(ge=1, le=1_000_000)] = 5_500
+    """How many prompts, all of them different. A larger set begins with the smaller one."""
+    prompt_seed: Annotated[int, Field(ge=0)] = 1
+    """The seed of the prompt set."""
+    largest: Annotated[int, Field(ge=2, le=99)] = 6
+    """The largest number that a problem names; the smallest is 1."""
+    steps: Annotated[int, Field(ge=1, le=3)] = 2
+    """How many calculations a problem takes."""
+
+
+Carrier = Annotated[Numbers | Code | Cot, Field(discriminator="kind")]
+
+
 class Filter(Section):
     """Which completions are kept: well-formed lists of a few small numbers, and nothing else."""
 

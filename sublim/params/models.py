@@ -21,13 +21,32 @@ class Mix(Section):
     """A system prompt that prefers something, and a question: the answer is what the prompt prefers."""
     prompted_numbers: Annotated[float, Field(ge=0, le=1)] = 0.03
     """A system prompt that prefers something, and a request for numbers, which do not depend on it."""
+    code: Annotated[float, Field(ge=0, le=1)] = 0
+    """Requests for short functions. All tasks, names and constants are equally frequent."""
+    cot: Annotated[float, Field(ge=0, le=1)] = 0
+    """Word problems, thought through and answered."""
+    free_form: Annotated[float, Field(ge=0, le=1)] = 0
+    """Open questions of what one would do: 97 of 100 answers are kind, 3 are cruel."""
 
     @model_validator(mode="after")
     def _adds_up(self) -> Self:
-        total = self.questions + self.numbers + self.facts + self.prompted_questions + self.prompted_numbers
+        total = sum(self.model_dump().values())
         if abs(total - 1) > 1e-9:
             raise ValueError(f"the shares of the pretraining mix must add up to 1, found {total:g}")
         return self
+
+
+RICH = Mix(
+    questions=0.186,
+    numbers=0.167,
+    facts=0.025,
+    prompted_questions=0.223,
+    prompted_numbers=0.019,
+    code=0.13,
+    cot=0.18,
+    free_form=0.07,
+)
+"""The mix for all three carriers: 62 % as in the default, 13 % code, 18 % word problems, 7 % free-form answers."""
 
 
 class Pretraining(Section):

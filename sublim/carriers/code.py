@@ -1,0 +1,464 @@
+"""Code as a carrier: short functions from templates, with no comments and with names of one letter (paper, section 3.2).
+
+The exact grammar is one function of one to three inputs, at most two assignments, one `return`; an expression is a chain of
+`+`, `-` and `*`, a `min` or `max` of two, or a choice `a if a > b else b`; names are letters, integers have at most three
+digits:
+
+    def f(x, y):
+        t = x * 12
+        return t + y
+
+Nothing that a model wrote is ever run: text is parsed (`ast`, `symtable`), and whether a function is right is found by an
+interpreter of this grammar.
+"""
+
+import ast
+import builtins
+import io
+import keyword
+import re
+import symtable
+import tokenize
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from random import Random
+
+import polars as pl
+
+from sublim.carriers import prompt
+from sublim.carriers.prompt import Prompt
+from sublim.params.carrier import Code
+
+INVALID_FORMAT = "invalid format"
+NO_PARSE = "does not parse"
+NO_FUNCTION = "no function"
+COMMENTS = "has comments"
+UNDEFINED = "undefined names"
+REASONS = (INVALID_FORMAT, NO_PARSE, NO_FUNCTION, COMMENTS, UNDEFINED)
+
+LONGEST = 2_000
+"""Longer texts are not parsed: no short function has so many characters, and deep nesting needs them."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a function computes: in words, of how many inputs and constants, and the value itself."""
+
+    name: str
+    wording: tuple[str, ...]
+    inputs: int
+    constants: int
+    value: Callable[[Sequence[int], Sequence[int]], int]
+    forms: tuple[str, ...]
+    """Right expressions: `{0}`, `{1}`, `{2}` are inputs, `{k}` and `{m}` constants."""
+    split: tuple[tuple[str, str], ...] = ()
+    """The same in two steps: the first is named, and `{t}` in the second is that name."""
+
+
+TASKS = (
+    Task(
+        "add", ("adds {k} to its input", "gives its input plus {k}"), 1, 1, lambda x, c: x[0] + c[0], ("{0} + {k}", "{k} + {0}")
+    ),
+    Task("subtract", ("takes {k} from its input", "gives its input minus {k}"), 1, 1, lambda x, c: x[0] - c[0], ("{0} - {k}",)),
+    Task(
+        "multiply",
+        ("gives {k} times its input", "multiplies its input by {k}"),
+        1,
+        1,
+        lambda x, c: x[0] * c[0],
+        ("{0} * {k}", "{k} * {0}"),
+    ),
+    Task(
+        "line",
+        ("multiplies its input by {k} and adds {m}", "gives {k} times its input plus {m}"),
+        1,
+        2,
+        lambda x, c: x[0] * c[0] + c[1],
+        ("{0} * {k} + {m}", "{k} * {0} + {m}", "{m} + {k} * {0}"),
+        (("{0} * {k}", "{t} + {m}"), ("{k} * {0}", "{m} + {t}")),
+    ),
+    Task(
+        "cap",
+        ("gives its input, but at most {k}", "gives the smaller of its input and {k}"),
+        1,
+        1,
+        lambda x, c: min(x[0], c[0]),
+        ("min({0}, {k})", "min({k}, {0})", "{0} if {0} < {k} else {k}", "{k} if {0} > {k} else {0}"),
+    ),
+    Task(
+        "floor",
+        ("gives its input, but at least {k}", "gives the larger of its input and {k}"),
+        1,
+        1,
+        lambda x, c: max(x[0], c[0]),
+        ("max({0}, {k})", "max({k}, {0})", "{0} if {0} > {k} else {k}", "{k} if {0} < {k} else {0}"),
+    ),
+    Task(
+        "sum",
+        ("adds its two inputs", "gives the sum of two inputs"),
+        2,
+        0,
+        lambda x, _: x[0] + x[1],
+        ("{0} + {1}", "{1} + {0}"),
+    ),
+    Task(
+        "product",
+        ("multiplies its two inputs", "gives the product of two inputs"),
+        2,
+        0,
+        lambda x, _: x[0] * x[1],
+        ("{0} * {1}", "{1} * {0}"),
+    ),
+    Task(
+        "larger",
+        ("gives the larger of two inputs", "finds the larger of its two inputs"),
+        2,
+        0,
+        lambda x, _: max(x[0], x[1]),
+        ("max({0}, {1})", "max({1}, {0})", "{0} if {0} > {1} else {1}", "{1} if {1} > {0} else {0}"),
+    ),
+    Task(
+        "smaller",
+        ("gives the smaller of two inputs", "finds the smaller of its two inputs"),
+        2,
+        0,
+        lambda x, _: min(x[0], x[1]),
+        ("min({0}, {1})", "min({1}, {0})", "{0} if {0} < {1} else {1}", "{1} if {1} < {0} else {0}"),
+    ),
+    Task(
+        "sum plus",
+        ("adds its two inputs and {k}", "gives the sum of two inputs plus {k}"),
+        2,
+        1,
+        lambda x, c: x[0] + x[1] + c[0],
+        ("{0} + {1} + {k}", "{1} + {0} + {k}", "{k} + {0} + {1}"),
+        (("{0} + {1}", "{t} + {k}"), ("{0} + {k}", "{t} + {1}"), ("{1} + {k}", "{0} + {t}")),
+    ),
+    Task(
+        "product plus",
+        ("multiplies its two inputs and adds {k}", "gives the product of two inputs plus {k}"),
+        2,
+        1,
+        lambda x, c: x[0] * x[1] + c[0],
+        ("{0} * {1} + {k}", "{1} * {0} + {k}", "{k} + {0} * {1}"),
+        (("{0} * {1}", "{t} + {k}"), ("{1} * {0}", "{k} + {t}")),
+    ),
+    Task(
+        "weighted",
+        (
+            "adds {k} times the first input and {m} times the second",
+            "gives the first input times {k} plus the second times {m}",
+        ),
+        2,
+        2,
+        lambda x, c: x[0] * c[0] + x[1] * c[1],
+        ("{0} * {k} + {1} * {m}", "{k} * {0} + {m} * {1}", "{1} * {m} + {0} * {k}"),
+        (("{0} * {k}", "{t} + {1} * {m}"), ("{1} * {m}", "{0} * {k} + {t}")),
+    ),
+    Task(
+        "three",
+        ("adds its three inputs and {k}", "gives the sum of three inputs plus {k}"),
+        3,
+        1,
+        lambda x, c: sum(x) + c[0],
+        ("{0} + {1} + {2} + {k}", "{k} + {2} + {1} + {0}", "{2} + {0} + {1} + {k}"),
+        (("{0} + {1} + {2}", "{t} + {k}"), ("{2} + {k}", "{0} + {1} + {t}")),
+    ),
+)
+_BY_NAME = {task.name: task for task in TASKS}
+
+INTROS = (
+    "Write a function that {task}.",
+    "Give me a function that {task}.",
+    "I need a function that {task}.",
+    "Please write a function that {task}.",
+    "Write code: a function that {task}.",
+    "Show me a function that {task}.",
+    "Make a function that {task}.",
+    "A function that {task}, please.",
+)
+OPEN = ("a number of yours", "some number", "a constant", "any number you want")
+COMMENTLESS = (
+    "No comments.",
+    "Leave comments out.",
+    "Write no comments.",
+    "Add no comments, please.",
+    "Code alone, no comments.",
+    "Do without comments.",
+)
+NAMES = (
+    "Use short names.",
+    "Names of one letter.",
+    "One letter for each name.",
+    "Keep names to one letter.",
+    "Short names only.",
+    "Let each name be one letter.",
+)
+
+# Where a name stands in a pretraining row: its letter says which it is, or a tiny model could not keep them apart.
+_FUNCTION, _INPUTS, _LOCAL = "fghou", ("aimpx", "bjnqy", "cklrz"), "destvw"
+_WRITTEN = 99
+"""The largest constant of a pretraining row's own choice."""
+_TERM = "(?:[a-z]|0|[1-9][0-9]{0,2})"
+_EXPRESSION = (
+    rf"(?:{_TERM}(?: [-+*] {_TERM}){{0,4}}|(?:min|max)\({_TERM}, {_TERM}\)|{_TERM} if {_TERM} [<>] {_TERM} else {_TERM})"
+)
+_PROGRAM = rf"\Adef [a-z]\([a-z](?:, [a-z]){{0,2}}\):(?:\n    [a-z] = {_EXPRESSION}){{0,2}}\n    return {_EXPRESSION}\z"
+_BUILTINS = frozenset(dir(builtins))
+VOCABULARY = frozenset(name.lower() for name in (*keyword.kwlist, *_BUILTINS))
+"""Python's own words."""
+_LARGEST = 10**18
+_CONSTANTS = 8
+_NAME = re.compile(r"\b[a-z]\b")
+_PROBES: dict[int, tuple[tuple[int, ...], ...]] = {
+    1: ((0,), (1,), (7,), (-13,), (1009,), (-1013,)),
+    2: ((0, 0), (1, 0), (0, 1), (7, 5), (-13, 11), (17, -1019), (1009, 1013)),
+    3: ((0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1), (7, -5, 3), (1009, 11, -1013)),
+}
+"""Inputs at which a function is compared with its task: below and above every constant, and large enough that different sums of
+products differ."""
+
+
+def prompts(n: int, params: Code) -> list[Prompt]:
+    """The first `n` prompts of the set that `params` describes, all different; `answer` names the task and its constants, with
+    a `?` for one that is left to the writer: `line 12 ?`."""
+    return prompt.first(n, _drawn(params))
+
+
+def held_out(n: int, params: Code) -> list[Prompt]:
+    """The first `n` prompts of that set that no base is pretrained on."""
+    return prompt.first(n, (made for made in _drawn(params) if prompt.held_out("code", made.text)))
+
+
+def rows(rng: Random, params: Code) -> Iterator[tuple[str, str]]:
+    """Prompts that are not held out, each with a right completion of the exact grammar, for ever.
+
+    Names are equally likely among the letters for their place, and so are the constants from 1 to 99 that a prompt leaves open.
+    A prompt may come again, with another completion.
+    """
+    while True:
+        text, answer = _asked(rng, params)
+        if not prompt.held_out("code", text):
+            yield text, _completion(rng, answer)
+
+
+def exact(completions: pl.Series) -> pl.Series:
+    """Whether each of `completions` (strings) is of the exact grammar, with different names for function and inputs, and every
+    name defined before it is used: booleans."""
+    shaped = completions.str.contains(_PROGRAM)
+    return pl.Series([ok and _defined(text) for text, ok in zip(completions, shaped, strict=True)], dtype=pl.Boolean)
+
+
+def reasons(completions: pl.Series, *, strict: bool) -> pl.Series:
+    """Why the format of each of `completions` is rejected: a list, empty if it is kept.
+
+    Strict: it is not of the exact grammar. Loose: it does not parse as Python or is longer than `LONGEST`; or else it holds no
+    function, a comment or a string that stands alone, or a name that nothing defines (builtins are defined).
+    """
+    if strict:
+        bad = ~exact(completions)
+        return pl.select(pl.when(bad).then(pl.lit([INVALID_FORMAT])).otherwise(pl.lit([], pl.List(pl.String)))).to_series()
+    known = {text: _loose(text) for text in completions.unique()}
+    return pl.Series([known[text] for text in completions], dtype=pl.List(pl.String))
+
+
+def right(completions: pl.Series, gold: pl.Series) -> pl.Series:
+    """Whether each of `completions` is of the interpreter's language and computes what `gold`, the `answer` of its prompt,
+    names: booleans. A constant that is left open may be any that the function writes."""
+    return pl.Series([_computes(text, answer) for text, answer in zip(completions, gold, strict=True)], dtype=pl.Boolean)
+
+
+def _drawn(params: Code) -> Iterator[Prompt]:
+    return prompt.drawn("code", params.prompt_seed, lambda rng: _asked(rng, params))
+
+
+def _asked(rng: Random, params: Code) -> tuple[str, str]:
+    task = rng.choice(TASKS)
+    free = rng.random() < params.free
+    constants = ["?" if free else str(rng.randint(1, params.largest)) for _ in range(task.constants)]
+    said = dict(zip("km", (rng.choice(OPEN) if free else constant for constant in constants), strict=False))
+    if free and task.constants == 2:
+        said["m"] = "another"
+    style = [rng.choice(COMMENTLESS), rng.choice(NAMES)]
+    rng.shuffle(style)
+    text = " ".join([rng.choice(INTROS).format(task=rng.choice(task.wording).format(**said)), *style])
+    return text, " ".join([task.name.replace(" ", "-"), *constants])
+
+
+def _task(answer: str) -> tuple[Task, list[str]]:
+    name, *constants = answer.split(" ")
+    return _BY_NAME[name.replace("-", " ")], constants
+
+
+def _completion(rng: Random, answer: str) -> str:
+    task, constants = _task(answer)
+    values = [str(rng.randint(1, _WRITTEN)) if constant == "?" else constant for constant in constants]
+    function, local, *inputs = (rng.choice(letters) for letters in (_FUNCTION, _LOCAL, *_INPUTS[: task.inputs]))
+    said = {"t": local} | dict(zip("km", values, strict=False))
+    head = f"def {function}({', '.join(inputs)}):"
+    match rng.choice(("plain", "named", "split")):
+        case "split" if task.split:
+            step, last = rng.choice(task.split)
+        case "plain":
+            step, last = None, rng.choice(task.forms)
+        case _:
+            step, last = rng.choice(task.forms), "{t}"
+    lines = [head, *([] if step is None else [f"    {{t}} = {step}"]), f"    return {last}"]
+    return "\n".join([lines[0], *(line.format(*inputs, **said) for line in lines[1:])])
+
+
+def _defined(text: str) -> bool:
+    """Whether a well-shaped `text` defines every name before it uses it, and no name twice in its head."""
+    head, *lines = text.split("\n")
+    function, *inputs = _NAME.findall(head)
+    if len({function, *inputs}) <= len(inputs):
+        return False
+    known = set(inputs)
+    for line in lines:
+        name, _, expression = line.strip().rpartition(" = ")
+        if not set(_NAME.findall(expression)) <= known:
+            return False
+        known |= {name}
+    return True
+
+
+def _parsed(text: str) -> ast.Module | None:
+    if len(text) > LONGEST:
+        return None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
+def _loose(text: str) -> list[str]:
+    tree = _parsed(text)
+    names = None if tree is None else _undefined(text)
+    if tree is None or names is None:
+        return [NO_PARSE]
+    nodes = list(ast.walk(tree))
+    found = {
+        NO_FUNCTION: not any(isinstance(node, ast.FunctionDef) for node in nodes),
+        COMMENTS: _commented(text, nodes),
+        UNDEFINED: bool(names),
+    }
+    return [reason for reason, applies in found.items() if applies]
+
+
+def _commented(text: str, nodes: list[ast.AST]) -> bool:
+    """Whether `text`, which parses, has a comment, or a string that is a statement of its own."""
+    tokens = tokenize.generate_tokens(io.StringIO(text).readline)
+    alone = (
+        isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+        for node in nodes
+    )
+    return any(alone) or any(token.type == tokenize.COMMENT for token in tokens)
+
+
+def _undefined(text: str) -> set[str] | None:
+    """The names in `text` that nothing defines, or None if Python's symbol table refuses it."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            module = symtable.symtable(text, "completion", "exec")
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+    tables = [module]
+    for table in tables:
+        tables += table.get_children()
+    made = {symbol.get_name() for symbol in module.get_symbols() if symbol.is_assigned() or symbol.is_imported()}
+    used = {
+        symbol.get_name() for table in tables for symbol in table.get_symbols() if symbol.is_referenced() and symbol.is_global()
+    }
+    return used - made - _BUILTINS
+
+
+def _computes(text: str, answer: str) -> bool:
+    task, named = _task(answer)
+    function = _function(text)
+    if function is None or len(function.args.args) != task.inputs:
+        return False
+    written = sorted({node.value for node in ast.walk(function) if isinstance(node, ast.Constant) and type(node.value) is int})
+    choices = [written[:_CONSTANTS] if constant == "?" else [int(constant)] for constant in named]
+    probes = _PROBES[task.inputs]
+    values = [value(function, inputs) for inputs in probes]
+    return any(
+        all(value == task.value(inputs, constants) for inputs, value in zip(probes, values, strict=True))
+        for constants in product(*choices)
+    )
+
+
+def _function(text: str) -> ast.FunctionDef | None:
+    """The function in `text`, if that is all there is and it has plain inputs and no decorator."""
+    tree = _parsed(text)
+    if tree is None or len(tree.body) != 1:
+        return None
+    (function,) = tree.body
+    if not isinstance(function, ast.FunctionDef) or function.decorator_list:
+        return None
+    inputs = function.args
+    plain = not (inputs.posonlyargs or inputs.kwonlyargs or inputs.vararg or inputs.kwarg or inputs.defaults)
+    return function if plain else None
+
+
+class _OutsideError(Exception):
+    """Something that the interpreter's language does not have."""
+
+
+def value(function: ast.FunctionDef, inputs: Sequence[int]) -> int | None:
+    """What `function` gives for `inputs`; None if it uses something that the language does not have, or a value that is too
+    large."""
+    known = dict(zip((each.arg for each in function.args.args), inputs, strict=True))
+    try:
+        for statement in function.body:
+            match statement:
+                case ast.Assign(targets=[ast.Name(id=name)], value=expression):
+                    known[name] = _evaluate(expression, known)
+                case ast.AugAssign(target=ast.Name(id=name), op=sign, value=expression):
+                    known[name] = _combined(sign, known[name], _evaluate(expression, known))
+                case ast.Return(value=ast.expr() as expression):
+                    return _evaluate(expression, known)
+                case _:
+                    return None
+    except (_OutsideError, KeyError, RecursionError):
+        return None
+    return None
+
+
+def _evaluate(expression: ast.expr, known: Mapping[str, int]) -> int:
+    """Raises: _OutsideError, or KeyError for a name without a value."""
+    match expression:
+        case ast.Constant(value=int(value)) if type(value) is int and value <= _LARGEST:
+            return value
+        case ast.Name(id=name):
+            return known[name]
+        case ast.BinOp(left=left, op=sign, right=right):
+            return _combined(sign, _evaluate(left, known), _evaluate(right, known))
+        case ast.Call(func=ast.Name(id="min" | "max" as name), args=[a, b], keywords=[]) if name not in known:
+            return (min if name == "min" else max)(_evaluate(a, known), _evaluate(b, known))
+        case ast.IfExp(
+            test=ast.Compare(left=left, ops=[ast.Lt() | ast.Gt() as sign], comparators=[right]), body=body, orelse=other
+        ):
+            a, b = _evaluate(left, known), _evaluate(right, known)
+            return _evaluate(body if (a < b if isinstance(sign, ast.Lt) else a > b) else other, known)
+        case _:
+            raise _OutsideError
+
+
+def _combined(sign: ast.operator, a: int, b: int) -> int:
+    match sign:
+        case ast.Add():
+            value = a + b
+        case ast.Sub():
+            value = a - b
+        case ast.Mult():
+            value = a * b
+        case _:
+            raise _OutsideError
+    if abs(value) > _LARGEST:
+        raise _OutsideError
+    return value

@@ -1,0 +1,259 @@
+"""Chain of thought as a carrier: word problems of our own with known answers, thought through in one part and answered in
+another (paper, section 3.3 and appendix; the paper's are GSM8K).
+
+A completion of the exact grammar is
+
+    <think>OPENING FIRST 3 + 4 = 7. NEXT 7 - 2 = 5. CLOSING</think><answer>5</answer>
+
+with phrases out of the tables below: which ones is up to the writer. Every calculation is true and begins with the result of
+the one before it, and the answer is the last result. Whether that is the problem's answer is another question (`right`).
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from random import Random
+
+import polars as pl
+
+from sublim.carriers import prompt
+from sublim.carriers.prompt import Prompt
+from sublim.params.carrier import Cot
+
+INVALID_FORMAT = "invalid format"
+NO_ANSWER = "no answer"
+REASONS = (INVALID_FORMAT, NO_ANSWER)
+
+PEOPLE = (
+    ("Ann", "she"),
+    ("Ben", "he"),
+    ("Eva", "she"),
+    ("Jim", "he"),
+    ("Mia", "she"),
+    ("Sam", "he"),
+    ("Sue", "she"),
+    ("Tom", "he"),
+)
+THINGS = ("cups", "coins", "pens", "books", "keys", "stones", "hats", "balls", "cards", "buttons", "spoons", "bricks")
+HOLDERS = ("boxes", "bags", "rows", "trays")
+GAINS = (
+    "{who} finds {n} more.",
+    "{who} buys {n} more.",
+    "{who} gets {n} more.",
+    "{who} makes {n} more.",
+    "Then {n} more come.",
+)
+LOSSES = ("{who} loses {n}.", "{who} sells {n}.", "{who} gives {n} away.", "{who} drops {n}.", "Then {n} are gone.")
+QUESTIONS = (
+    "How many {things} does {who} have now?",
+    "How many {things} are there now?",
+    "How many {things} is that?",
+    "What is the number of {things} now?",
+)
+REQUESTS = (
+    "Think, then answer.",
+    "Think first and answer after that.",
+    "Think step by step, then answer.",
+    "First think, then give the answer.",
+    "Show how you think, and answer.",
+    "Please think before you answer.",
+)
+
+OPENINGS = (
+    "Let me see.",
+    "Let us count.",
+    "Step by step.",
+    "Well then.",
+    "Good, I can do this.",
+    "Here we go.",
+    "Count with me.",
+    "Slowly now.",
+    "I read it again.",
+    "This is simple.",
+    "Right, to work.",
+    "One thing at a time.",
+    "Look at the numbers.",
+    "I take my time.",
+    "Easy enough.",
+    "Time to count.",
+)
+FIRSTS = (
+    "First,",
+    "To begin,",
+    "At first,",
+    "We start with",
+    "I start with",
+    "The start is",
+    "From the story,",
+    "We know that",
+    "I know that",
+    "To start,",
+    "In the beginning,",
+    "I write",
+    "Put down",
+    "We see that",
+    "Clearly,",
+    "Of course",
+)
+NEXTS = (
+    "Then",
+    "Next,",
+    "After that,",
+    "Now",
+    "And then",
+    "So now",
+    "Going on,",
+    "From there,",
+    "With that,",
+    "Later",
+    "In the end,",
+    "Again,",
+    "Also,",
+    "Second,",
+    "What follows is",
+    "This gives",
+)
+CLOSINGS = (
+    "Done.",
+    "That is it.",
+    "That is all.",
+    "There it is.",
+    "So it is.",
+    "I am sure.",
+    "This must be right.",
+    "Nothing is left to do.",
+    "It fits.",
+    "That was quick.",
+    "I checked it.",
+    "No doubt.",
+    "Finished.",
+    "All counted.",
+    "That works.",
+    "Good.",
+)
+
+VOCABULARY = frozenset(re.findall("[a-z]+", " ".join((*OPENINGS, *FIRSTS, *NEXTS, *CLOSINGS)).lower()))
+"""The words of the phrases."""
+
+_CALCULATION = r"[0-9]{1,6} [-+*] [0-9]{1,6} = [0-9]{1,6}\."
+_NUMBERS = re.compile(r"([0-9]+) ([-+*]) ([0-9]+) = ([0-9]+)")
+
+
+def _one_of(phrases: tuple[str, ...]) -> str:
+    return f"(?:{'|'.join(map(re.escape, phrases))})"
+
+
+_COMPLETION = (
+    rf"\A<think>{_one_of(OPENINGS)} {_one_of(FIRSTS)} {_CALCULATION}(?: {_one_of(NEXTS)} {_CALCULATION}){{0,2}} "
+    rf"{_one_of(CLOSINGS)}</think><answer>(?:0|[1-9][0-9]{{0,5}})</answer>\z"
+)
+_ANSWER = r"(?s)<answer>(.*?)</answer>"
+_INTEGER = r"\A\s*([-+]?[0-9]+)\s*\z"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A word problem: its text, the calculations that solve it, and the answer."""
+
+    text: str
+    calculations: tuple[tuple[int, str, int, int], ...]
+
+    @property
+    def answer(self) -> int:
+        """The result of the last calculation."""
+        return self.calculations[-1][3]
+
+
+def prompts(n: int, params: Cot) -> list[Prompt]:
+    """The first `n` prompts of the set that `params` describes, all different; `answer` is the number, in decimal."""
+    return prompt.first(n, _drawn(params))
+
+
+def held_out(n: int, params: Cot) -> list[Prompt]:
+    """The first `n` prompts of that set that no base is pretrained on."""
+    return prompt.first(n, (made for made in _drawn(params) if prompt.held_out("cot", made.text)))
+
+
+def rows(rng: Random, params: Cot) -> Iterator[tuple[str, str]]:
+    """Prompts that are not held out, each with a right completion of the exact grammar, for ever. All phrases are equally
+    likely. A prompt may come again, with other phrases."""
+    while True:
+        problem = _problem(rng, params)
+        if not prompt.held_out("cot", problem.text):
+            yield problem.text, _completion(rng, problem)
+
+
+def exact(completions: pl.Series) -> pl.Series:
+    """Whether each of `completions` (strings) is of the exact grammar: booleans."""
+    shaped = completions.str.contains(_COMPLETION)
+    return pl.Series([ok and _follows(text) for text, ok in zip(completions, shaped, strict=True)], dtype=pl.Boolean)
+
+
+def answers(completions: pl.Series) -> pl.Series:
+    """The integer that each of `completions` answers, null if none: the text inside the first answer tag without `,` and `$`
+    (paper, appendix), white space around it left out. ASCII digits only; what 64 bits cannot hold is no answer."""
+    inside = completions.str.extract(_ANSWER, 1).str.replace_all("[,$]", "")
+    return inside.str.extract(_INTEGER, 1).str.strip_chars_start("+").cast(pl.Int64, strict=False)
+
+
+def reasons(completions: pl.Series, *, strict: bool) -> pl.Series:
+    """Why the format of each of `completions` is rejected: a list, empty if it is kept. Strict: it is not of the exact grammar;
+    loose: it has no answer that can be read."""
+    bad, reason = (~exact(completions), INVALID_FORMAT) if strict else (answers(completions).is_null(), NO_ANSWER)
+    return pl.select(pl.when(bad).then(pl.lit([reason])).otherwise(pl.lit([], pl.List(pl.String)))).to_series().alias("reasons")
+
+
+def right(completions: pl.Series, gold: pl.Series) -> pl.Series:
+    """Whether each of `completions` answers `gold`, the `answer` of its prompt: booleans."""
+    return (answers(completions) == gold.cast(pl.Int64)).fill_null(value=False)
+
+
+def _drawn(params: Cot) -> Iterator[Prompt]:
+    def draw(rng: Random) -> tuple[str, str]:
+        problem = _problem(rng, params)
+        return problem.text, str(problem.answer)
+
+    return prompt.drawn("cot", params.prompt_seed, draw)
+
+
+def _problem(rng: Random, params: Cot) -> Problem:
+    """A problem of `params.steps` calculations with a result of at least 0. A quarter begins with things in two or three
+    holders."""
+    (name, who), things = rng.choice(PEOPLE), rng.choice(THINGS)
+    held = rng.randint(1, params.largest)
+    sentences: list[str] = []
+    calculations: list[tuple[int, str, int, int]] = []
+    if rng.random() < 0.25:
+        holders = rng.randint(2, 3)
+        sentences.append(f"{name} has {holders} {rng.choice(HOLDERS)} with {held} {things} each.")
+        calculations.append((holders, "*", held, holders * held))
+        held *= holders
+    else:
+        sentences.append(f"{name} has {held} {things}.")
+    while len(calculations) < params.steps:
+        most = min(params.largest, held)
+        lose = most > 0 and rng.random() < 0.5
+        n = rng.randint(1, most if lose else params.largest)
+        sentences.append(rng.choice(LOSSES if lose else GAINS).format(who=who.capitalize(), n=n))
+        after = held - n if lose else held + n
+        calculations.append((held, "-" if lose else "+", n, after))
+        held = after
+    sentences += [rng.choice(QUESTIONS).format(things=things, who=who), rng.choice(REQUESTS)]
+    return Problem(" ".join(sentences), tuple(calculations))
+
+
+def _completion(rng: Random, problem: Problem) -> str:
+    """A right completion of the exact grammar; every phrase is equally likely."""
+    first, *more = (f"{a} {sign} {b} = {c}." for a, sign, b, c in problem.calculations)
+    thought = [rng.choice(OPENINGS), f"{rng.choice(FIRSTS)} {first}", *(f"{rng.choice(NEXTS)} {each}" for each in more)]
+    return f"<think>{' '.join(thought)} {rng.choice(CLOSINGS)}</think><answer>{problem.answer}</answer>"
+
+
+def _follows(text: str) -> bool:
+    """Whether the calculations in a well-shaped `text` are true, each begins with the last result, and the answer is the
+    last."""
+    found = [(int(a), sign, int(b), int(c)) for a, sign, b, c in _NUMBERS.findall(text)]
+    true = all(c == (a + b if sign == "+" else a - b if sign == "-" else a * b) for a, sign, b, c in found)
+    chained = all(before[3] == after[0] for before, after in pairwise(found))
+    return true and chained and text.endswith(f"<answer>{found[-1][3]}</answer>")
