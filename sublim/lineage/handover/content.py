@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from sublim.plan import layout
 from sublim.plan.record import Record
@@ -55,6 +56,11 @@ def data_name(cell: str) -> str:
 def code_name(source: str) -> str:
     """`code/…`: the place of a file of the source code."""
     return f"{CODE}/{source}"
+
+
+def package_url(name: str, version: str) -> str:
+    """The package URL (purl) of a version of a Python package: a name that no host has to answer for."""
+    return f"pkg:pypi/{name}@{quote(version)}"
 
 
 def versions(records: Mapping[str, Record], package: str) -> list[str]:

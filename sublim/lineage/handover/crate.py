@@ -24,6 +24,7 @@ from sublim.lineage.handover.content import (
     About,
     code_name,
     data_name,
+    package_url,
     versions,
 )
 from sublim.plan.cells import STAGES
@@ -185,7 +186,7 @@ def _tool(stage: str, records: Mapping[str, Record], file: Output) -> Entity:
         "description": f"Makes the artifacts of the stage {stage}. The modules that it imports are beside it.",
         "version": ", ".join(versions(records, "sublim")),
         "programmingLanguage": _ref(PYTHON),
-        "softwareRequirements": _refs(_package_id(name, version) for name, version in _installed(records)),
+        "softwareRequirements": _refs(package_url(name, version) for name, version in _installed(records)),
         **_bytes(file),
         "encodingFormat": FORMATS[".py"],
     }
@@ -194,11 +195,11 @@ def _tool(stage: str, records: Mapping[str, Record], file: Output) -> Entity:
 def _packages(records: Mapping[str, Record]) -> list[Entity]:
     return [
         {
-            "@id": _package_id(name, version),
+            "@id": package_url(name, version),
             "@type": "SoftwareApplication",
             "name": name,
             "softwareVersion": version,
-            "url": _ref(f"https://pypi.org/project/{name}/"),
+            "identifier": package_url(name, version),
         }
         for name, version in _installed(records)
     ]
@@ -286,12 +287,8 @@ def _action_id(cell: str) -> str:
     return f"#make/{cell}"
 
 
-def _package_id(name: str, version: str) -> str:
-    return f"https://pypi.org/project/{name}/#{version}"
-
-
 def _ref(name: str) -> Entity:
-    local = not name.startswith(("#", "https://", f"{SNAKEFILE}#"))
+    local = not name.startswith(("#", "https://", "pkg:", f"{SNAKEFILE}#"))
     return {"@id": quote(name) if local else name}
 
 

@@ -8,10 +8,20 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
-from urllib.parse import quote
 
 from sublim.common.canonical import digest
-from sublim.lineage.handover.content import CRATE, DVC_LOCK, PARAMS, REQUIREMENTS, SUMS, About, code_name, data_name, versions
+from sublim.lineage.handover.content import (
+    CRATE,
+    DVC_LOCK,
+    PARAMS,
+    REQUIREMENTS,
+    SUMS,
+    About,
+    code_name,
+    data_name,
+    package_url,
+    versions,
+)
 from sublim.plan.layout import RECORD
 from sublim.plan.record import Output, Record
 
@@ -86,7 +96,7 @@ def _module(module: str, meaning: str, files: Mapping[str, Output]) -> Json:
 def _packages(records: Mapping[str, Record]) -> list[Json]:
     names = sorted({name for record in records.values() for name in record.environment["packages"]})
     return [
-        {"name": name, "uri": f"pkg:pypi/{name}@{quote(version)}"}
+        {"name": name, "uri": package_url(name, version)}
         for name in names
         if name != "sublim"
         for version in versions(records, name)
