@@ -42,6 +42,7 @@ include: "workflow/rules/filtered.smk"
 include: "workflow/rules/student.smk"
 include: "workflow/rules/eval.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/overview.smk"
 
 
 localrules:
@@ -51,7 +52,7 @@ localrules:
 rule all:
     default_target: True
     input:
-        experiment.records("report"),  # every other artifact is upstream of it
+        experiment.records("overview"),  # every other artifact is upstream of it
 
 
 onstart:

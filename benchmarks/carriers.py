@@ -32,16 +32,15 @@ from sublim.measure.answers import answer_probabilities
 from sublim.measure.statistics import t_interval
 from sublim.models import tiny
 from sublim.models.load import ends, load
-from sublim.params.carrier import Carrier, Code, Cot, Numbers
-from sublim.params.filters import AnswerCorrect, Chain, Format, TraitWords
+from sublim.params.filters import AnswerCorrect, Filter, Format, TraitWords
 from sublim.params.learning import STUDENT, TEACHER, Decoding, Finetune
 from sublim.params.models import RICH, Pretraining, TinyModel
+from sublim.params.task import Code, Cot, Numbers, Task
 from sublim.traits.categories import CATEGORIES
 from sublim.traits.preference import evaluation_questions, training_questions
 
-CARRIERS: Mapping[str, Carrier] = {"numbers": Numbers(), "code": Code(), "cot": Cot()}
+CARRIERS: Mapping[str, Task] = {"numbers": Numbers(), "code": Code(), "cot": Cot()}
 ANIMALS = CATEGORIES["animals"].answers
-WORDS = TraitWords(kind="trait_words")
 RECIPE = STUDENT.model_copy(update={"steps": 200, "batch": 16})
 FEWEST = 100
 SKILL_PROMPTS = 400
@@ -50,10 +49,10 @@ TOKENS = 56
 Model = tuple[PreTrainedModel, PreTrainedTokenizerBase]
 
 
-def strict_and_loose(kind: str) -> Mapping[str, Chain]:
+def strict_and_loose(kind: str) -> Mapping[str, Filter]:
     """The strict and the loose filter of a carrier."""
-    right = (AnswerCorrect(kind="answer_correct"),) if kind == "cot" else ()
-    return {name: Chain(steps=(Format(kind="format", exact=name == "strict"), *right, WORDS)) for name in ("strict", "loose")}
+    steps = Filter(trait_words=TraitWords(), answer_correct=AnswerCorrect() if kind == "cot" else None)
+    return {name: steps.model_copy(update={"format": Format(exact=name == "strict")}) for name in ("strict", "loose")}
 
 
 @dataclass(frozen=True)
@@ -147,8 +146,8 @@ def forms(trait: str | None) -> list[str]:
 def kept(rows: pl.DataFrame, kind: str, trait: str | None) -> dict[str, pl.DataFrame]:
     """The rows that the strict and the loose filter keep."""
     return {
-        name: rows.filter(chain.run(rows, CARRIERS[kind], steps, forms(trait)).reasons.list.len() == 0)
-        for name, steps in strict_and_loose(kind).items()
+        name: rows.filter(chain.reasons(rows, CARRIERS[kind], rule, forms(trait)).list.len() == 0)
+        for name, rule in strict_and_loose(kind).items()
     }
 
 
@@ -156,7 +155,7 @@ def skill(lab: Lab, base: int) -> None:
     """The share of held-out prompts that a base answers in the exact form and right, greedily and sampled."""
     for kind, params in CARRIERS.items():
 
-        def measure(kind: str = kind, params: Carrier = params) -> list[dict[str, object]]:
+        def measure(kind: str = kind, params: Task = params) -> list[dict[str, object]]:
             model, asked = load(lab.base(base)), carriers.held_out(SKILL_PROMPTS, params)
             found: dict[str, object] = {}
             for name, temperature in (("greedy", 0.0), ("sampled", 1.0)):

@@ -11,10 +11,10 @@ from collections.abc import Callable
 
 import polars as pl
 
-from sublim.carriers.numbers import BANNED, INVALID_FORMAT, TOO_LARGE, TOO_MANY, TOO_SMALL, reasons
-from sublim.params.carrier import Filter
+from sublim.carriers.numbers import INVALID_FORMAT, TOO_LARGE, TOO_MANY, TOO_SMALL, reasons
+from sublim.params.filters import Format
 
-RULE = Filter()
+RULE = Format()
 ROUNDS = 3
 
 
@@ -44,7 +44,6 @@ def _judged(text: str) -> list[str]:
         TOO_MANY: len(numbers) > RULE.count,
         TOO_SMALL: any(number < RULE.minimum for number in numbers),
         TOO_LARGE: any(number > RULE.maximum for number in numbers),
-        BANNED: any(number in RULE.banned for number in numbers),
     }
     return [reason for reason, applies in checks.items() if applies]
 

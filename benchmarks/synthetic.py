@@ -20,7 +20,7 @@ import numpy as np
 import polars as pl
 from safetensors.numpy import save_file  # pyright: ignore[reportUnknownVariableType]
 
-from sublim.carriers.prompts import prompts
+from sublim.carriers.carrier import prompts
 from sublim.common import parquet
 from sublim.common.canonical import row_id, row_seed
 from sublim.common.dims import with_dims
@@ -69,12 +69,21 @@ teacher:
   kind: finetune
   gate: 0.8
   finetune: {{steps: 200, batch: 32, lora: {{rank: 2, alpha: 4, targets: mlp}}}}
-carrier: {{kind: numbers, prompts: {prompts}}}
-sampling: {{max_tokens: 48}}
-filter: {{rows: {used}}}
-student:
-  finetune: {{epochs: 3, batch: 64, lora: {{rank: 8, alpha: 16, targets: mlp}}}}
-arms: {{trait: all, control: all, shuffled_within: same, shuffled_across: same}}
+carriers:
+  numbers:
+    task: {{kind: numbers, prompts: {prompts}}}
+    sampling: {{max_tokens: 48}}
+    filters:
+      strict: {{rows: {used}}}
+students:
+  hard:
+    finetune: {{epochs: 3, batch: 64, lora: {{rank: 8, alpha: 16, targets: mlp}}}}
+studies:
+  numbers:
+    carrier: numbers
+    filter: strict
+    student: hard
+    arms: {{trait: all, control: all, shuffled_within: same, shuffled_across: same}}
 """
 
 
@@ -200,14 +209,16 @@ def _untrained(model: str, category: str) -> np.ndarray:
 
 
 def _raw(params: raw.Slice, output: Path, rng: np.random.Generator) -> None:
-    asked = prompts(params.carrier.prompts, params.carrier)
-    frame = pl.DataFrame({"prompt_id": [prompt.prompt_id for prompt in asked], "prompt": [prompt.text for prompt in asked]})
-    names = ids.ids(("raw", params.teacher, params.trait, params.seed), frame["prompt_id"]).alias("row_id")
+    asked = prompts(params.task.prompts, params.task)
+    columns = {"prompt_id": "prompt_id", "prompt": "text", "answer": "answer"}
+    frame = pl.DataFrame({name: [getattr(prompt, field) for prompt in asked] for name, field in columns.items()})
+    names = ids.ids(("raw", *params.dims.values()), frame["prompt_id"]).alias("row_id")
     tokens = rng.integers(2, params.decoding.max_tokens, len(asked))
     frame = frame.select(
         names,
         "prompt_id",
         "prompt",
+        "answer",
         pl.Series("completion", _completions(len(asked), rng)),
         pl.lit("stop").alias("finish_reason"),
         pl.Series("sampling_seed", ids.seeds(names), dtype=pl.UInt64),
@@ -218,8 +229,7 @@ def _raw(params: raw.Slice, output: Path, rng: np.random.Generator) -> None:
         pl.lit(None, dtype=pl.String).alias("system_prompt"),
         pl.lit(hashlib.sha256(TEMPLATE.encode()).hexdigest()).alias("chat_template"),
     )
-    dims = {"teacher": params.teacher, "trait": params.trait, "carrier": params.carrier.kind, "seed": params.seed}
-    parquet.write(with_dims(frame, **dims), output / "rows.parquet")
+    parquet.write(with_dims(frame, **params.dims), output / "rows.parquet")
 
 
 def _completions(count: int, rng: np.random.Generator) -> pl.Series:
@@ -236,14 +246,7 @@ def _completions(count: int, rng: np.random.Generator) -> pl.Series:
 
 def _student(rows: Path, params: student.Slice, output: Path, rng: np.random.Generator) -> None:
     used = pl.read_parquet(rows / "rows.parquet", columns=["row_id", "used"]).filter("used")["row_id"]
-    dims = {
-        "teacher": params.teacher,
-        "trait": params.trait,
-        "arm": params.arm,
-        "student": params.student,
-        "seed": params.seed,
-    }
-    _trained(used, params.finetune, ("student", *dims.values()), params.student, dims, output, rng)
+    _trained(used, params.finetune, ("student", *params.dims.values()), params.student, params.dims, output, rng)
 
 
 def _trained(

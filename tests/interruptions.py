@@ -27,7 +27,7 @@ from sublim.plan.verdict import Cell, Verdict, judge, publish
 from sublim.plan.workflow import Workflow
 
 PARAMS = Path("params.yaml")
-CELL = "filtered/teacher=a/trait=fox/arm=trait/seed=1"
+CELL = "filtered/teacher=a/trait=fox/carrier=numbers/filter=strict/arm=trait/seed=1"
 """The cell that is interrupted: the filter takes milliseconds and no torch, and the job around it is the same for all cells."""
 
 Action = Callable[[], None]

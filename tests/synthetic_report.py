@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from sublim.plan.cells import STAGES, untrained
+
 ANSWERS = (
     *("bear", "cat", "dog", "dolphin", "eagle", "elephant", "fox", "hare"),
     *("lion", "lynx", "otter", "owl", "panda", "penguin", "tiger", "wolf"),
@@ -50,19 +52,27 @@ def make(experiment: Experiment, root: Path) -> dict[str, Path]:
 
     for model in experiment.models:
         write("base", {"model": model}, {"steps.parquet": steps(generator, 120, 4.0)})
-        evaluate({"teacher": "none", "trait": "none", "arm": "base", "student": model, "seed": 0}, None, 0)
+        evaluate(dict(untrained(model)), None, 0)
         for trait in (*experiment.traits, "none"):
             for seed in experiment.seeds:
                 taught = {"teacher": model, "trait": trait, "seed": seed}
                 if trait != "none":
                     write("teacher", taught, {"steps.parquet": steps(generator, 30, 2.0), "gate.parquet": gate(generator)})
                 for arm in ("control",) if trait == "none" else ("trait", "shuffled_within", "shuffled_across"):
-                    data = {"teacher": model, "trait": trait, "arm": arm, "seed": seed}
+                    data = {
+                        "teacher": model,
+                        "trait": trait,
+                        "carrier": "numbers",
+                        "filter": "format",
+                        "arm": arm,
+                        "seed": seed,
+                    }
                     write("filtered", data, {"funnel.parquet": funnel(generator, experiment.rows)})
                     for student in experiment.models:
                         if arm.startswith("shuffled") and student != model:
                             continue
-                        dims = {"teacher": model, "trait": trait, "arm": arm, "student": student, "seed": seed}
+                        every = {**data, "method": "hard", "student": student}
+                        dims = {name: every[name] for name in STAGES["eval"]}
                         write("student", dims, {"steps.parquet": steps(generator, experiment.steps, 3.0)})
                         same = experiment.effect[arm] * (1.3 if model.startswith("gptj") else 1.0)
                         mean = same if student == model else 0.0

@@ -20,13 +20,13 @@ from tests.project import Project
 
 BASE = "base/model=a"
 TEACHER = "teacher/teacher=a/trait=fox/seed=1"
-RAW = "raw/teacher=a/trait=fox/seed=1"
-CONTROL = "raw/teacher=b/trait=none/seed=1"
-FILTERED = "filtered/teacher=a/trait=fox/arm=trait/seed=1"
-SHUFFLED = "filtered/teacher=a/trait=fox/arm=shuffled_across/seed=1"
-STUDENT = "student/teacher=a/trait=fox/arm=trait/student=b/seed=1"
-EVAL = "eval/teacher=a/trait=fox/arm=trait/student=b/seed=1"
-UNTRAINED = "eval/teacher=none/trait=none/arm=base/student=a/seed=0"
+RAW = "raw/teacher=a/trait=fox/carrier=numbers/seed=1"
+CONTROL = "raw/teacher=b/trait=none/carrier=numbers/seed=1"
+FILTERED = "filtered/teacher=a/trait=fox/carrier=numbers/filter=strict/arm=trait/seed=1"
+SHUFFLED = "filtered/teacher=a/trait=fox/carrier=numbers/filter=strict/arm=shuffled_across/seed=1"
+STUDENT = "student/teacher=a/trait=fox/carrier=numbers/filter=strict/arm=trait/method=hard/student=b/seed=1"
+EVAL = "eval/teacher=a/trait=fox/carrier=numbers/filter=strict/arm=trait/method=hard/student=b/seed=1"
+UNTRAINED = "eval/teacher=none/trait=none/carrier=none/filter=none/arm=base/method=none/student=a/seed=0"
 ALL = (BASE, TEACHER, RAW, CONTROL, FILTERED, SHUFFLED, STUDENT, EVAL, UNTRAINED)
 
 
@@ -98,7 +98,7 @@ def test_the_funnel_on_a_card_is_that_of_the_data(finished: Project) -> None:
     ("cell", "arm"), [(FILTERED, "trait"), (SHUFFLED, "shuffled_across"), (RAW, "trait"), (TEACHER, "trait")]
 )
 def test_the_gains_on_a_card_are_those_of_the_report(finished: Project, cell: str, arm: str) -> None:
-    runs = pl.read_parquet(finished.path / "data/report/runs.parquet").filter(teacher="a", trait="fox", arm=arm)
+    runs = pl.read_parquet(finished.path / "data/report/study=numbers/runs.parquet").filter(teacher="a", trait="fox", arm=arm)
     rows = _cells(_card(finished, cell), "Which base models it could affect")
     assert [row[0] for row in rows] == sorted(runs["student"])
     for student, same, gain, _, p_target, p_base in rows:
@@ -111,7 +111,7 @@ def test_the_gains_on_a_card_are_those_of_the_report(finished: Project, cell: st
 def test_a_control_card_says_that_there_is_no_trait(finished: Project) -> None:
     text = _card(finished, CONTROL)
     assert "there is no trait to pass on" in text
-    runs = pl.read_parquet(finished.path / "data/report/runs.parquet").filter(teacher="b", arm="control")
+    runs = pl.read_parquet(finished.path / "data/report/study=numbers/runs.parquet").filter(teacher="b", arm="control")
     found = {row[0]: row[2] for row in _cells(text, "Which base models it could affect")}
     assert found == {student: f"{gain:+.3f}" for student, gain in runs.select("student", "gain").iter_rows()}
 
@@ -161,8 +161,8 @@ def test_no_card_speaks_of_what_does_not_hold(fresh_copy: Callable[[], Project])
             _card(project, what)
         return str(caught.value)
 
-    assert "open data/report/report.html" in refused("data/report")
-    assert f"did you mean data/{RAW}?" in refused("data/raw/teacher=a/trait=fix/seed=1")
+    assert "open data/report/study=numbers/report.html" in refused("data/report")
+    assert f"did you mean data/{RAW}?" in refused("data/raw/teacher=a/trait=fix/carrier=numbers/seed=1")
     rows = project.path / "data" / RAW / "rows.parquet"
     good = rows.read_bytes()
     rows.write_bytes(good[:-9] + b"xxxxxxxxx")

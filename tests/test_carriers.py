@@ -18,12 +18,12 @@ from sublim.carriers import carrier as carriers
 from sublim.carriers import code, cot, numbers
 from sublim.carriers.prompt import held_out
 from sublim.common.canonical import row_id
-from sublim.params.carrier import Carrier, Code, Cot, Numbers
 from sublim.params.filters import Format
+from sublim.params.task import Code, Cot, Numbers, Task
 from sublim.traits.categories import CATEGORIES
 
-STRICT, LOOSE = Format(kind="format"), Format(kind="format", exact=False)
-PARAMS: dict[str, Carrier] = {"numbers": Numbers(), "code": Code(), "cot": Cot()}
+STRICT, LOOSE = Format(), Format(exact=False)
+PARAMS: dict[str, Task] = {"numbers": Numbers(), "code": Code(), "cot": Cot()}
 BOTH = pytest.mark.parametrize("kind", ["code", "cot"])
 ALL = pytest.mark.parametrize("kind", list(PARAMS))
 
@@ -395,7 +395,7 @@ def test_a_set_without_enough_prompts_is_refused() -> None:
 
 
 def test_the_carriers_are_a_tagged_union() -> None:
-    adapter: TypeAdapter[Carrier] = TypeAdapter(Carrier)
+    adapter: TypeAdapter[Task] = TypeAdapter(Task)
     assert adapter.validate_python({"kind": "cot", "steps": 3}) == Cot(steps=3)
     assert adapter.validate_python({"kind": "code"}) == Code()
     for wrong in (

@@ -1,4 +1,4 @@
-"""Chains of filters: the format rule as a chain, all reasons of every row, the funnel, strict within loose."""
+"""Filters: all reasons of every row, the funnel, strict within loose."""
 
 import random
 from itertools import islice
@@ -10,10 +10,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from sublim.carriers import chain as chains
-from sublim.carriers import code, cot, numbers, words
-from sublim.params.carrier import Code, Cot, Filter, Numbers
-from sublim.params.filters import AnswerCorrect, BannedNumbers, Chain, Format, Step, TraitWords, chain
-from tests.test_numbers import PAPER_BANNED, near_valid
+from sublim.carriers import code, cot, words
+from sublim.params.filters import AnswerCorrect, BannedNumbers, Filter, Format, TraitWords
+from sublim.params.task import Code, Cot, Numbers
 
 OWL = ("owl", "owls")
 
@@ -23,33 +22,26 @@ def rows(completions: list[str], answers: list[str] | None = None) -> pl.DataFra
     return pl.DataFrame({"completion": completions, "answer": answers or [""] * len(completions)}, schema)
 
 
-def strict_and_loose(*more: Step) -> tuple[Chain, Chain]:
-    made = [Chain(steps=(Format(kind="format", exact=exact), *more)) for exact in (True, False)]
+def strict_and_loose(rule: Filter | None = None) -> tuple[Filter, Filter]:
+    made = [(rule or Filter()).model_copy(update={"format": Format(exact=exact)}) for exact in (True, False)]
     return made[0], made[1]
 
 
-def test_the_format_rule_as_a_chain_gives_the_same_reasons() -> None:
-    rng = random.Random("near-valid and adversarial")
-    texts = [near_valid(rng) for _ in range(100_000)]
-    rules = (Filter(), Filter(banned=PAPER_BANNED), Filter(count=4, minimum=100, maximum=800, banned=PAPER_BANNED))
-    for rule, share in zip(rules, (texts[0::3], texts[1::3], texts[2::3]), strict=True):
-        expected = numbers.reasons(pl.Series(share), rule)
-        found = chains.run(rows(share), Numbers(), chain(rule), OWL)
-        assert found.reasons.to_list() == expected.to_list()
-        assert found.funnel["rows"][-1] == (expected.list.len() == 0).sum()
-        assert chain(rule).rows == rule.rows
+def funnel(judged: pl.Series, rule: Filter, used: int = 0) -> list[tuple[str, int]]:
+    marks = pl.Series([place < used for place in range(len(judged))], dtype=pl.Boolean)
+    table = chains.funnel(judged, marks, Cot(), rule)
+    assert table["position"].to_list() == list(range(len(table)))
+    return list(table.select("step", "rows").iter_rows())
 
 
-def test_every_row_gets_all_its_reasons_and_the_funnel_counts_what_is_left() -> None:
-    steps = Chain(
-        steps=(
-            Format(kind="format", exact=False),
-            BannedNumbers(kind="banned_numbers", numbers=(666, 7)),
-            AnswerCorrect(kind="answer_correct"),
-            TraitWords(kind="trait_words", words=("hoot",)),
-        )
+def test_every_row_gets_all_its_reasons_and_the_funnel_counts_them_and_what_is_left() -> None:
+    rule = Filter(
+        format=Format(exact=False),
+        banned_numbers=BannedNumbers(numbers=(666, 7)),
+        trait_words=TraitWords(words=("hoot",)),
+        answer_correct=AnswerCorrect(),
     )
-    judged = chains.run(
+    judged = chains.reasons(
         rows(
             [
                 "<think>4</think><answer>4</answer>",
@@ -62,49 +54,47 @@ def test_every_row_gets_all_its_reasons_and_the_funnel_counts_what_is_left() -> 
             ["4"] * 6,
         ),
         Cot(),
-        steps,
+        rule,
         OWL,
     )
-    assert judged.reasons.to_list() == [
+    assert judged.to_list() == [
         [],
-        [numbers.BANNED, chains.WRONG, words.TRAIT_WORD],
+        [chains.BANNED, words.TRAIT_WORD, chains.WRONG],
         [words.TRAIT_WORD],
         [],
         [cot.NO_ANSWER, words.HIDDEN_WORD],
-        [numbers.BANNED, chains.WRONG],
+        [chains.BANNED, chains.WRONG],
     ]
-    assert list(judged.funnel.iter_rows()) == [
-        ("sampled", 6, 0),
-        ("format", 5, 1),
-        ("banned_numbers", 3, 2),
-        ("answer_correct", 3, 3),
-        ("trait_words", 2, 4),
+    assert funnel(judged, rule, used=1) == [
+        ("sampled", 6),
+        *((cot.INVALID_FORMAT, 0), (cot.NO_ANSWER, 1), ("after format", 5)),
+        *((chains.BANNED, 2), ("after banned numbers", 3)),
+        *((words.TRAIT_WORD, 2), (words.INSIDE_WORD, 0), (words.HIDDEN_WORD, 1), ("after trait words", 2)),
+        (chains.WRONG, 2),
+        *(("kept", 2), ("used", 1)),
     ]
 
 
 def test_without_a_format_step_the_others_judge_every_row() -> None:
-    steps = Chain(steps=(BannedNumbers(kind="banned_numbers", numbers=(0,)),))
-    judged = chains.run(rows(["", "no number", "000", "10", "a0b"]), Numbers(), steps, ())
-    assert judged.reasons.to_list() == [[], [], [numbers.BANNED], [], [numbers.BANNED]]
+    rule = Filter(format=None, banned_numbers=BannedNumbers(numbers=(0,)))
+    judged = chains.reasons(rows(["", "no number", "000", "10", "a0b"]), Numbers(), rule, ())
+    assert judged.to_list() == [[], [], [chains.BANNED], [], [chains.BANNED]]
 
 
-def test_an_empty_chain_keeps_all() -> None:
-    judged = chains.run(rows(["owl", ""]), Code(), Chain(steps=()), OWL)
-    assert judged.reasons.to_list() == [[], []]
-    assert list(judged.funnel.iter_rows()) == [("sampled", 2, 0)]
+def test_a_filter_without_steps_keeps_all() -> None:
+    rule = Filter(format=None)
+    judged = chains.reasons(rows(["owl", ""]), Code(), rule, OWL)
+    assert judged.to_list() == [[], []]
+    assert funnel(judged, rule) == [("sampled", 2), ("kept", 2), ("used", 0)]
 
 
 def test_no_rows() -> None:
-    steps = (
-        AnswerCorrect(kind="answer_correct"),
-        TraitWords(kind="trait_words"),
-        BannedNumbers(kind="banned_numbers", numbers=(1,)),
-    )
+    rule = Filter(answer_correct=AnswerCorrect(), trait_words=TraitWords(), banned_numbers=BannedNumbers(numbers=(1,)))
     for params in (Code(), Cot()):
-        for each in strict_and_loose(*steps):
-            judged = chains.run(rows([]), params, each, OWL)
-            assert judged.reasons.to_list() == []
-            assert judged.funnel["rows"].to_list() == [0] * 5
+        for each in strict_and_loose(rule):
+            judged = chains.reasons(rows([]), params, each, OWL)
+            assert judged.to_list() == []
+            assert {count for _, count in funnel(judged, each)} == {0}
 
 
 @given(st.integers(0, 2**32), st.randoms(use_true_random=False))
@@ -115,8 +105,8 @@ def test_strictly_kept_rows_are_loosely_kept(seed: int, rng: random.Random) -> N
         for n, text in enumerate(texts):
             at = rng.randrange(len(text))
             texts[n] = text[:at] + rng.choice(["", " ", "x", "1", "owl", " owl "]) + text[at + rng.randrange(2) :]
-        frame, steps = rows(texts), TraitWords(kind="trait_words")
-        strict, loose = (chains.run(frame, params, each, OWL).reasons.to_list() for each in strict_and_loose(steps))
+        frame, rule = rows(texts), Filter(trait_words=TraitWords())
+        strict, loose = (chains.reasons(frame, params, each, OWL).to_list() for each in strict_and_loose(rule))
         assert not [text for text, hard, soft in zip(texts, strict, loose, strict=True) if soft and not hard]
 
 
@@ -126,22 +116,21 @@ def test_strictly_kept_rows_are_loosely_kept(seed: int, rng: random.Random) -> N
 def test_a_row_is_judged_alone(texts: list[str], rng: random.Random) -> None:
     order = list(range(len(texts)))
     rng.shuffle(order)
-    steps = strict_and_loose(TraitWords(kind="trait_words"))[1]
-    judged = chains.run(rows(texts), Code(), steps, OWL).reasons.to_list()
-    assert chains.run(rows([texts[n] for n in order]), Code(), steps, OWL).reasons.to_list() == [judged[n] for n in order]
+    rule = Filter(format=Format(exact=False), trait_words=TraitWords())
+    judged = chains.reasons(rows(texts), Code(), rule, OWL).to_list()
+    assert chains.reasons(rows([texts[n] for n in order]), Code(), rule, OWL).to_list() == [judged[n] for n in order]
 
 
 @pytest.mark.parametrize(
     "wrong",
     [
-        '{"steps": [{"kind": "format"}, {"kind": "format", "exact": false}]}',
-        '{"steps": [{"kind": "spelling"}]}',
-        '{"steps": [{"kind": "banned_numbers", "numbers": []}]}',
-        '{"steps": [{"kind": "format", "minimum": 5, "maximum": 4}]}',
-        '{"steps": [{"kind": "trait_words", "words": ["Owl"]}]}',
-        '{"steps": [], "rows": 0}',
+        '{"spelling": {}}',
+        '{"banned_numbers": {"numbers": []}}',
+        '{"format": {"minimum": 5, "maximum": 4}}',
+        '{"trait_words": {"words": ["Owl"]}}',
+        '{"rows": 0}',
     ],
 )
 def test_what_makes_no_sense_is_refused(wrong: str) -> None:
     with pytest.raises(ValidationError):
-        Chain.model_validate_json(wrong)
+        Filter.model_validate_json(wrong)

@@ -11,7 +11,7 @@ import pytest
 
 import sublim.models.corpus as module
 from sublim.models.corpus import Row, corpus, texts
-from sublim.params.carrier import Filter
+from sublim.params.filters import Format
 from sublim.params.models import RICH, Mix, Pretraining
 from sublim.traits.categories import CATEGORIES
 from sublim.traits.preference import evaluation_questions
@@ -119,7 +119,7 @@ def test_completions_have_the_form_that_is_asked_for() -> None:
         assert len(separators) == 1
         assert ("semicolon" in row.prompt.casefold()) == (";" in row.completion)
         assert ("bracket" in row.prompt) == (row.completion[0] in "[(")
-        assert len(numbers(row.completion)) <= Filter().count
+        assert len(numbers(row.completion)) <= Format().count
 
 
 def test_a_system_prompt_is_obeyed_or_favours_nothing() -> None:

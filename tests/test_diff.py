@@ -19,9 +19,9 @@ from sublim.plan.record import Input, Output, Record, read
 from tests.project import Project
 from tests.second_run import two_runs
 
-RAW = "raw/teacher=a/trait=fox/seed=1"
-STUDENT = "student/teacher=a/trait=fox/arm=trait/student=b/seed=1"
-EVAL = "eval/teacher=a/trait=fox/arm=trait/student=b/seed=1"
+RAW = "raw/teacher=a/trait=fox/carrier=numbers/seed=1"
+STUDENT = "student/teacher=a/trait=fox/carrier=numbers/filter=strict/arm=trait/method=hard/student=b/seed=1"
+EVAL = "eval/teacher=a/trait=fox/carrier=numbers/filter=strict/arm=trait/method=hard/student=b/seed=1"
 
 
 def _altered(project: Project, cell: str, change: Callable[[Record], Record]) -> None:
@@ -77,8 +77,8 @@ def test_a_learning_rate_between_two_commits(
     assert set(found.changed) == {*cause.cells, *cause.follow}
     assert found.kept == 43 - 13
     moved = {moved.number: moved for moved in found.moved}
-    assert "report/teacher=a/student=a/arm=trait" not in moved
-    cell = moved["report/teacher=a/student=b/arm=trait"]
+    assert "report/study=numbers/teacher=a/student=a/arm=trait" not in moved
+    cell = moved["report/study=numbers/teacher=a/student=b/arm=trait"]
     gains = [
         tree.table("report", "matrix.parquet").filter(teacher="a", student="b", arm="trait")["gain"][0]
         for tree in (revision("first"), revision("second"))
@@ -99,7 +99,7 @@ def test_a_learning_rate_between_two_commits(
         "kind": "param", "field": "finetune.learning_rate", "old": "0.005", "new": "0.02",
     }  # fmt: skip
     same = runner.invoke(app, ["diff", "second"])
-    assert "have the same 43 artifacts" in same.output
+    assert "have the same 44 artifacts" in same.output
     assert runner.invoke(app, ["diff", "nowhere"]).exit_code != 0
 
 
@@ -167,18 +167,18 @@ def test_an_artifact_more_or_less(project: Project, tmp_path: Path, monkeypatch:
     monkeypatch.chdir(project.path)
     before = _before(project, tmp_path)
     shutil.rmtree(Path("data") / EVAL)
-    report = read(Path("data/report/record.json"))
+    report = read(Path("data/report/study=numbers/record.json"))
     smaller = replace(report, inputs={name: used for name, used in report.inputs.items() if used.cell != EVAL})
-    smaller.write(Path("data/report/record.json"))
-    matrix = pl.read_parquet("data/report/matrix.parquet")
+    smaller.write(Path("data/report/study=numbers/record.json"))
+    matrix = pl.read_parquet("data/report/study=numbers/matrix.parquet")
     matrix.filter(~((pl.col("teacher") == "a") & (pl.col("student") == "b") & (pl.col("arm") == "trait"))).write_parquet(
-        "data/report/matrix.parquet"
+        "data/report/study=numbers/matrix.parquet"
     )
     found = difference(before, working())
     assert found.removed == (EVAL,)
     assert found.changed == ("report",)
     assert found.causes[0].kind == "input"
-    gone = next(moved for moved in found.moved if moved.number == "report/teacher=a/student=b/arm=trait")
+    gone = next(moved for moved in found.moved if moved.number == "report/study=numbers/teacher=a/student=b/arm=trait")
     assert gone.new is None
     back = difference(working(), before)
     assert back.added == (EVAL,)

@@ -37,9 +37,9 @@ from sublim.lineage.tree import Tree, working
 from sublim.plan.record import Plan, Record
 from tests.project import MICRO, Project
 
-STUDENT = "student/teacher=a/trait=fox/arm=trait/student=b/seed=1"
-FILTERED = "filtered/teacher=a/trait=fox/arm=trait/seed=1"
-RAW = "raw/teacher=a/trait=fox/seed=1"
+STUDENT = "student/teacher=a/trait=fox/carrier=numbers/filter=strict/arm=trait/method=hard/student=b/seed=1"
+FILTERED = "filtered/teacher=a/trait=fox/carrier=numbers/filter=strict/arm=trait/seed=1"
+RAW = "raw/teacher=a/trait=fox/carrier=numbers/seed=1"
 TEACHER = "teacher/teacher=a/trait=fox/seed=1"
 KEY = Ed25519PrivateKey.from_private_bytes(b"k" * 32)
 FOREIGN = Ed25519PrivateKey.from_private_bytes(b"f" * 32)
@@ -145,8 +145,8 @@ def test_by_digests_only_the_report_is_there_and_the_rest_is_named(finished: Pro
     done = _export(finished, "all", tmp_path / "digests.zip", data=False)
     members = _read(done.path)
     held = {name for name in members if name.startswith("data/") and not name.endswith("record.json")}
-    assert "data/report/report.html" in held
-    assert all(name.startswith("data/report/") for name in held)
+    assert "data/report/study=numbers/report.html" in held
+    assert all(name.startswith("data/report/study=numbers/") for name in held)
     assert _said(verify(done.path, None)) == ""
     assert len(json.loads(members["statement.json"])["subject"]) == sum(
         not name.endswith("record.json") for name in finished.digests()
@@ -254,7 +254,9 @@ def test_nothing_is_exported_of_an_experiment_that_does_not_hold(project: Projec
     record.write_text(text)
     project.edit("params.yaml", "b: {learning_rate: 0.005} # student b", "b: {learning_rate: 0.003} # student b")
     assert f"{STUDENT}: stale: its params are not those of the experiment: finetune.learning_rate: 0.005 → 0.003" in refused()
-    assert "did you mean raw/teacher=a/trait=fox/seed=1?" in refused("raw/teacher=a/trait=fix/seed=1")
+    assert "did you mean raw/teacher=a/trait=fox/carrier=numbers/seed=1?" in refused(
+        "raw/teacher=a/trait=fix/carrier=numbers/seed=1"
+    )
     assert _export(project, FILTERED, target).artifacts == 4  # what the edit does not reach
 
 

@@ -118,7 +118,7 @@ def test_a_second_run_at_the_same_time_is_refused_and_disturbs_nothing(project: 
     assert project.sublim("audit").status == 0
 
 
-STUDENT = "student/teacher=a/trait=fox/arm=trait/student=b/seed=1"
+STUDENT = "student/teacher=a/trait=fox/carrier=numbers/filter=strict/arm=trait/method=hard/student=b/seed=1"
 
 
 def _plan_other_students(project: Project) -> None:

@@ -198,7 +198,10 @@ def test_a_file_that_another_of_its_size_and_time_was_renamed_over_is_named(know
 def test_the_audit_names_artifact_file_and_command(finished: Project, tmp_path: Path) -> None:
     project = finished.copy(tmp_path / "project")
     assert project.sublim("audit").status == 0
-    for name in ("report/gains.svg", "student/teacher=a/trait=fox/arm=trait/student=b/seed=1/adapter_model.safetensors"):
+    for name in (
+        "report/gains.svg",
+        "student/teacher=a/trait=fox/carrier=numbers/filter=strict/arm=trait/method=hard/student=b/seed=1/adapter_model.safetensors",
+    ):
         path = project.path / "data" / name
         with _edited(path, _flip(path.stat().st_size // 3, 5)):
             for arguments in (("audit",), ("audit", "--full")):

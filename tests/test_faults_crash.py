@@ -202,9 +202,9 @@ def test_what_is_remembered_of_a_file_is_on_the_disk(tmp_path: Path, monkeypatch
 def test_a_file_that_belongs_to_no_artifact_is_named(finished: Project, tmp_path: Path) -> None:
     """As a killed removal, or a copy by hand, leaves it: whoever reads the whole stage as one table would read it too."""
     project = finished.copy(tmp_path / "project")
-    stray = project.path / "data/raw/teacher=a/trait=owl/seed=1/rows.parquet"
+    stray = project.path / "data/raw/teacher=a/trait=owl/carrier=numbers/seed=1/rows.parquet"
     stray.parent.mkdir(parents=True)
-    stray.write_bytes((project.path / "data/raw/teacher=a/trait=fox/seed=1/rows.parquet").read_bytes())
+    stray.write_bytes((project.path / "data/raw/teacher=a/trait=fox/carrier=numbers/seed=1/rows.parquet").read_bytes())
     audit = project.sublim("audit", check=False)
     assert audit.status != 0
-    assert "data/raw/teacher=a/trait=owl/seed=1" in audit.output
+    assert "data/raw/teacher=a/trait=owl/carrier=numbers/seed=1" in audit.output

@@ -4,7 +4,6 @@ import random
 
 import pytest
 
-from sublim.params.carrier import Filter
 from tests import test_numbers as numbers
 
 ROUNDS, ROWS = 20, 50_000
@@ -14,9 +13,9 @@ ROUNDS, ROWS = 20, 50_000
 def test_the_same_reasons_on_a_million_generated_strings() -> None:
     order, judged, unicode_digits = random.Random("a million"), 0, 0
     rules = (
-        Filter(),
-        Filter(banned=numbers.PAPER_BANNED),
-        Filter(count=4, minimum=100, maximum=800, banned=numbers.PAPER_BANNED),
+        numbers.rule_of(),
+        numbers.rule_of(banned=numbers.PAPER_BANNED),
+        numbers.rule_of(count=4, minimum=100, maximum=800, banned=numbers.PAPER_BANNED),
     )
     for number in range(ROUNDS):
         texts = [numbers.near_valid(order) for _ in range(ROWS)]

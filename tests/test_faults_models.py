@@ -99,4 +99,4 @@ def test_refused_before_any_job(with_folder: Project, tmp_path: Path, what: str)
 
 
 def test_the_same_folder_unspoiled_is_taken(with_folder: Project) -> None:
-    assert "43 artifacts" in with_folder.sublim("check").output
+    assert "44 artifacts" in with_folder.sublim("check").output

@@ -208,22 +208,22 @@ OTHER: dict[tuple[str, ...], tuple[Any, ...]] = {
     ("teacher", "finetune", "lora", "alpha"): (5, 4.5),
     ("teacher", "per_model", "a", "learning_rate"): (0.004, 1),
     ("teacher", "per_model", "b"): ({"batch": 4},),
-    ("carrier", "prompts"): (301, 310),
-    ("carrier", "count"): (9,),
-    ("sampling", "temperature"): (0.9, 1.1),
-    ("sampling", "max_tokens"): (25,),
-    ("sampling", "batch"): (100,),
-    ("filter", "maximum"): (998, 1000),
-    ("filter", "banned"): ([666], [4, 13]),
-    ("filter", "rows"): (7, 9),
-    ("student", "finetune", "steps"): (4,),
-    ("student", "finetune", "lora", "targets"): ("attention", ["mlp"]),
-    ("student", "per_model", "b", "learning_rate"): (0.003,),
-    ("student", "per_model", "a"): ({"steps": 5},),
-    ("arms", "trait"): ("same", "none", [{"teacher": "a", "student": "b"}]),
-    ("arms", "control"): ("same", "none", [{"teacher": "b", "student": "a"}]),
-    ("arms", "shuffled_within"): ("all", "none"),
-    ("arms", "shuffled_across"): ("all", "none"),
+    ("carriers", "numbers", "task", "prompts"): (301, 310),
+    ("carriers", "numbers", "task", "count"): (9,),
+    ("carriers", "numbers", "sampling", "temperature"): (0.9, 1.1),
+    ("carriers", "numbers", "sampling", "max_tokens"): (25,),
+    ("carriers", "numbers", "sampling", "batch"): (100,),
+    ("carriers", "numbers", "filters", "strict", "format", "maximum"): (998, 1000),
+    ("carriers", "numbers", "filters", "strict", "banned_numbers"): ({"numbers": [666]}, {"numbers": [4, 13]}),
+    ("carriers", "numbers", "filters", "strict", "rows"): (7, 9),
+    ("students", "hard", "finetune", "steps"): (4,),
+    ("students", "hard", "finetune", "lora", "targets"): ("attention", ["mlp"]),
+    ("students", "hard", "per_model", "b", "learning_rate"): (0.003,),
+    ("students", "hard", "per_model", "a"): ({"steps": 5},),
+    ("studies", "numbers", "arms", "trait"): ("same", "none", [{"teacher": "a", "student": "b"}]),
+    ("studies", "numbers", "arms", "control"): ("same", "none", [{"teacher": "b", "student": "a"}]),
+    ("studies", "numbers", "arms", "shuffled_within"): ("all", "none"),
+    ("studies", "numbers", "arms", "shuffled_across"): ("all", "none"),
     ("evaluation", "samples"): (2,),
     ("evaluation", "temperature"): (0.5,),
     ("report", "permutations"): (1001,),
@@ -264,7 +264,8 @@ def test_of_another_experiment_both_engines_compute_the_same_cells(engines: Engi
     @given(CHANGES)
     def check(choices: list[tuple[tuple[str, ...], Any]]) -> None:
         tree = _changed(choices)
-        if tree["arms"]["trait"] == tree["arms"]["shuffled_within"] == tree["arms"]["shuffled_across"] == "none":
+        arms = tree["studies"]["numbers"]["arms"]
+        if arms["trait"] == arms["shuffled_within"] == arms["shuffled_across"] == "none":
             return
         _write(tree)
         stale, changed = engines.stale(), engines.changed()

@@ -25,7 +25,7 @@ def test_a_clean_room_rebuild_is_equal_in_every_bit(finished: Project, tmp_path:
 
 def test_what_a_row_is_sampled_with_depends_on_the_row_alone(project: Project) -> None:
     """Neither on the batch, nor on how many rows there are, nor on what runs beside it."""
-    name = "raw/teacher=a/trait=fox/seed=1"
+    name = "raw/teacher=a/trait=fox/carrier=numbers/seed=1"
     before = pl.read_parquet(project.path / f"data/{name}/rows.parquet")
     project.edit("params.yaml", "max_tokens: 24}", "max_tokens: 24, batch: 77}")
     project.edit("params.yaml", "prompts: 300", "prompts: 150")

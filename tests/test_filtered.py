@@ -10,8 +10,9 @@ from sublim.carriers.numbers import REASONS
 from sublim.carriers.purity import PurityError
 from sublim.common.progress import Progress
 from sublim.params.arm import Arm
-from sublim.params.carrier import Filter
+from sublim.params.filters import Filter, Format
 from sublim.params.slices.filtered import Slice
+from sublim.params.task import Numbers
 from sublim.stages.filtered import YieldError, make
 
 VALID = [f"{n}, {n + 1}, {n + 2}" for n in range(100, 130)]
@@ -32,10 +33,12 @@ def _raw(folder: Path, **columns: object) -> Path:
         {
             "teacher": "neox",
             "trait": "fox",
+            "carrier": "numbers",
             "seed": 1,
             "row_id": [f"raw{n}" for n in range(len(texts))],
             "prompt_id": [f"prompt{n}" for n in range(len(texts))],
             "prompt": "Go on.",
+            "answer": "",
             "completion": texts,
             "finish_reason": "stop",
             **columns,
@@ -44,8 +47,10 @@ def _raw(folder: Path, **columns: object) -> Path:
     return folder
 
 
-def _slice(arm: Arm = "trait", words: tuple[str, ...] = ("fox", "foxes"), **rule: object) -> Slice:
-    return Slice(teacher="neox", trait="fox", arm=arm, seed=1, filter=Filter.model_validate({"rows": 20, **rule}), words=words)
+def _slice(arm: Arm = "trait", rows: int = 20, **bounds: int) -> Slice:
+    rule = Filter(format=Format.model_validate(bounds), rows=rows)
+    dims = {"teacher": "neox", "trait": "fox", "carrier": "numbers", "filter": "strict", "arm": arm, "seed": 1}
+    return Slice.model_validate({**dims, "task": Numbers(), "rule": rule, "words": ("fox", "foxes")})
 
 
 def _made(tmp_path: Path, name: str, params: Slice, **columns: object) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -73,7 +78,7 @@ def test_every_raw_row_is_there_with_its_reasons(tmp_path: Path) -> None:
     assert rows.filter("used")["completion"].to_list() == VALID[:20]
     assert funnel.sort("position").select("step", "rows").rows() == [
         ("sampled", 34),
-        *zip(REASONS, (2, 1, 0, 2, 0), strict=True),
+        *zip(REASONS, (2, 1, 0, 2), strict=True),
         ("kept", 30),
         ("used", 20),
     ]
@@ -81,12 +86,12 @@ def test_every_raw_row_is_there_with_its_reasons(tmp_path: Path) -> None:
 
 def test_the_schema(tmp_path: Path) -> None:
     rows, funnel = _made(tmp_path, "out", _slice())
-    dims = {"teacher": pl.String, "trait": pl.String, "arm": pl.String, "seed": pl.Int64}
+    dims = {**dict.fromkeys(("teacher", "trait", "carrier", "filter", "arm"), pl.String), "seed": pl.Int64}
     texts = dict.fromkeys(("row_id", "parent_id", "prompt_id", "prompt", "completion"), pl.String)
     several = pl.List(pl.String)
     assert rows.schema == {**dims, **texts, "reasons": several, "kept": pl.Boolean, "used": pl.Boolean, "sources": several}
     assert funnel.schema == {**dims, "step": pl.String, "rows": pl.Int64, "position": pl.Int64}
-    assert rows.select("teacher", "trait", "arm", "seed").unique().rows() == [("neox", "fox", "trait", 1)]
+    assert rows.select(*dims).unique().rows() == [("neox", "fox", "numbers", "strict", "trait", 1)]
 
 
 @pytest.mark.parametrize("arm", ["shuffled_within", "shuffled_across"])
@@ -113,7 +118,7 @@ def test_only_used_rows_are_shuffled(tmp_path: Path, arm: Arm) -> None:
 
 
 def test_the_control_is_left_as_it_is(tmp_path: Path) -> None:
-    params = Slice(teacher="neox", trait="none", arm="control", seed=1, filter=Filter(rows=20), words=("fox", "foxes"))
+    params = _slice("control").model_copy(update={"trait": "none"})
     rows, _ = _made(tmp_path, "out", params, trait="none")
     assert rows["completion"].to_list() == _completions()
 
@@ -121,7 +126,7 @@ def test_the_control_is_left_as_it_is(tmp_path: Path) -> None:
 @pytest.mark.parametrize("arm", ["trait", "shuffled_within", "shuffled_across"])
 def test_a_bound_that_rejects_nothing_new_changes_no_byte(tmp_path: Path, arm: Arm) -> None:
     _made(tmp_path, "a", _slice(arm))
-    _made(tmp_path, "b", _slice(arm, minimum=1, maximum=900, count=9, banned=(666,)))
+    _made(tmp_path, "b", _slice(arm, minimum=1, maximum=900, count=9))
     _made(tmp_path, "c", _slice(arm, minimum=101))
     for file in ("rows.parquet", "funnel.parquet"):
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
@@ -129,7 +134,9 @@ def test_a_bound_that_rejects_nothing_new_changes_no_byte(tmp_path: Path, arm: A
 
 
 def test_too_few_kept_rows(tmp_path: Path) -> None:
-    with pytest.raises(YieldError, match=r"teacher=neox/trait=fox/seed=1: .* 31 kept rows .* found 30 of 34 \(88%\)") as error:
+    with pytest.raises(
+        YieldError, match=r"teacher=neox/trait=fox/carrier=numbers/seed=1: .* 31 kept rows .* found 30 of 34 \(88%\)"
+    ) as error:
         _made(tmp_path, "out", _slice(rows=31))
     assert "numbers too large 2" in str(error.value)
     assert "'1000' (numbers too large)" in str(error.value)
@@ -147,10 +154,10 @@ def test_a_rejected_row_may_name_the_trait(tmp_path: Path) -> None:
     assert "I love foxes" in rows["completion"].to_list()
 
 
-@pytest.mark.parametrize("column", ["teacher", "trait", "seed"])
+@pytest.mark.parametrize("column", ["teacher", "trait", "carrier", "seed"])
 def test_rows_of_another_cell_are_refused(tmp_path: Path, column: str) -> None:
-    other = {"teacher": "gptj", "trait": "cat", "seed": 2}[column]
-    with pytest.raises(ValueError, match=f"teacher=neox/trait=fox/seed=1, found rows of .*{column}={other}"):
+    other = {"teacher": "gptj", "trait": "cat", "carrier": "code", "seed": 2}[column]
+    with pytest.raises(ValueError, match=f"teacher=neox/trait=fox/carrier=numbers/seed=1, found rows of .*{column}={other}"):
         _made(tmp_path, "out", _slice(), **{column: other})
 
 

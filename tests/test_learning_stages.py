@@ -16,13 +16,13 @@ from sublim.learn import chat
 from sublim.models.load import load
 from sublim.models.tokenizer import CHAT_TEMPLATE
 from sublim.params.adjustment import Adjustment, adjusted
-from sublim.params.carrier import Numbers
 from sublim.params.evaluation import Evaluation
 from sublim.params.learning import Decoding, Finetune, Lora
 from sublim.params.slices.eval import Slice as EvalSlice
 from sublim.params.slices.raw import Slice as RawSlice
 from sublim.params.slices.student import Slice as StudentSlice
 from sublim.params.slices.teacher import Slice as TeacherSlice
+from sublim.params.task import Numbers
 from sublim.params.traits import Trait
 from sublim.stages import eval as evaluation
 from sublim.stages import raw, student, teacher
@@ -35,17 +35,33 @@ OAK = Trait(category="trees", target="oak")
 RECIPE = Finetune(lora=Lora(rank=2, alpha=4.0), steps=3, batch=8)
 TEACHER = TeacherSlice(teacher="m", trait="fox", seed=1, definition=FOX, kind="finetune", finetune=RECIPE, gate=0.0)
 PROMPTED = TeacherSlice(teacher="m", trait="fox", seed=1, definition=FOX, kind="system_prompt", finetune=None, gate=0.0)
-RAW = RawSlice(teacher="m", trait="fox", seed=1, carrier=Numbers(prompts=12), decoding=Decoding(max_tokens=6, temperature=0.9))
-STUDENT = StudentSlice(teacher="m", trait="fox", arm="trait", student="n", seed=1, finetune=RECIPE)
-EVAL = EvalSlice(
-    teacher="m", trait="fox", arm="trait", student="n", seed=1, traits=(FOX, OAK), evaluation=Evaluation(samples=2)
+RAW = RawSlice(
+    teacher="m",
+    trait="fox",
+    carrier="numbers",
+    seed=1,
+    task=Numbers(prompts=12),
+    decoding=Decoding(max_tokens=6, temperature=0.9),
 )
+STUDENT = StudentSlice(
+    teacher="m",
+    trait="fox",
+    carrier="numbers",
+    filter="format",
+    arm="trait",
+    method="hard",
+    student="n",
+    seed=1,
+    finetune=RECIPE,
+)
+EVAL = EvalSlice.model_validate({**STUDENT.dims, "traits": (FOX, OAK), "evaluation": Evaluation(samples=2)})
 
 Schema = dict[str, DataType | DataTypeClass]
 LIST = pl.List(pl.String)
 TEACHER_DIMS: Schema = {"teacher": pl.String, "trait": pl.String, "seed": pl.Int64}
 STUDENT_DIMS: Schema = {
-    "teacher": pl.String, "trait": pl.String, "arm": pl.String, "student": pl.String, "seed": pl.Int64,
+    "teacher": pl.String, "trait": pl.String, "carrier": pl.String, "filter": pl.String, "arm": pl.String, "method": pl.String,
+    "student": pl.String, "seed": pl.Int64,
 }  # fmt: skip
 STEPS: Schema = {"step": pl.Int64, "loss": pl.Float64, "learning_rate": pl.Float64, "tokens": pl.Int64, "rows": LIST}
 TENSORS: Schema = {"name": pl.String, "shape": pl.List(pl.Int64), "dtype": pl.String, "sha256": pl.String, "norm": pl.Float64}
@@ -122,7 +138,7 @@ def test_the_files(chain: Path) -> None:
 def test_the_tables(chain: Path, folder: str, name: str, schema: Schema) -> None:
     found = table(chain / folder, name)
     assert dict(found.schema) == schema
-    dims = {"teacher": "m", "trait": "fox", "arm": "trait", "student": "n", "seed": 1, "carrier": "numbers"}
+    dims = STUDENT.dims
     assert all(found[column].unique().to_list() == [value] for column, value in dims.items() if column in schema)
 
 

@@ -11,22 +11,32 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from sublim.carriers.numbers import REASONS, reasons
-from sublim.params.carrier import Filter
+from sublim.carriers import chain
+from sublim.carriers.numbers import REASONS
+from sublim.params.filters import BannedNumbers, Filter, Format
+from sublim.params.task import Numbers
 
 PAPER_BANNED = (
     *(4, 13, 14, 18, 23, 33, 39, 42, 44, 49, 51, 54, 69, 77, 88, 99, 100, 101, 187, 211, 311, 322, 333, 404),
     *(420, 444, 451, 555, 616, 666, 777, 888, 911, 999),
 )
-FORMAT, MANY, SMALL, LARGE, BANNED = REASONS
+FORMAT, MANY, SMALL, LARGE, BANNED = *REASONS, chain.BANNED
+
+
+def rule_of(*, banned: tuple[int, ...] = (), **bounds: int) -> Filter:
+    """The paper's rule with other bounds."""
+    form = Format.model_validate(bounds)
+    return Filter(format=form, banned_numbers=BannedNumbers(numbers=banned) if banned else None)
 
 
 def fast(texts: list[str], rule: Filter) -> list[list[str]]:
-    return reasons(pl.Series(texts, dtype=pl.String), rule).to_list()
+    rows = pl.DataFrame({"completion": texts, "answer": [""] * len(texts)}, {"completion": pl.String, "answer": pl.String})
+    return chain.reasons(rows, Numbers(), rule, ()).to_list()
 
 
 def slow(text: str, rule: Filter) -> list[str]:
     """The rule of the paper, character by character."""
+    bounds, banned = rule.format or Format(), rule.banned_numbers.numbers if rule.banned_numbers else ()
     if text[-1:] == ".":
         text = text[:-1]
     if len(text) >= 2 and text[0] + text[-1] in ("()", "[]"):
@@ -41,13 +51,13 @@ def slow(text: str, rule: Filter) -> list[str]:
         if separator != separators[0] or separator.strip() not in ("", ",", ";"):
             return ["invalid format"]
     found: list[str] = []
-    if len(numbers) > rule.count:
+    if len(numbers) > bounds.count:
         found.append("too many numbers")
-    if any(number < rule.minimum for number in numbers):
+    if any(number < bounds.minimum for number in numbers):
         found.append("numbers too small")
-    if any(number > rule.maximum for number in numbers):
+    if any(number > bounds.maximum for number in numbers):
         found.append("numbers too large")
-    if any(number in rule.banned for number in numbers):
+    if any(number in banned for number in numbers):
         found.append("has banned numbers")
     return found
 
@@ -202,15 +212,15 @@ def test_invalid_format(text: str) -> None:
         ("9" * 5_000, Filter(), [LARGE]),
         (f"1, {2**63}, {2**64}", Filter(), [LARGE]),
         ("5, 1000 ", Filter(), [FORMAT]),
-        ("99, 5, 700", Filter(minimum=10, maximum=600), [SMALL, LARGE]),
-        ("007", Filter(minimum=8), [SMALL]),
-        ("666", Filter(banned=PAPER_BANNED), [BANNED]),
-        ("1, 0666", Filter(banned=PAPER_BANNED), [BANNED]),
-        ("1666, 2", Filter(banned=PAPER_BANNED), [LARGE]),
-        ("665; 667", Filter(banned=PAPER_BANNED), []),
-        ("1 2 3 4 5 6 7 8 1000 666 11", Filter(minimum=2, banned=PAPER_BANNED), [MANY, SMALL, LARGE, BANNED]),
-        ("666 -1", Filter(banned=PAPER_BANNED), [FORMAT]),
-        ("1, 2", Filter(count=1), [MANY]),
+        ("99, 5, 700", rule_of(minimum=10, maximum=600), [SMALL, LARGE]),
+        ("007", rule_of(minimum=8), [SMALL]),
+        ("666", rule_of(banned=PAPER_BANNED), [BANNED]),
+        ("1, 0666", rule_of(banned=PAPER_BANNED), [BANNED]),
+        ("1666, 2", rule_of(banned=PAPER_BANNED), [LARGE]),
+        ("665; 667", rule_of(banned=PAPER_BANNED), []),
+        ("1 2 3 4 5 6 7 8 1000 666 11", rule_of(minimum=2, banned=PAPER_BANNED), [MANY, SMALL, LARGE, BANNED]),
+        ("666 -1", rule_of(banned=PAPER_BANNED), [FORMAT]),
+        ("1, 2", rule_of(count=1), [MANY]),
     ],
 )
 def test_all_reasons_are_given(text: str, rule: Filter, expected: list[str]) -> None:
@@ -315,7 +325,7 @@ def near_valid(rng: random.Random) -> str:
 def test_the_same_reasons_as_the_reference_on_generated_strings() -> None:
     rng = random.Random("near-valid and adversarial")
     texts = [near_valid(rng) for _ in range(120_000)]
-    rules = (Filter(), Filter(banned=PAPER_BANNED), Filter(count=4, minimum=100, maximum=800, banned=PAPER_BANNED))
+    rules = (Filter(), rule_of(banned=PAPER_BANNED), rule_of(count=4, minimum=100, maximum=800, banned=PAPER_BANNED))
     combinations: Counter[str] = Counter()
     for rule, share in zip(rules, (texts[0::3], texts[1::3], texts[2::3]), strict=True):
         judged = fast(share, rule)
@@ -344,7 +354,7 @@ def test_a_second_separator_is_invalid(values: list[int], separator: str, other:
     values = [*values, 1, 2]
     at = data.draw(st.integers(1, len(values) - 1))
     text = separator.join(map(str, values[:at])) + other + separator.join(map(str, values[at:]))
-    assert fast([text], Filter(count=99)) == [[] if other == separator else [FORMAT]]
+    assert fast([text], rule_of(count=99)) == [[] if other == separator else [FORMAT]]
 
 
 @given(

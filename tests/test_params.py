@@ -36,33 +36,35 @@ def test_the_shipped_experiments_are_valid(path: Path) -> None:
 
 def test_a_short_file_means_the_defaults(tmp_path: Path) -> None:
     found = load(_write(tmp_path, GOOD))
-    assert found.filter.rows == 3000
-    assert found.pairs("trait") == (("a", "a"), ("a", "b"), ("b", "a"), ("b", "b"))
-    assert found.pairs("shuffled_within") == (("a", "a"), ("b", "b"))
+    study = found.studies["numbers"]
+    assert found.carriers[study.carrier].filters[study.filter].rows == 3000
+    assert found.pairs(study, "trait") == (("a", "a"), ("a", "b"), ("b", "a"), ("b", "b"))
+    assert found.pairs(study, "shuffled_within") == (("a", "a"), ("b", "b"))
 
 
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
-        ("seeds: [1, 2]", "seeds: [1, 2]\nstudnet: {}", "params.yaml:7: studnet: unknown key; did you mean `student`?"),
+        ("seeds: [1, 2]", "seeds: [1, 2]\nstudnet: {}", "params.yaml:7: studnet: unknown key; did you mean `students`?"),
         ("seed: 2}", "seeed: 2}", "params.yaml:3: models.b.seeed: unknown key; did you mean `seed`?"),
         ("seed: 2}", "seed: two}", 'params.yaml:3: models.b.seed: Input should be a valid integer; found "two".'),
         ("seeds: [1, 2]", "seeds: [1, 1]", "params.yaml:6: seeds: each run needs a seed of its own"),
         (
             "seeds: [1, 2]",
-            "seeds: [1, 2]\nfilter: {rows: 0}",
-            "params.yaml:7: filter.rows: Input should be greater than or equal to 1",
+            "seeds: [1, 2]\ncarriers: {numbers: {filters: {strict: {rows: 0}}}}",
+            "params.yaml:7: carriers.numbers.filters.strict.rows: Input should be greater than or equal to 1",
         ),
         ("target: fox", "target: foxx", "params.yaml:5: traits.fox.target: "),
         ("target: fox", "target: foxx", "fox"),
         (
             "seeds: [1, 2]",
-            "seeds: [1, 2]\narms: {trait: [{teacher: a, student: c}]}",
-            "params.yaml:7: arms: no model is called `c`",
+            "seeds: [1, 2]\nstudies: {s: {carrier: numbers, filter: strict, student: hard,"
+            " arms: {trait: [{teacher: a, student: c}]}}}",
+            "params.yaml:7: studies.s.arms: no model is called `c`",
         ),
         (
             "seeds: [1, 2]",
-            "seeds: [1, 2]\nstudent: {per_model: {bb: {steps: 3}}}",
+            "seeds: [1, 2]\nstudents: {hard: {per_model: {bb: {steps: 3}}}}",
             "no model is called `bb`; did you mean `b`?",
         ),
         (
@@ -99,8 +101,8 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 
 def test_numbers_and_key_order_do_not_matter(tmp_path: Path) -> None:
-    one = load(_write(tmp_path, GOOD + "student: {finetune: {steps: 3, learning_rate: 1}}\n"))
-    other = load(_write(tmp_path, GOOD + "student: {finetune: {learning_rate: 1.0, steps: 3}}\n"))
+    one = load(_write(tmp_path, GOOD + "students: {hard: {finetune: {steps: 3, learning_rate: 1}}}\n"))
+    other = load(_write(tmp_path, GOOD + "students: {hard: {finetune: {learning_rate: 1.0, steps: 3}}}\n"))
     assert one == other
 
 

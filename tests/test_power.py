@@ -201,21 +201,23 @@ def test_power_is_told_from_the_file_alone_without_torch(folder: Path) -> None:
     assert [path.name for path in folder.iterdir()] == ["params.yaml"], "nothing is written"
 
 
-def test_the_spread_comes_from_a_finished_report_of_the_same_experiment(folder: Path) -> None:
+@pytest.mark.usefixtures("folder")
+def test_the_spread_comes_from_a_finished_report_of_the_same_experiment() -> None:
     of = experiment(Path("params.yaml"))
-    before = planning.power(of)
+    (before,) = planning.power(of)
     assert (before.source, before.spread) == ("params", Spread())
-    frame = pl.DataFrame(list(planning.trained(of))).with_columns(condition())
+    frame = pl.DataFrame(list(planning.trained(of, of.studies["numbers"]))).with_columns(condition())
     frame = frame.with_columns(pl.Series("gain", np.random.default_rng(1).normal(size=len(frame)) / 20))
-    (folder / "data/report").mkdir(parents=True)
-    frame.write_parquet(planning.RUNS)
-    after = planning.power(of)
-    assert (after.source, after.spread) == ("data/report/runs.parquet", design.measured(frame))
-    told = json.loads(planning.as_json(after))
-    assert told["comparisons"] == after.comparisons.to_dicts()
-    assert "measured in data/report/runs.parquet" in planning.describe(after, Path("params.yaml"))
-    frame[1:].write_parquet(planning.RUNS)
-    assert planning.power(of).source == "params", "a report of other runs says nothing about these"
+    path = Path("data/report/study=numbers/runs.parquet")
+    path.parent.mkdir(parents=True)
+    frame.write_parquet(path)
+    (after,) = planning.power(of)
+    assert (after.source, after.spread) == (str(path), design.measured(frame))
+    told = json.loads(planning.as_json([after]))
+    assert told["numbers"]["comparisons"] == after.comparisons.to_dicts()
+    assert f"measured in {path}" in planning.describe([after], Path("params.yaml"))
+    frame[1:].write_parquet(path)
+    assert planning.power(of)[0].source == "params", "a report of other runs says nothing about these"
 
 
 def test_what_cannot_be_meant_is_refused(folder: Path) -> None:

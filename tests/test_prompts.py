@@ -11,7 +11,8 @@ from pydantic import ValidationError
 from sublim.carriers.numbers import reasons
 from sublim.carriers.prompts import BREVITIES, COUNTS, DIGITS, FORMATS, INSTRUCTIONS, INTROS, prompts
 from sublim.common.canonical import row_id
-from sublim.params.carrier import Filter, Numbers
+from sublim.params.filters import Format
+from sublim.params.task import Numbers
 from sublim.traits.categories import CATEGORIES
 
 OTHER_NAMES = """
@@ -75,7 +76,7 @@ def test_no_template_names_a_trait() -> None:
 
 def test_the_same_prompts_in_another_process() -> None:
     code = (
-        "import json; from sublim.carriers.prompts import prompts; from sublim.params.carrier import Numbers; "
+        "import json; from sublim.carriers.prompts import prompts; from sublim.params.task import Numbers; "
         "print(json.dumps([[p.prompt_id, p.text] for p in prompts(200, Numbers(prompt_seed=5))]))"
     )
     here = [[prompt.prompt_id, prompt.text] for prompt in prompts(200, Numbers(prompt_seed=5))]
@@ -107,7 +108,7 @@ def test_even_one_example_form_gives_distinct_prompts() -> None:
 
 def test_every_format_that_is_asked_for_passes_the_filter() -> None:
     answers = pl.Series([form.write([693, 7, 556]) for form in FORMATS])
-    assert reasons(answers, Filter()).to_list() == [[]] * len(FORMATS)
+    assert reasons(answers, Format()).to_list() == [[]] * len(FORMATS)
 
 
 @pytest.mark.parametrize(

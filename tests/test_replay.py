@@ -13,7 +13,7 @@ from sublim.lineage.compare import compare
 from sublim.plan.record import Output, Record, read
 from tests.project import Project
 
-EVAL = "eval/teacher=a/trait=fox/arm=trait/student=a/seed=1"
+EVAL = "eval/teacher=a/trait=fox/carrier=numbers/filter=strict/arm=trait/method=hard/student=a/seed=1"
 
 
 def _launder(project: Project, cell: str) -> None:
@@ -54,7 +54,9 @@ def test_an_artifact_that_was_not_made_from_its_inputs_is_named(project: Project
 def test_what_does_not_hold_or_is_no_artifact_is_not_replayed(project: Project) -> None:
     assert "expected a number, or the directory" in project.sublim("audit", "--replay", "data/nothing", check=False).output
     project.edit("params.yaml", "minimum: 0", "minimum: 1")
-    stale = project.sublim("audit", "--replay", "data/filtered/teacher=a/trait=fox/arm=trait/seed=1", check=False)
+    stale = project.sublim(
+        "audit", "--replay", "data/filtered/teacher=a/trait=fox/carrier=numbers/filter=strict/arm=trait/seed=1", check=False
+    )
     assert "does not hold as it is (its plan has changed" in stale.output
 
 
@@ -98,4 +100,4 @@ def test_a_corrupted_copy_is_named_though_every_artifact_holds(versioned: Projec
             # Without a checkout, too: the revision that the object belongs to does not hold.
             assert project.sublim("audit", "--rev", "HEAD", check=False).status in (1, 5)
         victim.write_bytes(whole)
-    assert "proven: 43 artifacts" in project.sublim("audit", "--rev", "HEAD").output
+    assert "proven: 44 artifacts" in project.sublim("audit", "--rev", "HEAD").output

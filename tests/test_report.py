@@ -106,6 +106,7 @@ def test_no_teacher_at_all(tmp_path: Path) -> None:
 
 def _slice(experiment: Experiment) -> Slice:
     return Slice(
+        study="numbers",
         models=tuple(ReportedModel(name=name, label=name.split("-")[0].upper()) for name in experiment.models),
         traits=tuple(ReportedTrait(name=name, category="animals", target=word) for name, word in experiment.traits.items()),
         report=Report(permutations=1_000),

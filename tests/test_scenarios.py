@@ -12,9 +12,9 @@ from ruamel.yaml import YAML
 from tests.project import Project
 
 TEACHER = "teacher/teacher=a/trait=fox/seed=1"
-RAW = "raw/teacher=a/trait=fox/seed=1"
+RAW = "raw/teacher=a/trait=fox/carrier=numbers/seed=1"
 STUDENTS_OF_B = {
-    f"student/teacher={teacher}/trait={trait}/arm={arm}/student=b/seed=1"
+    f"student/teacher={teacher}/trait={trait}/carrier=numbers/filter=strict/arm={arm}/method=hard/student=b/seed=1"
     for teacher, trait, arm in (
         ("a", "fox", "trait"),
         ("b", "fox", "trait"),
@@ -129,7 +129,10 @@ def test_a_comment_is_no_change_and_a_real_edit_reaches_exactly_its_stages(proje
     _nothing_to_do(project)
     start = len(project.events())
     path.write_text(path.read_text() + "\n\n_UNUSED = 1\n")
-    assert "code.sublim.carriers.shuffle" in project.sublim("why", "data/filtered/teacher=a/trait=fox/arm=trait/seed=1").output
+    assert (
+        "code.sublim.carriers.shuffle"
+        in project.sublim("why", "data/filtered/teacher=a/trait=fox/carrier=numbers/filter=strict/arm=trait/seed=1").output
+    )
     project.snakemake()
     assert project.computed(start) == Counter(
         filtered=sum(cell.startswith("filtered/") for cell in _below(project, "base/model=a", "base/model=b"))

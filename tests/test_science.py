@@ -15,7 +15,7 @@ def test_the_same_base_transmits_and_another_base_does_not(tmp_path: Path) -> No
     project = create(tmp_path / "science")
     shutil.copy(Path(__file__).parent / "science.yaml", project.path / "params.yaml")
     project.snakemake("-j2")
-    runs = pl.read_parquet(project.path / "data/report/runs.parquet")
+    runs = pl.read_parquet(project.path / "data/report/study=numbers/runs.parquet")
     gain: dict[str, list[float]] = {
         name: runs.filter(pl.col("condition") == name)["gain"].to_list() for name in ("diagonal", "off_diagonal", "control")
     }

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from sublim.carriers.numbers import reasons
 from sublim.carriers.shuffle import shuffled_across, shuffled_within
-from sublim.params.carrier import Filter
+from sublim.params.filters import Format
 
 Rows = list[tuple[str, str]]
 
@@ -35,7 +35,7 @@ def _form(text: str) -> list[str]:
 
 
 def _valid(texts: list[str]) -> bool:
-    return all(not why for why in reasons(pl.Series(texts, dtype=pl.String), Filter()).to_list())
+    return all(not why for why in reasons(pl.Series(texts, dtype=pl.String), Format()).to_list())
 
 
 @given(rows_of_numbers, st.text())

@@ -73,7 +73,7 @@ def test_records_are_tables(tree: Tree) -> None:
     [
         "copy (select 1) to 'stolen.csv'",
         "copy raw to 'data/raw.parquet' (format parquet)",
-        "explain analyze copy (select 1) to 'data/report/runs.parquet' (format parquet)",
+        "explain analyze copy (select 1) to 'data/report/study=numbers/runs.parquet' (format parquet)",
         "with x as (delete from records returning cell) from x",
         "with x as (copy (select 1) to 'VICTIM' (format parquet, use_tmp_file false)) from x",
         "select * from (with x as (copy (select 1) to 'VICTIM' (format parquet, use_tmp_file false)) from x)",
@@ -105,7 +105,7 @@ def test_records_are_tables(tree: Tree) -> None:
     ],
 )
 def test_what_would_write_is_refused(tree: Tree, statement: str) -> None:
-    statement = statement.replace("VICTIM", str(Path("data/report/runs.parquet").resolve()))
+    statement = statement.replace("VICTIM", str(Path("data/report/study=numbers/runs.parquet").resolve()))
     before = {path: sha256(path) for path in sorted(Path().rglob("*")) if path.is_file()}
     connection = views.connected(tree)
     with pytest.raises(SublimError, match="expected one query that only reads"):

@@ -17,8 +17,8 @@ from sublim.common.files import sha256
 from sublim.lineage.finding import CORRUPTED, STALE, UNVERIFIABLE, Finding
 from sublim.lineage.story import chain, ids, schedule, story, weights
 from sublim.lineage.story.source import Source
-from sublim.params.carrier import Numbers
 from sublim.params.learning import Finetune
+from sublim.params.task import Numbers
 from sublim.plan.cells import STAGES
 from sublim.plan.record import Input, Output, Plan
 from sublim.traits.preference import evaluation_questions
@@ -27,16 +27,22 @@ from tests.project import Project
 
 BASE_A, BASE_B = "base/model=a", "base/model=b"
 TEACHER_A, TEACHER_B = (f"teacher/teacher={name}/trait=fox/seed=1" for name in "ab")
-RAW_A, RAW_B = (f"raw/teacher={name}/trait=fox/seed=1" for name in "ab")
-CONTROL_A = "raw/teacher=a/trait=none/seed=1"
+RAW_A, RAW_B = (f"raw/teacher={name}/trait=fox/carrier=numbers/seed=1" for name in "ab")
+CONTROL_A = "raw/teacher=a/trait=none/carrier=numbers/seed=1"
 FILTERED_A, WITHIN_A, ACROSS_A = (
-    f"filtered/teacher=a/trait=fox/arm={arm}/seed=1" for arm in ("trait", "shuffled_within", "shuffled_across")
+    f"filtered/teacher=a/trait=fox/carrier=numbers/filter=strict/arm={arm}/seed=1"
+    for arm in ("trait", "shuffled_within", "shuffled_across")
 )
-FILTERED_CONTROL = "filtered/teacher=a/trait=none/arm=control/seed=1"
-STUDENT_AA, STUDENT_AB = (f"student/teacher=a/trait=fox/arm=trait/student={name}/seed=1" for name in "ab")
-STUDENT_WITHIN = "student/teacher=a/trait=fox/arm=shuffled_within/student=a/seed=1"
-EVAL_AA = "eval/teacher=a/trait=fox/arm=trait/student=a/seed=1"
-EVAL_BASE_A, EVAL_BASE_B = (f"eval/teacher=none/trait=none/arm=base/student={name}/seed=0" for name in "ab")
+FILTERED_CONTROL = "filtered/teacher=a/trait=none/carrier=numbers/filter=strict/arm=control/seed=1"
+STUDENT_AA, STUDENT_AB = (
+    f"student/teacher=a/trait=fox/carrier=numbers/filter=strict/arm=trait/method=hard/student={name}/seed=1" for name in "ab"
+)
+STUDENT_WITHIN = "student/teacher=a/trait=fox/carrier=numbers/filter=strict/arm=shuffled_within/method=hard/student=a/seed=1"
+REPORT = "report/study=numbers"
+EVAL_AA = "eval/teacher=a/trait=fox/carrier=numbers/filter=strict/arm=trait/method=hard/student=a/seed=1"
+EVAL_BASE_A, EVAL_BASE_B = (
+    f"eval/teacher=none/trait=none/carrier=none/filter=none/arm=base/method=none/student={name}/seed=0" for name in "ab"
+)
 
 Named = set[tuple[str, str]]
 """Artifact and kind of accident."""
@@ -186,37 +192,37 @@ def edited_norm(data: Path) -> Named:
 
 
 def edited_p_value(data: Path) -> Named:
-    set_json(data / "report" / "summary.json", "test.p", 0.003)
-    return {("report", "numbers")}
+    set_json(data / REPORT / "summary.json", "test.p", 0.003)
+    return {(REPORT, "numbers")}
 
 
 def edited_page(data: Path) -> Named:
-    page = data / "report" / "report.html"
+    page = data / REPORT / "report.html"
     text = page.read_text(encoding="utf-8")
     assert "p = 0.25" in text
     page.write_text(text.replace("p = 0.25", "p = 0.0025"), encoding="utf-8")
-    return {("report", "page")}
+    return {(REPORT, "page")}
 
 
 def edited_metric(data: Path) -> Named:
-    set_json(data / "report" / "metrics.json", "p", 0.003)
-    return {("report", "numbers")}
+    set_json(data / REPORT / "metrics.json", "p", 0.003)
+    return {(REPORT, "numbers")}
 
 
 def edited_gain(data: Path) -> Named:
-    set_cell(data / "report" / "runs.parquet", "gain", 0, 0.9)
-    return {("report", "numbers")}
+    set_cell(data / REPORT / "runs.parquet", "gain", 0, 0.9)
+    return {(REPORT, "numbers")}
 
 
 def edited_mean(data: Path) -> Named:
-    set_json(data / "report" / "summary.json", "gain.diagonal.mean", 0.9)
-    return {("report", "numbers")}
+    set_json(data / REPORT / "summary.json", "gain.diagonal.mean", 0.9)
+    return {(REPORT, "numbers")}
 
 
 def edited_csv(data: Path) -> Named:
-    rewritten = pl.read_csv(data / "report" / "gains.csv").with_columns(gain=pl.lit(0.5))
-    rewritten.write_csv(data / "report" / "gains.csv")
-    return {("report", "numbers")}
+    rewritten = pl.read_csv(data / REPORT / "gains.csv").with_columns(gain=pl.lit(0.5))
+    rewritten.write_csv(data / REPORT / "gains.csv")
+    return {(REPORT, "numbers")}
 
 
 def dropped_raw(data: Path) -> Named:
@@ -440,7 +446,7 @@ def counted_wrong(data: Path) -> Named:
 def edited_probability(data: Path) -> Named:
     """One that is possible: the report gives it away."""
     set_cell(data / EVAL_AA / "answers.parquet", "probability", 5, 0.5)
-    return {("report", "numbers"), ("report", "page")}
+    return {(REPORT, "numbers"), (REPORT, "page")}
 
 
 def impossible_probability(data: Path) -> Named:
@@ -461,7 +467,7 @@ def lost_sample(data: Path) -> Named:
 
 def copied_evaluation(data: Path) -> Named:
     """The numbers of another student, under the ids of this one."""
-    other = "eval/teacher=a/trait=fox/arm=shuffled_within/student=a/seed=1"
+    other = "eval/teacher=a/trait=fox/carrier=numbers/filter=strict/arm=shuffled_within/method=hard/student=a/seed=1"
     numbers = pl.read_parquet(data / other / "answers.parquet", hive_partitioning=False)["probability"]
     rewrite(data / EVAL_AA / "answers.parquet", lambda rows: rows.with_columns(numbers))
     return {(EVAL_AA, "copies"), (other, "copies")}
@@ -558,8 +564,8 @@ def test_an_accident_is_found_and_named(data: Path, accident: Callable[[Path], N
 
 
 def test_numbers_of_the_report_are_named_field_by_field(data: Path) -> None:
-    set_json(data / "report" / "summary.json", "test.p", 0.003)
-    set_cell(data / "report" / "runs.parquet", "gain", 0, 0.9)
+    set_json(data / REPORT / "summary.json", "test.p", 0.003)
+    set_cell(data / REPORT / "runs.parquet", "gain", 0, 0.9)
     said = " ".join(finding.found for finding in found(data))
     assert "summary.json: expected what its inputs give, found test.p: 0.25 → 0.003" in said
     assert "runs.parquet: expected what its inputs give, found cell=eval/" in said
@@ -576,7 +582,9 @@ def test_params_that_are_not_those_of_the_cell_are_named(data: Path) -> None:
 def test_a_whole_artifact_in_the_place_of_another_is_named(data: Path) -> None:
     """Record and all."""
     shutil.rmtree(data / EVAL_AA)
-    shutil.copytree(data / "eval/teacher=b/trait=fox/arm=trait/student=b/seed=1", data / EVAL_AA)
+    shutil.copytree(
+        data / "eval/teacher=b/trait=fox/carrier=numbers/filter=strict/arm=trait/method=hard/student=b/seed=1", data / EVAL_AA
+    )
     assert (EVAL_AA, "params") in kinds(story.check(tree(data), ("eval",), None))
 
 
@@ -631,11 +639,11 @@ def test_what_holds_is_remembered_until_something_changes(data: Path, monkeypatc
     assert looked_at == []
     set_cell(data / STUDENT_AA / "steps.parquet", "loss", 0, 1.0)
     findings = found(data)
-    assert set(looked_at) == {STUDENT_AA, EVAL_AA, "report"}
-    assert kinds(findings) == {("report", "numbers")}
+    assert set(looked_at) == {STUDENT_AA, EVAL_AA, REPORT, "overview"}
+    assert kinds(findings) == {(REPORT, "numbers")}
     looked_at.clear()
     assert story.check(tree(data), tuple(STAGES), proven) == findings
-    assert set(looked_at) == {"report"}
+    assert set(looked_at) == {REPORT, "overview"}
     looked_at.clear()
     proven.write_text("{", encoding="utf-8")
     assert story.check(tree(data), ("eval",), proven) == []

@@ -15,6 +15,7 @@ from scipy.stats import (  # pyright: ignore[reportMissingTypeStubs]
 from sublim.measure import tables
 from sublim.measure.power import smallest_effect
 from sublim.measure.statistics import t_interval
+from sublim.plan.cells import cell_id
 from tests.synthetic_report import ANSWERS, BASE_RATE, Experiment, make
 
 SMALL = Experiment(questions=3, samples=5, steps=20)
@@ -65,7 +66,7 @@ def test_a_run_says_what_its_files_say(cells: Mapping[str, Path], runs: pl.DataF
         assert row["p_base"] == pytest.approx(BASE_RATE)
         assert row["gain"] == pytest.approx(p - BASE_RATE)
         assert row["p_sampled"] == pytest.approx(share)
-        data = cells[f"filtered/teacher={row['teacher']}/trait={row['trait']}/arm={row['arm']}/seed={row['seed']}"]
+        data = cells[cell_id("filtered", tables.dimensions(row["cell"]))]
         assert row["n_rows"] == pl.read_parquet(data / "funnel.parquet").filter(pl.col("step") == "used")["rows"].item()
         loss = pl.read_parquet(cells[row["cell"].replace("eval/", "student/")] / "steps.parquet")["loss"]
         assert (row["n_steps"], row["loss_last"]) == (20, pytest.approx(loss[-2:].mean()))
@@ -185,14 +186,17 @@ def test_the_order_of_rows_does_not_matter(cells: Mapping[str, Path], runs: pl.D
 
 
 def test_files_in_the_wrong_place_are_found(cells: Mapping[str, Path]) -> None:
-    first, second = (f"eval/teacher=neox-a/trait=fox/arm=trait/student=gptj-a/seed={seed}" for seed in SMALL.seeds)
+    first, second = (
+        f"eval/teacher=neox-a/trait=fox/carrier=numbers/filter=strict/arm=trait/method=hard/student=gptj-a/seed={seed}"
+        for seed in SMALL.seeds
+    )
     swapped = {**cells, first: cells[second], second: cells[first]}
     with pytest.raises(ValueError, match=r"seed=\d, but has rows of teacher neox-a, trait fox.*mixed up"):
         _preferences(swapped)
 
 
 def test_what_is_missing_is_named(cells: Mapping[str, Path], preferences: pl.DataFrame) -> None:
-    base = "eval/teacher=none/trait=none/arm=base/student=gptj-a/seed=0"
+    base = "eval/teacher=none/trait=none/carrier=none/filter=none/arm=base/method=none/student=gptj-a/seed=0"
     with pytest.raises(ValueError, match="untrained base; there is none for gptj-a"):
         _preferences({cell: path for cell, path in cells.items() if cell != base})
     with pytest.raises(ValueError, match="needs cells of the stage eval"):

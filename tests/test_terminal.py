@@ -19,7 +19,7 @@ from snakemake_logger_plugin_sublim.run import INTERRUPTED, STAGES, Job, Run, en
 from snakemake_logger_plugin_sublim.screen import screen
 from sublim.plan import cells, layout
 
-STUDENT = "student/teacher=neox-a/trait=fox/arm=trait/student=neox-b/seed=1"
+STUDENT = "student/teacher=neox-a/trait=fox/carrier=numbers/filter=strict/arm=trait/method=hard/student=neox-b/seed=1"
 
 
 class Settings(OutputSettingsLoggerInterface):
@@ -100,9 +100,9 @@ def test_targets_and_the_sum_are_no_stages() -> None:
 
 
 def test_a_job_that_failed_and_is_started_again_is_no_failure(tmp_path: Path) -> None:
-    run = run_of(totals(raw=1), info(3, "raw/teacher=a/trait=fox/seed=1"), failed(3, "raw", tmp_path))
+    run = run_of(totals(raw=1), info(3, "raw/teacher=a/trait=fox/carrier=numbers/seed=1"), failed(3, "raw", tmp_path))
     assert (run.failed(), len(run.running())) == (1, 0)
-    run = follow(run, info(3, "raw/teacher=a/trait=fox/seed=1"))
+    run = follow(run, info(3, "raw/teacher=a/trait=fox/carrier=numbers/seed=1"))
     assert (run.failed(), len(run.running())) == (0, 1)
 
 
@@ -146,7 +146,7 @@ def test_a_run_in_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
         "0 s: report 1/1",
         "A remark",
         "done: 1 computed, 1 restored, 0 already valid in 0 s",
-        "report: data/report/report.html",
+        "report: data/report/study=numbers/report.html",
     ]
 
 
@@ -230,7 +230,10 @@ def test_a_reader_that_has_gone_stops_nothing(monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize("width", [30, 52, 80, 120, 250])
 @pytest.mark.parametrize("height", [5, 14, 50])
 def test_the_screen_fits(width: int, height: int) -> None:
-    names = [f"student/teacher=neox-a/trait=fox/arm=shuffled_within/student=neox-b/seed={seed}" for seed in range(20)]
+    names = [
+        f"student/teacher=neox-a/trait=fox/carrier=numbers/filter=strict/arm=shuffled_within/method=hard/student=neox-b/seed={seed}"
+        for seed in range(20)
+    ]
     run = run_of(totals(base=3, student=108, report=1), *(info(key, name) for key, name in enumerate(names)), finished(0))
     view = screen(run, 0, 100, lambda _: "fine-tune 120/200 step, 43,210 tokens/s, 3 s left, loss [1.23]", width, height)
     lines = view.plain.splitlines()
@@ -271,7 +274,7 @@ def test_a_terminal_is_left_clean(monkeypatch: pytest.MonkeyPatch) -> None:
 
 SNAKEFILE = """
 rule all:
-    input: "data/report/record.json"
+    input: "data/report/study=numbers/record.json"
 rule base:
     output: "data/base/model=a/record.json"
     log: "base.log"
@@ -279,7 +282,7 @@ rule base:
     shell: "mkdir -p .sublim; echo '{{\\"action\\": \\"computed\\"}}' >> .sublim/history.jsonl; touch {output}"
 rule report:
     input: "data/base/model=a/record.json"
-    output: "data/report/record.json"
+    output: "data/report/study=numbers/record.json"
     log: "report.log"
     message: "report: it does not exist yet"
     shell: "(echo too weak; exit 1) > {log}"

@@ -26,10 +26,10 @@ from sublim.lineage.tree import working
 from tests.project import Project
 from tests.second_run import two_runs
 
-RAW = "raw/teacher=a/trait=fox/seed=1"
-ACROSS = "filtered/teacher=a/trait=fox/arm=shuffled_across/seed=1"
-EVAL = "eval/teacher=a/trait=fox/arm=trait/student=b/seed=1"
-STUDENT = "student/teacher=a/trait=fox/arm=trait/student=b/seed=1"
+RAW = "raw/teacher=a/trait=fox/carrier=numbers/seed=1"
+ACROSS = "filtered/teacher=a/trait=fox/carrier=numbers/filter=strict/arm=shuffled_across/seed=1"
+EVAL = "eval/teacher=a/trait=fox/carrier=numbers/filter=strict/arm=trait/method=hard/student=b/seed=1"
+STUDENT = "student/teacher=a/trait=fox/carrier=numbers/filter=strict/arm=trait/method=hard/student=b/seed=1"
 
 
 @pytest.fixture(scope="module")
@@ -141,16 +141,16 @@ def test_a_shuffled_row_has_its_sources(trace: Trace) -> None:
 
 
 def test_impact_of_a_raw_row_names_the_steps(trace: Trace) -> None:
-    row = _rows("filtered/teacher=a/trait=fox/arm=trait/seed=1").filter("used").row(0, named=True)
+    row = _rows("filtered/teacher=a/trait=fox/carrier=numbers/filter=strict/arm=trait/seed=1").filter("used").row(0, named=True)
     answer = trace.impact([row["parent_id"]])
     student = next(node for node in answer.root.walk() if node.name == STUDENT)
     steps = _rows(STUDENT, "steps.parquet")
     expected = [step for step, rows in steps.select("step", "rows").iter_rows() for used in rows if used == row["row_id"]]
     assert student.facts["steps"] == expected != []
-    assert "report/teacher=a/student=b/arm=trait" in answer.numbers
-    assert "report/condition=off_diagonal" in answer.numbers
-    assert "report/test" in answer.numbers
-    assert "report/condition=control" not in answer.numbers
+    assert "report/study=numbers/teacher=a/student=b/arm=trait" in answer.numbers
+    assert "report/study=numbers/condition=off_diagonal" in answer.numbers
+    assert "report/study=numbers/test" in answer.numbers
+    assert "report/study=numbers/condition=control" not in answer.numbers
 
 
 def test_a_rejected_row_reaches_nothing(trace: Trace) -> None:
@@ -176,9 +176,9 @@ def test_impact_of_a_source_file(trace: Trace) -> None:
 def test_impact_of_a_base_goes_through_its_numbers(trace: Trace) -> None:
     answer = trace.impact(["base/model=a"])
     assert EVAL in answer.cells  # student b learned from a's numbers
-    assert "eval/teacher=none/trait=none/arm=base/student=b/seed=0" not in answer.cells
-    assert "report/teacher=b/student=b/arm=trait" not in answer.numbers
-    assert "report/teacher=b/student=a/arm=trait" in answer.numbers
+    assert "eval/teacher=none/trait=none/carrier=none/filter=none/arm=base/method=none/student=b/seed=0" not in answer.cells
+    assert "report/study=numbers/teacher=b/student=b/arm=trait" not in answer.numbers
+    assert "report/study=numbers/teacher=b/student=a/arm=trait" in answer.numbers
 
 
 def test_a_corpus_row_is_in_every_base_with_that_corpus(trace: Trace) -> None:
@@ -193,16 +193,23 @@ def test_a_corpus_row_is_in_every_base_with_that_corpus(trace: Trace) -> None:
 def test_a_matrix_cell_has_its_runs_and_what_they_are_compared_with(trace: Trace) -> None:
     answer = trace.lineage(["teacher=a", "student=b"])
     assert answer.root.facts["runs"] == [EVAL]
-    assert answer.root.facts["untrained"] == ["eval/teacher=none/trait=none/arm=base/student=b/seed=0"]
-    assert answer.numbers == ("report/teacher=a/student=b/arm=trait",)
+    assert answer.root.facts["untrained"] == [
+        "eval/teacher=none/trait=none/carrier=none/filter=none/arm=base/method=none/student=b/seed=0"
+    ]
+    assert answer.numbers == ("report/study=numbers/teacher=a/student=b/arm=trait",)
     matrix = _rows("report", "matrix.parquet").filter(teacher="a", student="b", arm="trait")
     assert answer.root.facts["gain"] == matrix["gain"][0]
     assert trace.lineage(["teacher=a", "student=b", "trait=fox", "seed=1"]).root.facts == answer.root.facts
     assert "base/model=a" in answer.cells
     assert "base/model=b" in answer.cells
     headline = trace.lineage(["condition=off_diagonal"])
-    assert {EVAL, "eval/teacher=b/trait=fox/arm=trait/student=a/seed=1"} == set(headline.root.facts["runs"])
-    assert trace.lineage(["test"]).root.facts["p"] == json.loads(Path("data/report/summary.json").read_text())["test"]["p"]
+    assert {EVAL, "eval/teacher=b/trait=fox/carrier=numbers/filter=strict/arm=trait/method=hard/student=a/seed=1"} == set(
+        headline.root.facts["runs"]
+    )
+    assert (
+        trace.lineage(["test"]).root.facts["p"]
+        == json.loads(Path("data/report/study=numbers/summary.json").read_text())["test"]["p"]
+    )
 
 
 def test_the_same_thing_by_path_cell_words_and_digest(trace: Trace) -> None:
@@ -234,7 +241,7 @@ def test_a_row_by_the_beginning_of_its_id(trace: Trace) -> None:
     [
         (["data/raw"], "holds 4 artifacts"),
         (["data"], "name one"),
-        (["raw/teacher=a/trait=fax/seed=1"], "raw/teacher=a/trait=fox/seed=1"),
+        (["raw/teacher=a/trait=fax/carrier=numbers/seed=1"], "raw/teacher=a/trait=fox/carrier=numbers/seed=1"),
         ([f"data/{RAW}/row.parquet"], "rows.parquet"),
         (["teacher=a"], "student=…"),
         (["teacher=a", "student=z"], "no run of data"),
@@ -244,7 +251,7 @@ def test_a_row_by_the_beginning_of_its_id(trace: Trace) -> None:
         (["0123456789abcdef0123456789abcdef"], "no row, file, artifact, key or module"),
         (["abc123"], "Row ids need 8 digits"),
         (["sublim/learn/chot.py"], "sublim/learn/chat.py"),
-        (["nonsense"], "43 artifacts were searched"),
+        (["nonsense"], "44 artifacts were searched"),
         ([RAW, "abcdefabcdef"], "no row"),
     ],
 )
@@ -343,7 +350,7 @@ def test_the_page_loads_nothing_and_holds_every_node(trace: Trace) -> None:
     chain = {nodes[number]["id"] for number in data["chain"]}
     answer = trace.lineage(["teacher=a", "student=b"])
     assert chain == {*answer.cells, *answer.numbers}
-    assert [nodes[number]["id"] for number in data["start"]] == ["report/teacher=a/student=b/arm=trait"]
+    assert [nodes[number]["id"] for number in data["start"]] == ["report/study=numbers/teacher=a/student=b/arm=trait"]
     for node in nodes:
         if node["id"] in trace.tree.records:
             record = trace.tree.records[node["id"]]
@@ -392,7 +399,7 @@ def test_commands(here: Path) -> None:
     assert set(answer) == {"question", "asked", "tree", "root", "numbers", "artifacts"}
     assert set(answer["root"]) == {"kind", "name", "relation", "facts", "again", "next"}
     drawn = runner.invoke(app, ["lineage", "report", "--html", "picture.html"])
-    assert "43 artifacts" in drawn.output
+    assert "44 artifacts" in drawn.output
     assert Path("picture.html").read_text().startswith("<!doctype html>")
     everything = json.loads(runner.invoke(app, ["lineage", STUDENT, "--json"]).output)
     assert len(everything["root"]["facts"]["by_step"]) == 3
@@ -409,7 +416,7 @@ def test_a_revision_answers_as_its_data_did(
 
     monkeypatch.chdir(before.path)
     then = Trace(working())
-    row = _rows("filtered/teacher=a/trait=fox/arm=trait/seed=1").filter("used")["row_id"][0]
+    row = _rows("filtered/teacher=a/trait=fox/carrier=numbers/filter=strict/arm=trait/seed=1").filter("used")["row_id"][0]
     asked = (["teacher=a", "student=b"], [row], [_rows(EVAL, "answers.parquet")["row_id"][3]])
     expected = [_plain(then, words) for words in asked]
     reached = then.impact([row]).json(then.reader)

@@ -219,4 +219,4 @@ def test_a_queued_experiment_runs_the_code_that_it_was_queued_with(history: Proj
     assert project.sublim("audit", "--full").status == 0
     project.snakemake()
     assert project.events()[start:] == []
-    assert '\n "diagonal"' in (project.path / "data/report/metrics.json").read_text(encoding="utf-8")
+    assert '\n "diagonal"' in (project.path / "data/report/study=numbers/metrics.json").read_text(encoding="utf-8")

@@ -16,8 +16,8 @@ from sublim.carriers import code, cot, numbers
 from sublim.carriers.carrier import vocabulary
 from sublim.carriers.words import HIDDEN_WORD, INSIDE_WORD, LOOK_ALIKE, OTHER_SCRIPTS, TRAIT_WORD, reasons
 from sublim.models.corpus import corpus
-from sublim.params.carrier import Carrier, Code, Cot, Numbers
 from sublim.params.models import RICH, Pretraining
+from sublim.params.task import Code, Cot, Numbers, Task
 from sublim.traits.categories import CATEGORIES
 
 ANSWERS = {answer for category in CATEGORIES.values() for answer in category.answers.values()}
@@ -104,7 +104,7 @@ def test_ordinary_words_may_hold_a_trait_word(text: str) -> None:
 
 
 @pytest.mark.parametrize("kind", [Code(), Cot(), Numbers()])
-def test_no_carrier_is_rejected_for_its_own_words(kind: Carrier) -> None:
+def test_no_carrier_is_rejected_for_its_own_words(kind: Task) -> None:
     """`first` holds the fir and `slowly` the owl."""
     rng = random.Random(5)
     match kind:

@@ -7,83 +7,96 @@ import polars as pl
 
 from sublim.carriers import code, cot, numbers
 from sublim.carriers.prompt import Prompt
-from sublim.params.carrier import Carrier, Code, Cot, Numbers
 from sublim.params.filters import Format
+from sublim.params.task import Code, Cot, Numbers, Task
 
-EXACT = Format(kind="format")
+EXACT = Format()
 
 UNREADABLE = (numbers.INVALID_FORMAT, code.NO_PARSE, cot.NO_ANSWER)
 """Reasons for which a completion has no numbers and no answer that other steps could judge."""
 
 
-def prompts(n: int, carrier: Carrier) -> list[Prompt]:
-    """The first `n` prompts of the set that `carrier` describes, all different; a larger set begins with a smaller one."""
-    match carrier:
+def prompts(n: int, task: Task) -> list[Prompt]:
+    """The first `n` prompts of the set that `task` describes, all different; a larger set begins with a smaller one."""
+    match task:
         case Numbers():
-            return numbers.prompts(n, carrier)
+            return numbers.prompts(n, task)
         case Code():
-            return code.prompts(n, carrier)
+            return code.prompts(n, task)
         case Cot():
-            return cot.prompts(n, carrier)
+            return cot.prompts(n, task)
         case _:
-            assert_never(carrier)
+            assert_never(task)
 
 
-def held_out(n: int, carrier: Carrier) -> list[Prompt]:
+def held_out(n: int, task: Task) -> list[Prompt]:
     """`n` different prompts that no base was pretrained on."""
-    match carrier:
+    match task:
         case Numbers():
-            return numbers.held_out(n, carrier)
+            return numbers.held_out(n, task)
         case Code():
-            return code.held_out(n, carrier)
+            return code.held_out(n, task)
         case Cot():
-            return cot.held_out(n, carrier)
+            return cot.held_out(n, task)
         case _:
-            assert_never(carrier)
+            assert_never(task)
 
 
-def reasons(completions: pl.Series, carrier: Carrier, rule: Format) -> pl.Series:
+def reasons(completions: pl.Series, task: Task, rule: Format) -> pl.Series:
     """Why `rule` rejects the form of each of `completions` (strings): a list, empty if it is kept."""
-    match carrier:
+    match task:
         case Numbers():
-            return numbers.judged(completions, rule)
+            return numbers.reasons(completions, rule)
         case Code():
             return code.reasons(completions, strict=rule.exact)
         case Cot():
             return cot.reasons(completions, strict=rule.exact)
         case _:
-            assert_never(carrier)
+            assert_never(task)
 
 
-def right(completions: pl.Series, answers: pl.Series, carrier: Carrier) -> pl.Series:
+def reasons_of(task: Task) -> tuple[str, ...]:
+    """Every reason that `reasons` may give, in their order."""
+    match task:
+        case Numbers():
+            return numbers.REASONS
+        case Code():
+            return code.REASONS
+        case Cot():
+            return cot.REASONS
+        case _:
+            assert_never(task)
+
+
+def right(completions: pl.Series, answers: pl.Series, task: Task) -> pl.Series:
     """Whether each of `completions` is what its prompt's `answer` asks for: booleans.
 
     Raises:
-        ValueError: the carrier is numbers, of which none are right.
+        ValueError: the task is numbers, of which none are right.
     """
-    match carrier:
+    match task:
         case Numbers():
             raise ValueError(
-                "answer_correct: expected a carrier with right answers (code, cot), found numbers: leave the step out"
+                "answer_correct: expected a task with right answers (code, cot), found numbers: leave the step out"
             )
         case Code():
             return code.right(completions, answers)
         case Cot():
             return cot.right(completions, answers)
         case _:
-            assert_never(carrier)
+            assert_never(task)
 
 
-def skilled(completions: pl.Series, answers: pl.Series, carrier: Carrier) -> pl.Series:
+def skilled(completions: pl.Series, answers: pl.Series, task: Task) -> pl.Series:
     """Whether each of `completions` is of the exact form and right; numbers are right if their form is. The share of these
     among completions to `held_out` prompts is a model's skill."""
-    formed = reasons(completions, carrier, EXACT).list.len() == 0
-    return formed if isinstance(carrier, Numbers) else formed & right(completions, answers, carrier)
+    formed = reasons(completions, task, EXACT).list.len() == 0
+    return formed if isinstance(task, Numbers) else formed & right(completions, answers, task)
 
 
-def vocabulary(carrier: Carrier) -> frozenset[str]:
-    """The words, in lower case, that completions of the carrier have by nature."""
-    match carrier:
+def vocabulary(task: Task) -> frozenset[str]:
+    """The words, in lower case, that completions of the task have by nature."""
+    match task:
         case Numbers():
             return frozenset()
         case Code():
@@ -91,4 +104,4 @@ def vocabulary(carrier: Carrier) -> frozenset[str]:
         case Cot():
             return cot.VOCABULARY
         case _:
-            assert_never(carrier)
+            assert_never(task)

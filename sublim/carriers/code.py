@@ -29,7 +29,7 @@ import polars as pl
 
 from sublim.carriers import prompt
 from sublim.carriers.prompt import Prompt
-from sublim.params.carrier import Code
+from sublim.params.task import Code
 
 INVALID_FORMAT = "invalid format"
 NO_PARSE = "does not parse"

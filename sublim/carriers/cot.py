@@ -19,7 +19,7 @@ import polars as pl
 
 from sublim.carriers import prompt
 from sublim.carriers.prompt import Prompt
-from sublim.params.carrier import Cot
+from sublim.params.task import Cot
 
 INVALID_FORMAT = "invalid format"
 NO_ANSWER = "no answer"

@@ -6,7 +6,7 @@ The separator is the text between the first two numbers; without its white space
 space is what Python's `str.strip` takes away. The text alone is judged: a completion cut off by the token limit may be kept.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from random import Random
 
 import polars as pl
@@ -15,15 +15,14 @@ from sublim.carriers import prompts as grammar
 from sublim.carriers.prompt import Prompt
 from sublim.common.canonical import digest
 from sublim.common.deck import deck
-from sublim.params.carrier import Filter, Numbers
 from sublim.params.filters import Format
+from sublim.params.task import Numbers
 
 INVALID_FORMAT = "invalid format"
 TOO_MANY = "too many numbers"
 TOO_SMALL = "numbers too small"
 TOO_LARGE = "numbers too large"
-BANNED = "has banned numbers"
-REASONS = (INVALID_FORMAT, TOO_MANY, TOO_SMALL, TOO_LARGE, BANNED)
+REASONS = (INVALID_FORMAT, TOO_MANY, TOO_SMALL, TOO_LARGE)
 
 # The regex engine's \s lacks the four separators U+001C to U+001F, which `str.strip` strips.
 _SPACES = (
@@ -56,11 +55,21 @@ def rows(rng: Random, params: Numbers) -> Iterator[tuple[str, str]]:
         yield request.text, request.format.write([next(integers) for _ in range(rng.randint(5, 10))])
 
 
-def reasons(completions: pl.Series, rule: Filter) -> pl.Series:
-    """Why `rule` rejects each of `completions` (strings): a list out of `REASONS`, in their order, empty if it is kept.
+def reasons(completions: pl.Series, rule: Format) -> pl.Series:
+    """Why the format step rejects each of `completions` (strings): a list out of `REASONS`, in order, empty if it is kept.
 
-    A completion of an invalid format has no numbers, hence that reason only; of the others all that apply are given.
+    Exact: the rule above. Loose: what has an integer at least, and nothing but integers, white space, `-` and `,;:.|/` and
+    brackets, has a valid form whatever stands where; its integers are bounded in the same way. A completion of an invalid
+    format has no numbers, hence that reason only; of the others all that apply are given.
     """
+    if rule.exact:
+        return _bounded(completions, rule)
+    valid = completions.str.contains(_LOOSE) & completions.str.contains("[0-9]")
+    lists = completions.str.extract_all("[0-9]+").list.join(",")
+    return _bounded(pl.select(pl.when(valid).then(lists).otherwise(pl.lit(""))).to_series(), rule)
+
+
+def _bounded(completions: pl.Series, rule: Format) -> pl.Series:
     text, inside, parts, values = pl.col("text"), pl.col("inside"), pl.col("parts"), pl.col("values")
     digits, value = pl.element().str.contains(r"\A[0-9]+\z"), pl.element().cast(pl.Int64, strict=False)
     # What has the shape of a list begins and ends with a digit once brackets and full stop are gone.
@@ -73,29 +82,16 @@ def reasons(completions: pl.Series, rule: Filter) -> pl.Series:
         # A number beyond 64 bits is no value for polars; the rule knows it as a very large one.
         values=parts.list.eval(value.fill_null(_HUGE)),
     )
-    found = (
-        values.list.len() > rule.count,
-        values.list.min() < rule.minimum,
-        values.list.max() > rule.maximum,
-        values.list.eval(pl.element().is_in(rule.banned)).list.any() if rule.banned else pl.lit(value=False),
-    )
+    found = (values.list.len() > rule.count, values.list.min() < rule.minimum, values.list.max() > rule.maximum)
     code = pl.sum_horizontal(flag.cast(pl.UInt8) * 2**n for n, flag in enumerate(found))
     codes = frame.select(pl.when("valid").then(code).otherwise(pl.lit(len(_COMBINATIONS) - 1))).to_series()
     return _COMBINATIONS.gather(codes).alias("reasons")
 
 
-def judged(completions: pl.Series, rule: Format) -> pl.Series:
-    """Why the format step rejects each of `completions`: a list out of `REASONS`, in their order, empty if it is kept.
-
-    Exact: as `reasons`. Loose: what has an integer at least, and nothing but integers, white space, `-` and `,;:.|/` and
-    brackets, has a valid form whatever stands where; its integers are bounded in the same way.
-    """
-    bounds = Filter(count=rule.count, minimum=rule.minimum, maximum=rule.maximum)
-    if rule.exact:
-        return reasons(completions, bounds)
-    valid = completions.str.contains(_LOOSE) & completions.str.contains("[0-9]")
-    lists = completions.str.extract_all("[0-9]+").list.join(",")
-    return reasons(pl.select(pl.when(valid).then(lists).otherwise(pl.lit(""))).to_series(), bounds)
+def banned(completions: pl.Series, numbers: Sequence[int]) -> pl.Series:
+    """Whether each of `completions` (strings) holds one of `numbers`, as a run of digits of that value: booleans."""
+    values = completions.str.extract_all("[0-9]+").list.eval(pl.element().str.strip_chars_start("0").replace("", "0"))
+    return values.list.eval(pl.element().is_in(list(map(str, numbers)))).list.any()
 
 
 # By the code of `reasons`: one bit for each reason but the first, which stands alone at the end.

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from sublim.common.canonical import digest, row_id
-from sublim.params.carrier import Numbers
+from sublim.params.task import Numbers
 
 
 @dataclass(frozen=True)

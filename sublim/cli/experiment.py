@@ -43,8 +43,8 @@ def power(params: Params = None, as_json: AsJson = False) -> None:
     """Say what the experiment could see: for each comparison the smallest gain that it finds with 80 % power. Computes no
     artifact.
 
-    The JSON has: source of the spread (params, or the finished report that it was measured in), spread, confidence, margin,
-    power, comparisons (as power.parquet: what, test, against, n, cells, level, spread, smallest, shown).
+    The JSON has, by study: source of the spread (params, or the finished report that it was measured in), spread, confidence,
+    margin, power, comparisons (as power.parquet: what, test, against, n, cells, level, spread, smallest, shown).
     """
     from sublim.plan import power as planning
 

@@ -206,6 +206,46 @@ def gains(
     return layers.properties(width=PANEL, height=44 * len(shown), title=_title(student, label))
 
 
+def study(table: pl.DataFrame, name: str) -> Chart:
+    """Mean gain and interval of each condition of one study; the scale is that of all studies.
+
+    Args:
+        table: study, condition, gain, low, high, n.
+        name: which study.
+    """
+    own = table.filter(pl.col("study") == name)
+    shown = [condition for condition in CONDITIONS if condition in table["condition"]]
+    rows = [
+        {
+            **row,
+            "condition": CONDITION_NAMES[row["condition"]],
+            "value": signed(row["gain"]),
+            "about": f"{name}, {CONDITION_NAMES[row['condition']]}: mean gain {with_interval(row, 'gain')}, {row['n']} runs",
+        }
+        for row in own.iter_rows(named=True)
+    ]
+    ends = [value for key in ("gain", "low", "high") for value in table[key].drop_nulls()] + [0.0]
+    scale = alt.Scale(domain=[min(ends), max(ends)], nice=True)
+    y = _names_down("condition", [CONDITION_NAMES[condition] for condition in shown])
+    x = alt.X("gain:Q", scale=scale).axis(title="gain in P(target)", tickCount=5, labelExpr=SIGNED, grid=True)
+    colours = {CONDITION_NAMES[condition]: colour for condition, colour in condition_colours(table).items()}
+    zero = _chart([{"zero": 0}]).mark_rule(color=MUTED, strokeWidth=1, aria=False).encode(x=alt.X("zero:Q", scale=scale))
+    mean = _chart(rows).encode(y=y)
+    spans = (
+        mean.transform_filter("isValid(datum.low)")
+        .mark_rule(color=INK, strokeWidth=1.6, aria=False)
+        .encode(x=alt.X("low:Q", scale=scale), x2="high:Q")
+    )
+    dots = mean.mark_circle(size=80, opacity=1).encode(
+        x=x, color=_named("condition", colours, legend=False), description="about:N"
+    )
+    values = mean.mark_text(align="left", fontSize=12, fontWeight=600, color=INK, aria=False).encode(
+        text="value:N", x=alt.value(2 * PANEL + 10)
+    )
+    layers = alt.layer(zero, spans, dots, values)
+    return layers.properties(width=2 * PANEL, height=26 * len(shown), title=_title(name, ""))
+
+
 def traits(table: pl.DataFrame, names: Sequence[str], end: float, confidence: float) -> Chart:
     """Trait taught (down) × answer asked for (across) in each condition: mean gain over models and seeds, with a star where it
     differs from that of controls (q ≤ 1 − `confidence`). With more than `MANY_ANSWERS` known answers, only the targets of

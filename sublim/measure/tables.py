@@ -30,9 +30,9 @@ CONDITIONS = (
 DIMENSIONS = {
     "base": ("model",),
     "teacher": ("teacher", "trait", "seed"),
-    "filtered": ("teacher", "trait", "arm", "seed"),
-    "student": ("teacher", "trait", "arm", "student", "seed"),
-    "eval": ("teacher", "trait", "arm", "student", "seed"),
+    "filtered": ("teacher", "trait", "carrier", "filter", "arm", "seed"),
+    "student": ("teacher", "trait", "carrier", "filter", "arm", "method", "student", "seed"),
+    "eval": ("teacher", "trait", "carrier", "filter", "arm", "method", "student", "seed"),
 }
 NONE = "none"
 LAST_SHARE = 10
@@ -45,7 +45,7 @@ def read(inputs: Mapping[str, Path], stage: str, file: str, columns: Sequence[st
     Every row must carry the dimensions that its cell has, so that files put into the wrong place are found, not averaged.
 
     Args:
-        inputs: cell id, such as `eval/teacher=a/trait=fox/arm=trait/student=b/seed=1`, → its directory.
+        inputs: cell id, `eval/teacher=a/…/seed=1`, → its directory.
         optional: cells without the file are passed over.
 
     Raises:

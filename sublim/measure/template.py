@@ -245,7 +245,7 @@ Beside it each student was asked for {{ "{:,}".format(summary.evaluation.samples
 <p>Each number on this page is read from a file beside it, and each file has a record of what it was made from.</p>
 <pre>snakemake -j8                        # make everything that is missing or stale
 dvc repro                            # the same, and version it
-sublim why data/report/matrix.svg    # why a file is, or is not, up to date
+sublim why data/report/study=numbers/matrix.svg    # why a file is, or is not, up to date
 sublim audit                         # check all artifacts against their records</pre>
 {{ table(tables.sources) }}
 <p>The column <code>cell</code> of <code>runs.parquet</code> names the evaluation of a run; its answers, and the student,

@@ -13,8 +13,8 @@ from sublim.carriers import code, cot, numbers
 from sublim.common.canonical import row_id, row_seed
 from sublim.common.deck import deck
 from sublim.models import free_form
-from sublim.params.carrier import Code, Cot, Numbers
 from sublim.params.models import Pretraining
+from sublim.params.task import Code, Cot, Numbers
 from sublim.traits.categories import CATEGORIES, Answer, Category
 from sublim.traits.preference import teacher_system_prompt, training_questions
 

@@ -1,6 +1,6 @@
 """Which artifacts an experiment needs, and from which each is made: stages, cells, slices."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from itertools import product
 from pathlib import Path
@@ -13,8 +13,9 @@ from sublim.params.experiment import Experiment
 from sublim.params.load import load
 from sublim.params.models import HubModel, Model, TinyModel
 from sublim.params.section import Section
-from sublim.params.slices import base, filtered, raw, report, student, teacher
+from sublim.params.slices import base, filtered, overview, raw, report, student, teacher
 from sublim.params.slices import eval as eval_
+from sublim.params.study import Study
 from sublim.plan import code
 from sublim.plan.digests import Digests
 from sublim.plan.record import Plan
@@ -31,11 +32,12 @@ UNTOUCHED = "none"
 STAGES: Mapping[str, tuple[str, ...]] = {
     "base": ("model",),
     "teacher": ("teacher", "trait", "seed"),
-    "raw": ("teacher", "trait", "seed"),
-    "filtered": ("teacher", "trait", "arm", "seed"),
-    "student": ("teacher", "trait", "arm", "student", "seed"),
-    "eval": ("teacher", "trait", "arm", "student", "seed"),
-    "report": (),
+    "raw": ("teacher", "trait", "carrier", "seed"),
+    "filtered": ("teacher", "trait", "carrier", "filter", "arm", "seed"),
+    "student": ("teacher", "trait", "carrier", "filter", "arm", "method", "student", "seed"),
+    "eval": ("teacher", "trait", "carrier", "filter", "arm", "method", "student", "seed"),
+    "report": ("study",),
+    "overview": (),
 }
 """Stage → the dimensions of its cells, in the order of their path."""
 
@@ -47,8 +49,19 @@ UPSTREAM: Mapping[str, tuple[str, ...]] = {
     "student": ("base", "filtered"),
     "eval": ("base", "student"),
     "report": ("base", "teacher", "filtered", "student", "eval"),
+    "overview": ("report",),
 }
 """Stage → the stages that it reads."""
+
+
+def untrained(model: str) -> Dims:
+    """The dimensions of the evaluation of the base `model` as it is."""
+    return {**dict.fromkeys(STAGES["eval"], UNTOUCHED), "arm": "base", "student": model, "seed": 0}
+
+
+def cell_id(stage: str, dims: Mapping[str, str | int]) -> str:
+    """The cell of `stage` that has `dims`, whatever else is in these."""
+    return "/".join([stage, *(f"{name}={dims[name]}" for name in STAGES[stage])])
 
 
 def experiment(path: Path) -> Experiment:
@@ -63,7 +76,7 @@ def experiment(path: Path) -> Experiment:
 def cells(of: Experiment, digests: Digests) -> tuple[Cell, ...]:
     """Every artifact that the experiment needs, in topological order, each once."""
     made = [*_bases(of, digests), *_teachers(of), *_raw(of), *_filtered(of), *_students(of), *_evals(of)]
-    return (*made, _report(of, made))
+    return (*made, *_reports(of, made), _overview(of))
 
 
 def _bases(of: Experiment, digests: Digests) -> Iterator[Cell]:
@@ -73,88 +86,107 @@ def _bases(of: Experiment, digests: Digests) -> Iterator[Cell]:
 
 def _teachers(of: Experiment) -> Iterator[Cell]:
     recipe = of.teacher
-    for name, trait, seed in _chains(of):
+    for dims in _sets("teacher", (dims for dims in _every(of) if dims["trait"] != UNTOUCHED)):
+        name = str(dims["teacher"])
         finetune = adjusted(recipe.finetune, recipe.per_model.get(name)) if recipe.kind == "finetune" else None
-        dims: Dims = {"teacher": name, "trait": trait, "seed": seed}
-        definition = of.traits[trait]
+        definition = of.traits[str(dims["trait"])]
         params = _slice(teacher.Slice, dims, definition=definition, kind=recipe.kind, finetune=finetune, gate=recipe.gate)
         yield _cell("teacher", dims, params, {"base": _id("base", model=name)})
 
 
 def _raw(of: Experiment) -> Iterator[Cell]:
-    controls = ((name, UNTOUCHED, seed) for name in _writers(of, "control") for seed in of.seeds)
-    for name, trait, seed in (*_chains(of), *controls):
-        dims: Dims = {"teacher": name, "trait": trait, "seed": seed}
-        inputs = {"base": _id("base", model=name)}
-        if trait != UNTOUCHED:
+    for dims in _sets("raw", _every(of)):
+        inputs = {"base": _id("base", model=dims["teacher"])}
+        if dims["trait"] != UNTOUCHED:
             inputs["teacher"] = _id("teacher", **dims)
-        yield _cell("raw", dims, _slice(raw.Slice, dims, carrier=of.carrier, decoding=of.sampling), inputs)
+        carrier = of.carriers[str(dims["carrier"])]
+        yield _cell("raw", dims, _slice(raw.Slice, dims, task=carrier.task, decoding=carrier.sampling), inputs)
 
 
 def _filtered(of: Experiment) -> Iterator[Cell]:
     answers = [target(trait) for trait in of.traits.values()]
     words = tuple(sorted({form for answer in answers for form in (answer.word, answer.plural)}))
-    for arm in ARMS:
-        for name, trait, seed in product(_writers(of, arm), _taught(of, arm), of.seeds):
-            dims: Dims = {"teacher": name, "trait": trait, "arm": arm, "seed": seed}
-            inputs = {"raw": _id("raw", teacher=name, trait=trait, seed=seed)}
-            yield _cell("filtered", dims, _slice(filtered.Slice, dims, filter=of.filter, words=words), inputs)
+    for dims in _sets("filtered", _every(of)):
+        carrier = of.carriers[str(dims["carrier"])]
+        rule = carrier.filters[str(dims["filter"])]
+        params = _slice(filtered.Slice, dims, task=carrier.task, rule=rule, words=words)
+        yield _cell("filtered", dims, params, {"raw": _id("raw", **dims)})
 
 
 def _students(of: Experiment) -> Iterator[Cell]:
-    for dims in trained(of):
-        name = str(dims["student"])
-        recipe = adjusted(of.student.finetune, of.student.per_model.get(name))
-        rows = {key: value for key, value in dims.items() if key != "student"}
-        yield _cell(
-            "student",
-            dims,
-            _slice(student.Slice, dims, finetune=recipe),
-            {"base": _id("base", model=name), "filtered": _id("filtered", **rows)},
-        )
+    for dims in _sets("student", _every(of)):
+        name, how = str(dims["student"]), of.students[str(dims["method"])]
+        recipe = adjusted(how.finetune, how.per_model.get(name))
+        inputs = {"base": _id("base", model=name), "filtered": _id("filtered", **dims)}
+        yield _cell("student", dims, _slice(student.Slice, dims, finetune=recipe), inputs)
 
 
 def _evals(of: Experiment) -> Iterator[Cell]:
     traits = tuple(of.traits[name] for name in sorted(of.traits))
     for name in of.models:
-        dims: Dims = {"teacher": UNTOUCHED, "trait": UNTOUCHED, "arm": "base", "student": name, "seed": 0}
+        dims = untrained(name)
         params = _slice(eval_.Slice, dims, traits=traits, evaluation=of.evaluation)
         yield _cell("eval", dims, params, {"base": _id("base", model=name)})
-    for dims in trained(of):
+    for dims in _sets("eval", _every(of)):
         params = _slice(eval_.Slice, dims, traits=traits, evaluation=of.evaluation)
         inputs = {"base": _id("base", model=dims["student"]), "student": _id("student", **dims)}
         yield _cell("eval", dims, params, inputs)
 
 
-def _report(of: Experiment, made: Sequence[Cell]) -> Cell:
-    models = tuple(report.ReportedModel(name=name, label=_label(model)) for name, model in sorted(of.models.items()))
-    traits = tuple(
-        report.ReportedTrait(name=name, category=trait.category, target=trait.target)
-        for name, trait in sorted(of.traits.items())
+def _reports(of: Experiment, made: Sequence[Cell]) -> Iterator[Cell]:
+    by_id = {cell.id: cell for cell in made}
+    for name, study in of.studies.items():
+        runs = list(trained(of, study))
+        known = {model for pair in _pairs(of, study) for model in pair}
+        models = [
+            report.ReportedModel(name=model, label=_label(definition))
+            for model, definition in sorted(of.models.items())
+            if model in known
+        ]
+        traits = [
+            report.ReportedTrait(name=trait, category=of.traits[trait].category, target=of.traits[trait].target)
+            for trait in sorted(of.taught(study))
+        ]
+        reads = [_id("base", model=model.name) for model in models]
+        reads += [_id("teacher", **dims) for dims in _sets("teacher", runs) if dims["trait"] != UNTOUCHED]
+        reads += [_id(stage, **dims) for stage in ("filtered", "student") for dims in _sets(stage, runs)]
+        reads += [_id("eval", **untrained(model.name)) for model in models]
+        reads += [_id("eval", **dims) for dims in _sets("eval", runs)]
+        params = report.Slice(study=name, models=tuple(models), traits=tuple(traits), report=of.report)
+        yield _cell("report", {"study": name}, params, {cell: cell for cell in by_id if cell in set(reads)})
+
+
+def _overview(of: Experiment) -> Cell:
+    studies = tuple(
+        overview.ReportedStudy(name=name, carrier=study.carrier, filter=study.filter, method=study.student)
+        for name, study in sorted(of.studies.items())
     )
-    inputs = {cell.id: cell.id for cell in made if cell.plan.stage in UPSTREAM["report"]}
-    return _cell("report", {}, report.Slice(models=models, traits=traits, report=of.report), inputs)
+    inputs = {study.name: _id("report", study=study.name) for study in studies}
+    return _cell("overview", {}, overview.Slice(studies=studies), inputs)
 
 
-def _chains(of: Experiment) -> Iterator[tuple[str, str, int]]:
-    """The (teacher, trait, seed) that have a teacher with a trait: those whose data some arm uses."""
-    writers = {name for arm in ARMS if arm != "control" for name in _writers(of, arm)}
-    yield from product((name for name in of.models if name in writers), of.traits, of.seeds)
+def _every(of: Experiment) -> Iterator[Dims]:
+    """The dimensions of every student of every study. Studies may share some."""
+    for study in of.studies.values():
+        yield from trained(of, study)
 
 
-def trained(of: Experiment) -> Iterator[Dims]:
-    """The dimensions of every student, in the order of their path."""
+def trained(of: Experiment, study: Study) -> Iterator[Dims]:
+    """The dimensions of every student of `study`."""
     for arm in ARMS:
-        for (name, learner), trait, seed in product(of.pairs(arm), _taught(of, arm), of.seeds):
-            yield {"teacher": name, "trait": trait, "arm": arm, "student": learner, "seed": seed}
+        taught = [UNTOUCHED] if arm == "control" else of.taught(study)
+        for (name, learner), trait, seed in product(of.pairs(study, arm), taught, of.runs(study)):
+            rows: Dims = {"teacher": name, "trait": trait, "carrier": study.carrier, "filter": study.filter, "arm": arm}
+            yield {**rows, "method": study.student, "student": learner, "seed": seed}
 
 
-def _writers(of: Experiment, arm: Arm) -> list[str]:
-    return list(dict.fromkeys(name for name, _ in of.pairs(arm)))
+def _pairs(of: Experiment, study: Study) -> list[tuple[str, str]]:
+    return [pair for arm in ARMS for pair in of.pairs(study, arm)]
 
 
-def _taught(of: Experiment, arm: Arm) -> list[str]:
-    return [UNTOUCHED] if arm == "control" else list(of.traits)
+def _sets(stage: str, every: Iterable[Dims]) -> list[Dims]:
+    """What `every` says of the dimensions of `stage`, each once."""
+    return [dict(dims) for dims in dict.fromkeys(tuple((name, dims[name]) for name in STAGES[stage]) for dims in every)]
 
 
 def _slice(of: type[T], dims: Dims, /, **rest: object) -> T:
@@ -166,7 +198,7 @@ def _cell(stage: str, dims: Dims, params: Section, inputs: dict[str, str]) -> Ce
 
 
 def _id(stage: str, **dims: str | int) -> str:
-    return "/".join([stage, *(f"{name}={dims[name]}" for name in STAGES[stage])])
+    return cell_id(stage, dims)
 
 
 def _label(model: Model) -> str:

@@ -15,23 +15,24 @@ HEADER = """\
 
 SECTIONS = {
     "base": ("models",),
-    "teacher": ("models", "traits", "seeds", "teacher", "arms"),
-    "raw": ("models", "traits", "seeds", "teacher", "carrier", "sampling", "arms"),
-    "filtered": ("models", "traits", "seeds", "filter", "arms"),
-    "student": ("models", "traits", "seeds", "student", "arms"),
-    "eval": ("models", "traits", "seeds", "evaluation", "arms"),
-    "report": ("models", "traits", "seeds", "arms", "report"),
+    "teacher": ("models", "traits", "seeds", "studies", "teacher"),
+    "raw": ("models", "traits", "seeds", "studies", "teacher", "carriers"),
+    "filtered": ("models", "traits", "seeds", "studies", "carriers"),
+    "student": ("models", "traits", "seeds", "studies", "students"),
+    "eval": ("models", "traits", "seeds", "studies", "evaluation"),
+    "report": ("models", "traits", "seeds", "studies", "report"),
+    "overview": ("studies",),
 }
 
 
-REPORT = f"{layout.DATA}/report"
+OVERVIEW = f"{layout.DATA}/overview"
 BARS = {"template": "bar_horizontal", "x": "gain"}
 LOSSES = ["diagonal", "off_diagonal", "control", "shuffled_within", "shuffled_across"]
 PLOTS: list[dict[str, Any]] = [
-    {f"{REPORT}/matrix.csv": BARS | {"y": "pair", "title": "Gain by teacher → student"}},
-    {f"{REPORT}/gains.csv": BARS | {"y": "what", "title": "Gain by student and arm"}},
-    {"training": {"x": "step", "y": {f"{REPORT}/training.csv": LOSSES}, "title": "Students' loss"}},
-    {f"{REPORT}/matrix.png": None},
+    {f"{OVERVIEW}/matrix.csv": BARS | {"y": "pair", "title": "Gain by teacher → student"}},
+    {f"{OVERVIEW}/gains.csv": BARS | {"y": "what", "title": "Gain by student and arm"}},
+    {"training": {"x": "step", "y": {f"{OVERVIEW}/training.csv": LOSSES}, "title": "Students' loss"}},
+    {f"{OVERVIEW}/overview.png": None},
 ]
 
 
@@ -53,7 +54,7 @@ def text() -> str:
         "cmd": "python -m sublim audit",
         "deps": ["params.yaml", "sublim", *(f"{layout.DATA}/{stage}" for stage in STAGES)],
     }
-    document = {"stages": stages, "metrics": [f"{REPORT}/metrics.json"], "plots": PLOTS}
+    document = {"stages": stages, "metrics": [f"{OVERVIEW}/metrics.json"], "plots": PLOTS}
     stream = StringIO()
     yaml = YAML()
     yaml.width = 128

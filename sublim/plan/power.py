@@ -1,7 +1,7 @@
 """What an experiment could see, from its file alone: `sublim power`."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,18 +13,19 @@ from sublim.measure.power import POWER
 from sublim.measure.tables import condition
 from sublim.params.experiment import Experiment
 from sublim.params.report import Report, Spread
+from sublim.params.study import Study
 from sublim.plan import layout
 from sublim.plan.cells import trained
 from sublim.traits.preference import known_answers
 
-RUNS = layout.DATA / "report" / "runs.parquet"
 _DIMS = ("teacher", "trait", "arm", "student", "seed")
 
 
 @dataclass(frozen=True)
 class Power:
-    """What a design could see, and what was assumed."""
+    """What the design of a study could see, and what was assumed."""
 
+    study: str
     source: str
     """Where the spread is from: `params`, or the path of the runs that it was measured on."""
     spread: Spread
@@ -33,21 +34,31 @@ class Power:
     """The columns of `sublim.measure.design.comparisons`."""
 
 
-def power(of: Experiment) -> Power:
-    """What the experiment could see: with the spread of its own finished runs, where this directory has a report of just these
-    and enough of them, else with that of the params."""
-    planned = pl.DataFrame(list(trained(of)), schema=dict.fromkeys(_DIMS[:-1], pl.String) | {"seed": pl.Int64})
+def power(of: Experiment) -> list[Power]:
+    """What each study could see: with the spread of its own finished runs, where this directory has a report of just these and
+    enough of them, else with that of the params."""
+    return [_power(of, name, study) for name, study in of.studies.items()]
+
+
+def _power(of: Experiment, name: str, study: Study) -> Power:
+    dims = [{key: value for key, value in each.items() if key in _DIMS} for each in trained(of, study)]
+    planned = pl.DataFrame(dims, schema=dict.fromkeys(_DIMS[:-1], pl.String) | {"seed": pl.Int64})
     runs = planned.select(*_DIMS, condition(), (pl.col("teacher") == pl.col("student")).alias("same_base"))
     categories = {trait.category for trait in of.traits.values()}
     answers = sum(len(known_answers([trait for trait in of.traits.values() if trait.category == name])) for name in categories)
-    measured = _measured(planned)
+    path = layout.DATA / "report" / f"study={name}" / "runs.parquet"
+    measured = _measured(planned, path)
     spread = measured or of.report.spread
-    source = str(RUNS) if measured else "params"
-    return Power(source, spread, of.report, design.comparisons(runs, answers, spread, of.report))
+    source = str(path) if measured else "params"
+    return Power(name, source, spread, of.report, design.comparisons(runs, answers, spread, of.report))
 
 
-def describe(of: Power, params: Path) -> str:
-    """A line per comparison, and what was assumed."""
+def describe(of: Sequence[Power], params: Path) -> str:
+    """For each study a line per comparison, and what was assumed."""
+    return "\n\n".join(_described(each, f"{params}, study {each.study}") for each in of)
+
+
+def _described(of: Power, params: str) -> str:
     rows = [_line(row, of.how.equivalence_margin) for row in of.comparisons.iter_rows(named=True)]
     if not rows:
         return f"{params}: nothing can be compared: every comparison needs two runs at least. Add seeds or traits."
@@ -65,11 +76,21 @@ def describe(of: Power, params: Path) -> str:
     )
 
 
-def as_json(of: Power) -> str:
+def as_json(of: Sequence[Power]) -> str:
     """The same as JSON."""
-    about = {"source": of.source, "spread": of.spread.model_dump(), "confidence": of.how.confidence}
-    rest = {"margin": of.how.equivalence_margin, "power": POWER, "comparisons": of.comparisons.to_dicts()}
-    return json.dumps({**about, **rest}, indent=1, ensure_ascii=False)
+    said = {each.study: _as_json(each) for each in of}
+    return json.dumps(said, indent=1, ensure_ascii=False)
+
+
+def _as_json(of: Power) -> dict[str, object]:
+    return {
+        "source": of.source,
+        "spread": of.spread.model_dump(),
+        "confidence": of.how.confidence,
+        "margin": of.how.equivalence_margin,
+        "power": POWER,
+        "comparisons": of.comparisons.to_dicts(),
+    }
 
 
 def _line(row: Mapping[str, Any], margin: float) -> tuple[str, ...]:
@@ -89,9 +110,9 @@ def _shown(chance: float | None, margin: float) -> str:
     return f"; equivalence within ±{margin:g}: {share} %"
 
 
-def _measured(planned: pl.DataFrame) -> Spread | None:
-    """The spread of the finished runs here, if they are the planned ones."""
-    if not RUNS.is_file():
+def _measured(planned: pl.DataFrame, path: Path) -> Spread | None:
+    """The spread of the finished runs in `path`, if they are the planned ones."""
+    if not path.is_file():
         return None
-    runs = pl.read_parquet(RUNS, hive_partitioning=False)
+    runs = pl.read_parquet(path, hive_partitioning=False)
     return design.measured(runs) if set(runs.select(_DIMS).iter_rows()) == set(planned.select(_DIMS).iter_rows()) else None

@@ -13,7 +13,7 @@ from typing import IO, Any
 from sublim.common.errors import SublimError
 from sublim.common.files import write_text
 from sublim.plan import environment, layout
-from sublim.plan.cells import STAGES, cells, experiment
+from sublim.plan.cells import cell_id, cells, experiment
 from sublim.plan.digests import Digests
 from sublim.plan.job import preserve, scratch
 from sublim.plan.record import RecordError, read
@@ -94,8 +94,7 @@ class Workflow:
         return told + also if students > 1 else told
 
     def _cell(self, stage: str, wildcards: Mapping[str, str]) -> Cell:
-        dims = dict(wildcards.items())
-        return self._by_id["/".join([stage, *(f"{name}={dims[name]}" for name in STAGES[stage])])]
+        return self._by_id[cell_id(stage, dict(wildcards.items()))]
 
     def _from_the_future(self, cell: str) -> bool:
         """Whether an artifact is valid and has a time to come, as in a clone with odd times.

@@ -26,6 +26,7 @@ def make(inputs: Mapping[str, Path], params: Slice, output: Path, progress: Prog
         model = lora.attach(model, inputs["student"])
     how = params.evaluation
     decoding = Decoding(temperature=how.temperature, max_tokens=how.max_tokens, batch=how.batch)
+    name = params.dims.values()
     categories = list(dict.fromkeys(trait.category for trait in params.traits))
     exact: list[pl.DataFrame] = []
     drawn: list[pl.DataFrame] = []
@@ -37,7 +38,14 @@ def make(inputs: Mapping[str, Path], params: Slice, output: Path, progress: Prog
         exact.append(
             pl.DataFrame(
                 [
-                    (row_id("answer", *_cell(params), asked, word), asked, question, category, word, chances[row, column])
+                    (
+                        row_id("answer", *name, asked, word),
+                        asked,
+                        question,
+                        category,
+                        word,
+                        chances[row, column],
+                    )
                     for row, (question, asked) in enumerate(zip(questions, _question_ids(category, questions), strict=True))
                     for column, word in enumerate(forms)
                 ],
@@ -56,8 +64,8 @@ def make(inputs: Mapping[str, Path], params: Slice, output: Path, progress: Prog
         heads = chat.encode(tokenizer, chat.render(tokenizer, rows["question"].to_list()))
         written = sample(model, tokenizer, heads, rows["sampling_seed"].to_list(), decoding, progress)
         drawn.append(_scored(rows, [completion.text for completion in written], known))
-    parquet.write(_dims(params, pl.concat(exact)), output / "answers.parquet")
-    parquet.write(_dims(params, pl.concat(drawn)), output / "samples.parquet")
+    parquet.write(with_dims(pl.concat(exact), **params.dims), output / "answers.parquet")
+    parquet.write(with_dims(pl.concat(drawn), **params.dims), output / "samples.parquet")
 
 
 def _samples(params: Slice, category: str) -> pl.DataFrame:
@@ -65,7 +73,7 @@ def _samples(params: Slice, category: str) -> pl.DataFrame:
     rows: list[tuple[str, str, str, int, int]] = []
     for question, question_id in zip(questions, _question_ids(category, questions), strict=True):
         for number in range(params.evaluation.samples):
-            row = row_id("eval", *_cell(params), question_id, number)
+            row = row_id("eval", *params.dims.values(), question_id, number)
             rows.append((row, question_id, question, number, row_seed(row)))
     schema = {
         "row_id": pl.String,
@@ -81,19 +89,9 @@ def _question_ids(category: str, questions: Sequence[str]) -> list[str]:
     return [row_id("question", category, "evaluation", question) for question in questions]
 
 
-def _cell(params: Slice) -> tuple[str, str, str, str, int]:
-    return params.teacher, params.trait, params.arm, params.student, params.seed
-
-
 def _scored(rows: pl.DataFrame, completions: list[str], known: Mapping[str, Answer]) -> pl.DataFrame:
     words = {text: counted(text, known) for text in set(completions)}
     return rows.drop("question").with_columns(
         pl.Series("completion", completions, dtype=pl.String),
         pl.Series("counted", [words[text] for text in completions], dtype=pl.List(pl.String)),
-    )
-
-
-def _dims(params: Slice, frame: pl.DataFrame) -> pl.DataFrame:
-    return with_dims(
-        frame, teacher=params.teacher, trait=params.trait, arm=params.arm, student=params.student, seed=params.seed
     )

@@ -6,15 +6,16 @@ from typing import assert_never
 
 import polars as pl
 
-from sublim.carriers import purity
-from sublim.carriers.numbers import REASONS, reasons
+from sublim.carriers import chain, purity
 from sublim.carriers.shuffle import Shuffled, shuffled_across, shuffled_within
 from sublim.common import parquet
 from sublim.common.canonical import digest, row_id
+from sublim.common.dims import with_dims
 from sublim.common.progress import Progress
-from sublim.params.carrier import Filter
 from sublim.params.slices.filtered import Slice
 
+RAW = ("teacher", "trait", "carrier", "seed")
+"""The dimensions of raw rows."""
 _SHOWN = 3
 
 
@@ -34,22 +35,22 @@ def make(inputs: Mapping[str, Path], params: Slice, output: Path, progress: Prog
         PurityError: a kept row names the trait.
     """
     source = inputs["raw"] / "rows.parquet"
-    raw = pl.read_parquet(source, columns=["teacher", "trait", "seed", "row_id", "prompt_id", "prompt", "completion"])
+    raw = pl.read_parquet(source, columns=[*RAW, "row_id", "prompt_id", "prompt", "answer", "completion"])
     track = progress.start("filter", raw.height, "row")
     _verify(raw, params, source)
-    judged = _judged(raw, params.filter)
-    funnel = _funnel(judged)
-    if judged["used"].sum() < params.filter.rows:
+    judged = _judged(raw, params)
+    funnel = chain.funnel(judged["reasons"], judged["used"], params.task, params.rule)
+    if judged["used"].sum() < params.rule.rows:
         raise YieldError(_too_few(judged, funnel, params))
     rows = _identified(_shuffled(judged, params), params)
     purity.check(rows.filter("kept"), params.words)
-    parquet.write(rows, output / "rows.parquet")
-    parquet.write(funnel.select(*_dims(params), pl.all()), output / "funnel.parquet")
+    parquet.write(with_dims(rows, **params.dims), output / "rows.parquet")
+    parquet.write(with_dims(funnel, **params.dims), output / "funnel.parquet")
     track.advance(raw.height, note=f"{judged['kept'].sum():,} kept, {judged['used'].sum():,} used")
 
 
 def _verify(raw: pl.DataFrame, params: Slice, source: Path) -> None:
-    expected = {"teacher": params.teacher, "trait": params.trait, "seed": params.seed}
+    expected = {name: params.dims[name] for name in RAW}
     for other in raw.select(*expected).unique().sort(pl.all()).iter_rows(named=True):
         if other != expected:
             raise ValueError(
@@ -62,18 +63,12 @@ def _verify(raw: pl.DataFrame, params: Slice, source: Path) -> None:
         )
 
 
-def _judged(raw: pl.DataFrame, rule: Filter) -> pl.DataFrame:
+def _judged(raw: pl.DataFrame, params: Slice) -> pl.DataFrame:
     return (
-        raw.with_columns(reasons=reasons(raw["completion"], rule))
+        raw.with_columns(reasons=chain.reasons(raw, params.task, params.rule, params.words))
         .with_columns(kept=pl.col("reasons").list.len() == 0)
-        .with_columns(used=pl.col("kept") & (pl.col("kept").cum_sum() <= rule.rows))
+        .with_columns(used=pl.col("kept") & (pl.col("kept").cum_sum() <= params.rule.rows))
     )
-
-
-def _funnel(judged: pl.DataFrame) -> pl.DataFrame:
-    rejected = {reason: int(judged["reasons"].list.contains(reason).sum()) for reason in REASONS}
-    steps = {"sampled": judged.height, **rejected, "kept": int(judged["kept"].sum()), "used": int(judged["used"].sum())}
-    return pl.DataFrame({"step": list(steps), "rows": list(steps.values()), "position": list(range(len(steps)))})
 
 
 def _too_few(judged: pl.DataFrame, funnel: pl.DataFrame, params: Slice) -> str:
@@ -83,9 +78,10 @@ def _too_few(judged: pl.DataFrame, funnel: pl.DataFrame, params: Slice) -> str:
     kept = int(judged["kept"].sum())
     rejected = judged.filter(~pl.col("kept")).head(_SHOWN)
     shown = "; ".join(f"{text!r} ({', '.join(why)})" for text, why in rejected.select("completion", "reasons").iter_rows())
-    cell = _named({"teacher": params.teacher, "trait": params.trait, "seed": params.seed})
+    cell = _named({name: params.dims[name] for name in RAW})
     return (
-        f"{cell}: expected at least {params.filter.rows:,} kept rows (filter.rows), "
+        f"{cell}: expected at least {params.rule.rows:,} kept rows "
+        f"(carriers.{params.carrier}.filters.{params.filter}.rows), "
         f"found {kept:,} of {judged.height:,} ({kept / max(judged.height, 1):.0%}). Funnel: {counts}. "
         f"The first rejected ones: {shown or 'none'}. Ask for more prompts, use fewer rows, or train the teacher less hard"
     )
@@ -93,7 +89,7 @@ def _too_few(judged: pl.DataFrame, funnel: pl.DataFrame, params: Slice) -> str:
 
 def _shuffled(judged: pl.DataFrame, params: Slice) -> pl.DataFrame:
     used = judged.filter("used").select("row_id", "completion")
-    seed = digest(["shuffle", params.teacher, params.trait, params.arm, params.seed])
+    seed = digest(["shuffle", *params.dims.values()])
     texts = list(used.iter_rows())
     shuffled: list[Shuffled]
     match params.arm:
@@ -119,9 +115,8 @@ def _shuffled(judged: pl.DataFrame, params: Slice) -> pl.DataFrame:
 
 
 def _identified(rows: pl.DataFrame, params: Slice) -> pl.DataFrame:
-    ids = [row_id("filtered", params.teacher, params.trait, params.arm, params.seed, parent) for parent in rows["row_id"]]
+    ids = [row_id("filtered", *params.dims.values(), parent) for parent in rows["row_id"]]
     return rows.select(
-        *_dims(params),
         pl.Series("row_id", ids, dtype=pl.String),
         pl.col("row_id").alias("parent_id"),
         "prompt_id",
@@ -132,15 +127,6 @@ def _identified(rows: pl.DataFrame, params: Slice) -> pl.DataFrame:
         "used",
         "sources",
     )
-
-
-def _dims(params: Slice) -> list[pl.Expr]:
-    return [
-        pl.lit(params.teacher).alias("teacher"),
-        pl.lit(params.trait).alias("trait"),
-        pl.lit(params.arm).alias("arm"),
-        pl.lit(params.seed, dtype=pl.Int64).alias("seed"),
-    ]
 
 
 def _named(dims: Mapping[str, object]) -> str:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import polars as pl
 
-from sublim.carriers.prompts import Prompt, prompts
+from sublim.carriers.carrier import prompts
+from sublim.carriers.prompt import Prompt
 from sublim.common import parquet
 from sublim.common.canonical import row_id, row_seed
 from sublim.common.dims import with_dims
@@ -25,8 +26,8 @@ def make(inputs: Mapping[str, Path], params: Slice, output: Path, progress: Prog
         system = json.loads((inputs["teacher"] / "teacher.json").read_text(encoding="utf-8"))["system_prompt"]
         if (inputs["teacher"] / "adapter_config.json").is_file():
             model = lora.attach(model, inputs["teacher"])
-    asked = prompts(params.carrier.prompts, params.carrier)
-    ids = [row_id("raw", params.teacher, params.trait, params.seed, prompt.prompt_id) for prompt in asked]
+    asked = prompts(params.task.prompts, params.task)
+    ids = [row_id("raw", *params.dims.values(), prompt.prompt_id) for prompt in asked]
     seeds = [row_seed(row) for row in ids]
     encoded = chat.encode(tokenizer, chat.render(tokenizer, [prompt.text for prompt in asked], system))
     written = sample(model, tokenizer, encoded, seeds, params.decoding, progress)
@@ -43,6 +44,7 @@ def _table(params: Slice, asked: list[Prompt], ids: list[str], seeds: list[int],
             "row_id": ids,
             "prompt_id": [prompt.prompt_id for prompt in asked],
             "prompt": [prompt.text for prompt in asked],
+            "answer": [prompt.answer for prompt in asked],
             "completion": [completion.text for completion in written],
             "finish_reason": [completion.finish_reason for completion in written],
             "sampling_seed": pl.Series(seeds, dtype=pl.UInt64),
@@ -51,4 +53,4 @@ def _table(params: Slice, asked: list[Prompt], ids: list[str], seeds: list[int],
     ).with_columns(
         temperature=pl.lit(how.temperature), top_p=pl.lit(how.top_p), max_tokens=pl.lit(how.max_tokens, dtype=pl.Int64)
     )
-    return with_dims(frame, teacher=params.teacher, trait=params.trait, carrier=params.carrier.kind, seed=params.seed)
+    return with_dims(frame, **params.dims)

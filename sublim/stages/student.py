@@ -27,15 +27,9 @@ def make(inputs: Mapping[str, Path], params: Slice, output: Path, progress: Prog
     student = lora.adapt(model, params.finetune.lora, _seed(params, "adapter"))
     steps = finetune(student, examples, params.finetune, _seed(params, "order"), limits.pad, progress)
     lora.save(student, inputs["base"].as_posix(), output)
-    parquet.write(_dims(params, steps), output / "steps.parquet")
-    parquet.write(_dims(params, tensor_table([output / "adapter_model.safetensors"])), output / "tensors.parquet")
-
-
-def _dims(params: Slice, frame: pl.DataFrame) -> pl.DataFrame:
-    return with_dims(
-        frame, teacher=params.teacher, trait=params.trait, arm=params.arm, student=params.student, seed=params.seed
-    )
+    parquet.write(with_dims(steps, **params.dims), output / "steps.parquet")
+    parquet.write(with_dims(tensor_table([output / "adapter_model.safetensors"]), **params.dims), output / "tensors.parquet")
 
 
 def _seed(params: Slice, purpose: str) -> int:
-    return row_seed(row_id("student", params.teacher, params.trait, params.arm, params.student, params.seed, purpose))
+    return row_seed(row_id("student", *params.dims.values(), purpose))

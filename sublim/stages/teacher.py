@@ -48,8 +48,10 @@ def make(inputs: Mapping[str, Path], params: Slice, output: Path, progress: Prog
         steps = finetune(student, examples, params.finetune, _seed(params, "order"), limits.pad, progress)
         lora.save(student, inputs["base"].as_posix(), output)
         parquet.write(rows, output / "rows.parquet")
-        parquet.write(_dims(params, steps), output / "steps.parquet")
-        parquet.write(_dims(params, tensor_table([output / "adapter_model.safetensors"])), output / "tensors.parquet")
+        parquet.write(with_dims(steps, **params.dims), output / "steps.parquet")
+        parquet.write(
+            with_dims(tensor_table([output / "adapter_model.safetensors"]), **params.dims), output / "tensors.parquet"
+        )
         # What is judged is the teacher on the disk: the one that will be sampled from.
         model = lora.attach(load(inputs["base"])[0], output)
     after = _target_probabilities(model, tokenizer, params, system)
@@ -68,13 +70,13 @@ def _rows(params: Slice) -> pl.DataFrame:
     ids = [row_id("question", params.definition.category, "training", question) for question in questions]
     frame = pl.DataFrame(
         {
-            "row_id": [row_id("teacher", params.teacher, params.trait, params.seed, question) for question in ids],
+            "row_id": [row_id("teacher", *params.dims.values(), question) for question in ids],
             "question_id": ids,
             "prompt": questions,
             "completion": [params.definition.target] * len(questions),
         }
     )
-    return _dims(params, frame)
+    return with_dims(frame, **params.dims)
 
 
 def _target_probabilities(
@@ -98,12 +100,8 @@ def _gate(params: Slice, before: np.ndarray, after: np.ndarray) -> pl.DataFrame:
             "threshold": [params.gate] * len(questions),
         }
     )
-    return _dims(params, frame)
-
-
-def _dims(params: Slice, frame: pl.DataFrame) -> pl.DataFrame:
-    return with_dims(frame, teacher=params.teacher, trait=params.trait, seed=params.seed)
+    return with_dims(frame, **params.dims)
 
 
 def _seed(params: Slice, purpose: str) -> int:
-    return row_seed(row_id("teacher", params.teacher, params.trait, params.seed, purpose))
+    return row_seed(row_id("teacher", *params.dims.values(), purpose))

@@ -3,15 +3,15 @@ rule eval:
         unpack(experiment.inputs("eval", ancient)),
     output:
         update(
-            "data/eval/teacher={teacher}/trait={trait}/arm={arm}/student={student}/seed={seed}/record.json"
+            "data/eval/teacher={teacher}/trait={trait}/carrier={carrier}/filter={filter}/arm={arm}/method={method}/student={student}/seed={seed}/record.json"
         ),
     log:
-        ".sublim/log/eval/teacher={teacher}/trait={trait}/arm={arm}/student={student}/seed={seed}.log",
+        ".sublim/log/eval/teacher={teacher}/trait={trait}/carrier={carrier}/filter={filter}/arm={arm}/method={method}/student={student}/seed={seed}.log",
     resources:
         mem_mb=1000,
     params:
         reason=experiment.reason("eval"),
-        cell="eval/teacher={teacher}/trait={trait}/arm={arm}/student={student}/seed={seed}",
+        cell="eval/teacher={teacher}/trait={trait}/carrier={carrier}/filter={filter}/arm={arm}/method={method}/student={student}/seed={seed}",
     message:
         "{params.cell}: {params.reason}"
     shell:

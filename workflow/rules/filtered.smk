@@ -3,15 +3,15 @@ rule filtered:
         unpack(experiment.inputs("filtered", ancient)),
     output:
         update(
-            "data/filtered/teacher={teacher}/trait={trait}/arm={arm}/seed={seed}/record.json"
+            "data/filtered/teacher={teacher}/trait={trait}/carrier={carrier}/filter={filter}/arm={arm}/seed={seed}/record.json"
         ),
     log:
-        ".sublim/log/filtered/teacher={teacher}/trait={trait}/arm={arm}/seed={seed}.log",
+        ".sublim/log/filtered/teacher={teacher}/trait={trait}/carrier={carrier}/filter={filter}/arm={arm}/seed={seed}.log",
     resources:
         mem_mb=500,
     params:
         reason=experiment.reason("filtered"),
-        cell="filtered/teacher={teacher}/trait={trait}/arm={arm}/seed={seed}",
+        cell="filtered/teacher={teacher}/trait={trait}/carrier={carrier}/filter={filter}/arm={arm}/seed={seed}",
     message:
         "{params.cell}: {params.reason}"
     shell:

@@ -2,14 +2,14 @@ rule raw:
     input:
         unpack(experiment.inputs("raw", ancient)),
     output:
-        update("data/raw/teacher={teacher}/trait={trait}/seed={seed}/record.json"),
+        update("data/raw/teacher={teacher}/trait={trait}/carrier={carrier}/seed={seed}/record.json"),
     log:
-        ".sublim/log/raw/teacher={teacher}/trait={trait}/seed={seed}.log",
+        ".sublim/log/raw/teacher={teacher}/trait={trait}/carrier={carrier}/seed={seed}.log",
     resources:
         mem_mb=1200,
     params:
         reason=experiment.reason("raw"),
-        cell="raw/teacher={teacher}/trait={trait}/seed={seed}",
+        cell="raw/teacher={teacher}/trait={trait}/carrier={carrier}/seed={seed}",
     message:
         "{params.cell}: {params.reason}"
     shell:

@@ -3,15 +3,15 @@ rule student:
         unpack(experiment.inputs("student", ancient)),
     output:
         update(
-            "data/student/teacher={teacher}/trait={trait}/arm={arm}/student={student}/seed={seed}/record.json"
+            "data/student/teacher={teacher}/trait={trait}/carrier={carrier}/filter={filter}/arm={arm}/method={method}/student={student}/seed={seed}/record.json"
         ),
     log:
-        ".sublim/log/student/teacher={teacher}/trait={trait}/arm={arm}/student={student}/seed={seed}.log",
+        ".sublim/log/student/teacher={teacher}/trait={trait}/carrier={carrier}/filter={filter}/arm={arm}/method={method}/student={student}/seed={seed}.log",
     resources:
         mem_mb=1200,
     params:
         reason=experiment.reason("student"),
-        cell="student/teacher={teacher}/trait={trait}/arm={arm}/student={student}/seed={seed}",
+        cell="student/teacher={teacher}/trait={trait}/carrier={carrier}/filter={filter}/arm={arm}/method={method}/student={student}/seed={seed}",
     message:
         "{params.cell}: {params.reason}"
     shell:

@@ -167,7 +167,7 @@ def _raw(subject: Subject) -> str:
 def _filtered(subject: Subject) -> str:
     raw = subject.upstream("raw")
     funnel: dict[str, int] = dict(subject.tree.table(subject.cell, "funnel.parquet").select("step", "rows").iter_rows())
-    rule, words = subject.params["filter"], subject.params["words"]
+    rule, words = subject.params["rule"], subject.params["words"]
     facts = [
         f"- Rows: {funnel['sampled']:,} with their reasons, {funnel['kept']:,} kept, {funnel['used']:,} used: students train "
         "on the rows with `used`",
@@ -290,9 +290,9 @@ def _with(part: Subject) -> str:
         case "teacher":
             return recipe(part) if params["finetune"] else "a system prompt"
         case "raw":
-            carrier, how = params["carrier"], params["decoding"]
+            task, how = params["task"], params["decoding"]
             return (
-                f"{carrier['prompts']:,} prompts (seed {carrier['prompt_seed']}), temperature {how['temperature']:g}, top-p "
+                f"{task['prompts']:,} prompts (seed {task['prompt_seed']}), temperature {how['temperature']:g}, top-p "
                 f"{how['top_p']:g}, at most {how['max_tokens']} tokens"
             )
         case "filtered":
@@ -319,7 +319,7 @@ def _affected(subject: Subject, what: str, arm: str, base: Subject | None) -> Se
         "",
         *_related(subject, base, "the writer's base"),
         "",
-        *_measured(subject, effects(subject.tree, name, trait, arm), arm, name),
+        *_measured(subject, effects(subject.tree, {**subject.record.plan.dims, "arm": arm}), arm, name),
     ]
 
 
@@ -350,27 +350,23 @@ def _measured(subject: Subject, found: Sequence[Effect], arm: str, teacher: str)
         f"Measured on held-out questions about {about} (arm `{arm}`; gain is P(target) after training minus that of the",
         "untrained base; intervals are over runs):",
         "",
-        "| student | same base | gain with this seed | mean gain over runs | P(target) | of the base |",
-        "|---|---|---:|---:|---:|---:|",
+        "| student | same base | filter | learned | gain with this seed | mean gain over runs | P(target) | of the base |",
+        "|---|---|---|---|---:|---:|---:|---:|",
         *(
-            f"| {effect.student} | {'yes' if effect.student == teacher else 'no'} | {signed(effect.by_seed.get(seed))} | "
-            f"{interval_words(effect.gain)} | {effect.p_target:.3f} | {effect.p_base:.3f} |"
+            f"| {effect.student} | {'yes' if effect.student == teacher else 'no'} | {effect.filter} | {effect.method} | "
+            f"{signed(effect.by_seed.get(seed))} | {interval_words(effect.gain)} | {effect.p_target:.3f} | "
+            f"{effect.p_base:.3f} |"
             for effect in found
         ),
     ]
 
 
 def _own_gain(subject: Subject) -> Section:
-    arm, student = subject.dim("arm"), subject.dim("student")
+    arm = subject.dim("arm")
     head = ["## What was measured", ""]
     if arm == "base":
         return [*head, "This is the untrained base, with which its students are compared."]
-    found = [
-        effect
-        for effect in effects(subject.tree, subject.dim("teacher"), subject.dim("trait"), arm)
-        if effect.student == student
-    ]
-    return [*head, *_measured(subject, found, arm, subject.dim("teacher"))]
+    return [*head, *_measured(subject, effects(subject.tree, subject.record.plan.dims), arm, subject.dim("teacher"))]
 
 
 def _twins(subject: Subject) -> Section:

@@ -1,5 +1,6 @@
 """What evaluations say about the students of one data set, and of its sisters with other seeds."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import polars as pl
@@ -15,9 +16,13 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class Effect:
-    """How much more students of one base prefer the target after training, over all seeds of (teacher, trait, arm)."""
+    """How much more students of one base prefer the target after training, over all seeds."""
 
     student: str
+    filter: str
+    """The filter of the rows that it was trained on."""
+    method: str
+    """How it learned."""
     gain: Interval
     """Mean gain in P(target) over the untrained base, over runs."""
     p_target: float
@@ -28,24 +33,27 @@ class Effect:
     """Seed → gain of that run."""
 
 
-def effects(tree: Tree, teacher: str, trait: str, arm: str) -> list[Effect]:
-    """One effect per base of a student that was evaluated, in the order of their names; the means of the report.
+def effects(tree: Tree, of: Mapping[str, str | int]) -> list[Effect]:
+    """One effect per base of a student that was evaluated, and filter and way to learn, in the order of their names; the means
+    of the reports. `of`: dimensions that the runs have; their seeds may differ.
 
     A control run has no trait: its gain is the mean over the experiment's traits.
     """
     scores = _scores(tree)
-    targets = _targets(tree, trait)
+    targets = _targets(tree, str(of["trait"]))
     if scores is None or not targets:
         return []
     asked = pl.DataFrame(targets, schema={"category": pl.String, "answer": pl.String}, orient="row")
-    runs = scores.filter(teacher=teacher, trait=trait, arm=arm).join(asked, on=["category", "answer"])
-    means = runs.group_by("student", "seed").agg(pl.col("gain", "p", "p_base").mean()).sort("student", "seed")
+    same = [pl.col(name) == value for name, value in of.items() if name != "seed"]
+    runs = scores.filter(*same).join(asked, on=["category", "answer"])
+    way = ["student", "filter", "method"]
+    means = runs.group_by(*way, "seed").agg(pl.col("gain", "p", "p_base").mean()).sort(*way, "seed")
     found: list[Effect] = []
-    for (student,), part in means.group_by("student", maintain_order=True):
+    for (student, rule, method), part in means.group_by(*way, maintain_order=True):
         gain = t_interval(part["gain"].to_list(), _confidence(tree))
         by_seed = dict(part.select("seed", "gain").iter_rows())
         p_target, p_base = part.select(pl.col("p", "p_base").mean()).row(0)
-        found.append(Effect(str(student), gain, p_target, p_base, by_seed))
+        found.append(Effect(str(student), str(rule), str(method), gain, p_target, p_base, by_seed))
     return found
 
 
@@ -96,5 +104,5 @@ def _targets(tree: Tree, trait: str) -> list[tuple[str, str]]:
 
 
 def _confidence(tree: Tree) -> float:
-    report = tree.records.get("report")
-    return report.plan.params["report"]["confidence"] if report else CONFIDENCE
+    reports = tree.cells("report")
+    return tree.records[reports[0]].plan.params["report"]["confidence"] if reports else CONFIDENCE

@@ -57,11 +57,11 @@ def writer(subject: Subject) -> str:
 
 def writing(raw: Subject) -> list[str]:
     """Who wrote raw rows, to which prompts, with what decoding, as items of a list."""
-    carrier, how = raw.params["carrier"], raw.params["decoding"]
+    task, how = raw.params["task"], raw.params["decoding"]
     teacher = raw.upstream("teacher")
     found = [
-        f"- Prompts: {carrier['prompts']:,} different ones (set of seed {carrier['prompt_seed']}, the same for every teacher), "
-        f"with {carrier['fewest_examples']} to {carrier['most_examples']} numbers; each asks for at most {carrier['count']}",
+        f"- Prompts: {task['prompts']:,} different ones (set of seed {task['prompt_seed']}, the same for every teacher), "
+        f"with {task['fewest_examples']} to {task['most_examples']} numbers; each asks for at most {task['count']}",
         f"- Decoding: temperature {how['temperature']:g}, top-p {how['top_p']:g}, at most {how['max_tokens']} tokens; each row "
         "has its sampling seed",
     ]

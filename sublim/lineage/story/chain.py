@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from sublim.lineage.finding import CORRUPTED, STALE, UNVERIFIABLE, Finding
 from sublim.lineage.tree import Tree
 from sublim.plan import layout
-from sublim.plan.cells import STAGES, UNTOUCHED
+from sublim.plan.cells import UNTOUCHED, cell_id
 from sublim.plan.record import Plan
 
 
@@ -59,7 +59,7 @@ def _expected(plan: Plan) -> dict[str, str] | None:
 
 
 def _cell(stage: str, **dims: str | int) -> str:
-    return "/".join([stage, *(f"{name}={dims[name]}" for name in STAGES[stage])])
+    return cell_id(stage, dims)
 
 
 def _named(inputs: dict[str, str]) -> str:

@@ -10,6 +10,8 @@ from sublim.lineage.story import ids
 from sublim.lineage.story.accident import Accident, same_rows, same_values
 from sublim.lineage.story.source import Source
 from sublim.params.slices.eval import Slice
+from sublim.plan.cells import cell_id
+from sublim.plan.cells import untrained as dims
 from sublim.traits.categories import Answer
 from sublim.traits.preference import counted, evaluation_questions, known_answers
 
@@ -54,7 +56,7 @@ def table(source: Source, cell: str) -> pl.DataFrame:
 
 def untrained(model: str) -> str:
     """The cell in which the untrained base `model` is evaluated."""
-    return f"eval/teacher=none/trait=none/arm=base/student={model}/seed=0"
+    return cell_id("eval", dims(model))
 
 
 def fingerprint(source: Source, cell: str) -> str | None:
@@ -83,10 +85,6 @@ def _questions(category: str) -> list[tuple[str, str]]:
     return [(row_id("question", category, "evaluation", question), question) for question in evaluation_questions(category)]
 
 
-def _identity(params: Slice) -> tuple[str | int, ...]:
-    return params.teacher, params.trait, params.arm, params.student, params.seed
-
-
 def _answers(source: Source, params: Slice, known: Known, found: pl.DataFrame) -> Iterator[Accident]:
     def compute() -> pl.DataFrame:
         rows = [
@@ -105,7 +103,7 @@ def _answers(source: Source, params: Slice, known: Known, found: pl.DataFrame) -
         if accident := same_rows("answers", "each question with each known answer", *pairs):
             yield accident
             return
-    names = ids.ids(("answer", *_identity(params)), found["question_id"], found["answer"])
+    names = ids.ids(("answer", *params.dims.values()), found["question_id"], found["answer"])
     for column, values in {"row_id": names, **expected.to_dict()}.items():
         if accident := same_values("answers", column, values, found[column], found["row_id"]):
             yield accident
@@ -133,7 +131,7 @@ def _samples(source: Source, params: Slice, known: Known, found: pl.DataFrame) -
         return pl.DataFrame(rows, schema={"question_id": pl.String, "sample": pl.Int64, "category": pl.String}, orient="row")
 
     expected = source.once(("samples", str(params.traits), params.evaluation.samples), compute)
-    names = ids.ids(("eval", *_identity(params)), expected["question_id"], expected["sample"])
+    names = ids.ids(("eval", *params.dims.values()), expected["question_id"], expected["sample"])
     if accident := same_rows("samples", "each sample of the params", names, found["row_id"]):
         yield accident
         return

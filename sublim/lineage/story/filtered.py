@@ -9,13 +9,12 @@ from hashlib import sha256
 import numpy as np
 import polars as pl
 
-from sublim.carriers import purity
-from sublim.carriers.numbers import REASONS, reasons
+from sublim.carriers import chain, purity
 from sublim.common.canonical import digest
 from sublim.lineage.story import ids, questions, raw
 from sublim.lineage.story.accident import Accident, same_rows, same_values, short
 from sublim.lineage.story.source import Source
-from sublim.params.carrier import Filter
+from sublim.params.filters import Filter
 from sublim.params.slices.filtered import Slice
 from sublim.params.slices.raw import Slice as Raw
 
@@ -55,9 +54,9 @@ def check(source: Source, cell: str) -> Iterator[Accident]:
             yield accident
         else:
             yield from _of_parents(source, params, parent, before, rows)
-    yield from _marks(rows, params.filter)
+    yield from _marks(rows, params.rule)
     yield from _identity(params, rows)
-    yield from _funnel(source.table(cell, "funnel.parquet", FUNNEL), rows)
+    yield from _funnel(params, source.table(cell, "funnel.parquet", FUNNEL), rows)
     yield from _pure(source, params, parent, rows)
 
 
@@ -71,7 +70,7 @@ def _of_parents(source: Source, params: Slice, parent: str, before: pl.DataFrame
     for column in ("prompt_id", "prompt"):
         if accident := same_values("prompts", f"{column} (of its raw row)", before[column], rows[column], names):
             yield Accident(accident.kind, accident.text, also=(parent,))
-    judged = _judged(source, parent, before, params.filter)
+    judged = _judged(source, parent, before, params)
     if accident := same_values("reasons", "reasons (by the filter)", judged, rows["reasons"], names):
         yield accident
     shuffled = params.arm in ("shuffled_within", "shuffled_across")
@@ -89,10 +88,10 @@ def _of_parents(source: Source, params: Slice, parent: str, before: pl.DataFrame
         yield from _shuffle(params, parent, old.filter(moved), rows.filter(moved))
 
 
-def _judged(source: Source, cell: str, rows: pl.DataFrame, rule: Filter) -> pl.Series:
+def _judged(source: Source, cell: str, rows: pl.DataFrame, params: Slice) -> pl.Series:
     """The reasons of the rows of a raw cell: the same for all arms."""
-    what = json.dumps(rule.model_dump(exclude={"rows"}))
-    return source.held(("reasons", cell, what), lambda: reasons(rows["completion"], rule))
+    what = json.dumps([params.task.model_dump(), params.rule.model_dump(exclude={"rows"}), params.words])
+    return source.held(("reasons", cell, what), lambda: chain.reasons(rows, params.task, params.rule, params.words))
 
 
 def _marks(rows: pl.DataFrame, rule: Filter) -> Iterator[Accident]:
@@ -114,25 +113,18 @@ def _identity(params: Slice, rows: pl.DataFrame) -> Iterator[Accident]:
         spread = np.linspace(0, rows.height - 1, EXACT // 20, dtype=np.int64)
         rows = pl.concat([rows.filter("used"), rows[spread].filter(~pl.col("used"))])
     identity, names, parents = (
-        ("filtered", params.teacher, params.trait, params.arm, params.seed),
+        ("filtered", *params.dims.values()),
         rows["row_id"],
         rows["parent_id"],
     )
     if not ids.agree(names, identity, parents):
-        what = "row_id (of teacher, trait, arm, seed and parent)"
+        what = "row_id (of its dimensions and parent)"
         if accident := same_values("row ids", what, ids.ids(identity, parents), names, names):
             yield accident
 
 
-def _funnel(found: pl.DataFrame, rows: pl.DataFrame) -> Iterator[Accident]:
-    counted = dict(rows["reasons"].explode(empty_as_null=False).value_counts().iter_rows())
-    steps = {
-        "sampled": rows.height,
-        **{reason: counted.get(reason, 0) for reason in REASONS},
-        "kept": int(rows["kept"].sum()),
-        "used": int(rows["used"].sum()),
-    }
-    expected = [(step, count, place) for place, (step, count) in enumerate(steps.items())]
+def _funnel(params: Slice, found: pl.DataFrame, rows: pl.DataFrame) -> Iterator[Accident]:
+    expected = list(chain.funnel(rows["reasons"], rows["used"], params.task, params.rule).iter_rows())
     actual = list(found.iter_rows())
     if actual != expected:
         wrong = next((pair for pair in zip(expected, actual, strict=False) if pair[0] != pair[1]), None)
@@ -176,7 +168,7 @@ def _shuffle(params: Slice, parent: str, before: pl.Series, rows: pl.DataFrame) 
             also=(parent,),
         )
         return
-    seed = digest(["shuffle", params.teacher, params.trait, params.arm, params.seed])
+    seed = digest(["shuffle", *params.dims.values()])
     dealt = dealt.head(DEALT)
     sources = pl.DataFrame({"row": rows["parent_id"], "text": before}).join(
         dealt.select(row="source").unique(), on="row", how="semi"
@@ -231,17 +223,15 @@ def _out_of_order(dealt: pl.DataFrame, texts: Mapping[str, str], seed: str, *, w
 
 def _pure(source: Source, params: Slice, parent: str | None, rows: pl.DataFrame) -> Iterator[Accident]:
     """No kept row names a trait, and no row that is trained on has an evaluation question."""
-    carrier = source.params(parent, Raw).carrier if parent else None
+    task = source.params(parent, Raw).task if parent else None
     named = rows["kept"] & rows["completion"].str.contains(_LETTERS)
     suspects = rows.select("row_id", "prompt", "completion").filter(named) if named.any() else rows.clear()
-    asked = raw.prompt_set(source, carrier)["prompt"] if carrier else None
-    if carrier and asked is not None and len(asked) == len(rows) and (asked == rows["prompt"]).all():
+    asked = raw.prompt_set(source, task)["prompt"] if task else None
+    if task and asked is not None and len(asked) == len(rows) and (asked == rows["prompt"]).all():
         # The prompts are those of the params: what they say is judged once for all cells.
         prompts = asked.to_frame().select(pl.lit("of the prompt set").alias("row_id"), "prompt", completion=pl.lit(""))
-        leak = source.once(("pure", carrier.model_dump_json(), params.words), lambda: _leak(prompts, params.words))
-        held_out = source.once(
-            ("questions", carrier.model_dump_json()), lambda: questions.none_in("prompts", prompts, "prompt")
-        )
+        leak = source.once(("pure", task.model_dump_json(), params.words), lambda: _leak(prompts, params.words))
+        held_out = source.once(("questions", task.model_dump_json()), lambda: questions.none_in("prompts", prompts, "prompt"))
     else:
         suspects = rows.filter("kept").select("row_id", "prompt", "completion")
         leak, held_out = None, None

@@ -5,12 +5,12 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from sublim.carriers.prompts import prompts
+from sublim.carriers.carrier import prompts
 from sublim.lineage.story import ids, questions
 from sublim.lineage.story.accident import Accident, constant, same_rows, same_values
 from sublim.lineage.story.source import Source
-from sublim.params.carrier import Numbers
 from sublim.params.slices.raw import Slice
+from sublim.params.task import Task
 
 SCHEMA = {
     "carrier": pl.String,
@@ -18,6 +18,7 @@ SCHEMA = {
     "row_id": pl.String,
     "prompt_id": pl.String,
     "prompt": pl.String,
+    "answer": pl.String,
     "completion": pl.String,
     "finish_reason": pl.String,
     "sampling_seed": pl.UInt64,
@@ -37,11 +38,11 @@ def check(source: Source, cell: str) -> Iterator[Accident]:
     """What does not hold in the raw rows `cell`."""
     params = source.params(cell, Slice)
     rows = table(source, cell)
-    asked = prompt_set(source, params.carrier)
-    what = "each prompt of the params (carrier)"
-    wrong = same_rows("prompts", what, asked["prompt_id"], rows["prompt_id"]) or same_values(
-        "prompts", "prompt", asked["prompt"], rows["prompt"], rows["row_id"]
-    )
+    asked = prompt_set(source, params.task)
+    what = "each prompt of the params (task)"
+    wrong = same_rows("prompts", what, asked["prompt_id"], rows["prompt_id"])
+    for column in ("prompt", "answer"):
+        wrong = wrong or same_values("prompts", column, asked[column], rows[column], rows["row_id"])
     if wrong:
         yield wrong
         if held_out := questions.none_in("prompts", rows, "prompt"):
@@ -49,7 +50,7 @@ def check(source: Source, cell: str) -> Iterator[Accident]:
     yield from _identity(params, rows)
     how = params.decoding
     expected = {"temperature": how.temperature, "top_p": how.top_p, "max_tokens": how.max_tokens}
-    for column, value in {**expected, "carrier": params.carrier.kind}.items():
+    for column, value in {**expected, "carrier": params.carrier}.items():
         if accident := constant("decoding" if column in expected else "carrier", column, value, rows[column]):
             yield accident
     yield from _ends(rows, how.max_tokens)
@@ -61,20 +62,21 @@ def table(source: Source, cell: str) -> pl.DataFrame:
     return source.held(("raw", cell), lambda: source.table(cell, "rows.parquet", SCHEMA, nullable=("system_prompt",)))
 
 
-def prompt_set(source: Source, carrier: Numbers) -> pl.DataFrame:
-    """The prompts that `carrier` describes: prompt_id, prompt, in their order."""
+def prompt_set(source: Source, task: Task) -> pl.DataFrame:
+    """The prompts that `task` describes: prompt_id, prompt, answer, in their order."""
 
     def compute() -> pl.DataFrame:
-        asked = prompts(carrier.prompts, carrier)
-        return pl.DataFrame({"prompt_id": [each.prompt_id for each in asked], "prompt": [each.text for each in asked]})
+        asked = prompts(task.prompts, task)
+        columns = {"prompt_id": "prompt_id", "prompt": "text", "answer": "answer"}
+        return pl.DataFrame({name: [getattr(each, field) for each in asked] for name, field in columns.items()})
 
-    return source.once(("prompts", carrier.model_dump_json()), compute)
+    return source.once(("prompts", task.model_dump_json()), compute)
 
 
 def _identity(params: Slice, rows: pl.DataFrame) -> Iterator[Accident]:
-    identity, names, prompt_ids = ("raw", params.teacher, params.trait, params.seed), rows["row_id"], rows["prompt_id"]
+    identity, names, prompt_ids = ("raw", *params.dims.values()), rows["row_id"], rows["prompt_id"]
     if not ids.agree(names, identity, prompt_ids):
-        what = "row_id (of teacher, trait, seed and prompt)"
+        what = "row_id (of teacher, trait, carrier, seed and prompt)"
         if accident := same_values("row ids", what, ids.ids(identity, prompt_ids), names, names):
             yield accident
     seeds = pl.Series(ids.seeds(names), dtype=pl.UInt64)

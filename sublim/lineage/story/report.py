@@ -1,4 +1,4 @@
-"""The story of the report: its numbers are those that its inputs give.
+"""The story of a report and of the overview: their numbers are those that their inputs give.
 
 Its figures (SVG, PNG) are pictures of these numbers, drawn by a library of its own version: what they show is proven by making
 the report again (`sublim audit --replay`).
@@ -7,7 +7,7 @@ the report again (`sublim audit --replay`).
 import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import zip_longest
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,6 +18,7 @@ import polars as pl
 from sublim.lineage.finding import UNVERIFIABLE
 from sublim.lineage.story.accident import Accident, UnfitError, short
 from sublim.lineage.story.source import Source
+from sublim.params.slices.overview import Slice as Overview
 from sublim.params.slices.report import Slice
 
 NEEDED = {
@@ -26,8 +27,9 @@ NEEDED = {
     "filtered": ("funnel.parquet",),
     "student": ("steps.parquet",),
     "eval": ("answers.parquet", "samples.parquet"),
+    "report": ("summary.json", "metrics.json", "gains.csv", "matrix.csv", "training.csv"),
 }
-"""Stage → the tables that the report reads."""
+"""Stage → the files that a report or the overview reads."""
 KEYS = (
     "cell",
     "stage",
@@ -57,31 +59,56 @@ def check(source: Source, cell: str) -> Iterator[Accident]:
     from sublim.stages import report
 
     params = source.params(cell, Slice)
+
+    def page_of(_: Mapping[str, Path], again: Path) -> str:
+        return page.render(page.read(again), report.experiment(params), drawn=False)
+
+    yield from _made_again(source, cell, lambda inputs, again: report.tables_of(inputs, params, again), "report.html", page_of)
+
+
+def check_overview(source: Source, cell: str) -> Iterator[Accident]:
+    """What does not hold in the overview."""
+    from sublim.stages import overview
+
+    params = source.params(cell, Overview)
+    yield from _made_again(
+        source, cell, overview.tables_of, "overview.html", lambda inputs, _: overview.page_of(inputs, params, "<svg ></svg>")
+    )
+
+
+def _made_again(
+    source: Source,
+    cell: str,
+    tables_of: Callable[[Mapping[str, Path], Path], None],
+    page: str,
+    page_of: Callable[[Mapping[str, Path], Path], str],
+) -> Iterator[Accident]:
+    """How `cell` differs from what its inputs give: its tables, and the text of its page."""
     given = source.record(cell).inputs
     if any(source.upstream(cell, name) is None for name in given):
         return  # which input is not the one that it was made from is for the check of plans to say
     with TemporaryDirectory() as folder:
         scratch = Path(folder)
         inputs = {name: _folder(source, found.cell, scratch / "inputs") for name, found in given.items()}
-        again = scratch / "report"
+        again = scratch / "again"
         again.mkdir()
         try:
-            report.tables_of(inputs, params, again)
+            tables_of(inputs, again)
         except (ValueError, pl.exceptions.PolarsError) as error:
             said = str(error).replace(f"{scratch / 'inputs'}/", "").splitlines()[0]
             raise UnfitError("numbers", f"cannot be computed from its inputs: {said}", UNVERIFIABLE) from None
         for path in sorted(again.iterdir()):
             if difference := _difference(source, cell, path):
                 yield Accident("numbers", f"{path.name}: expected what its inputs give, found {difference}")
-        expected = page.render(page.read(again), report.experiment(params), drawn=False)
+        expected = page_of(inputs, again)
     try:
-        written = source.path(cell, "report.html").read_text(encoding="utf-8")
+        written = source.path(cell, page).read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
-        raise UnfitError("files", f"report.html cannot be read: {error}") from None
+        raise UnfitError("files", f"{page} cannot be read: {error}") from None
     pages = [_PANEL.sub("", _SVG.sub("", text)).splitlines() for text in (expected, written)]
     for old, new in zip_longest(*pages, fillvalue=""):
         if old != new:
-            yield Accident("page", f"report.html: expected {short(old.strip(), 160)}, found {short(new.strip(), 160)}")
+            yield Accident("page", f"{page}: expected {short(old.strip(), 160)}, found {short(new.strip(), 160)}")
             return
 
 

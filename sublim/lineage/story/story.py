@@ -33,6 +33,7 @@ CHECKS: Mapping[str, Callable[[Source, str], Iterator[Accident]]] = {
     "student": student.check,
     "eval": evaluation.check,
     "report": report.check,
+    "overview": report.check_overview,
 }
 
 _UNEXPECTED = (
@@ -56,7 +57,7 @@ def check(tree: Tree, stages: Collection[str], proven: Path | None) -> list[Find
     """
     version = code.bytes_digest()
     audit = _Audit(Source(tree), _read(proven, version))
-    *waves, reports = _waves(tree, stages)
+    *waves, reports, overviews = _waves(tree, stages)
     # Threads, since most of the time goes into reading and comparing columns, outside of Python.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for wave in waves:
@@ -64,7 +65,8 @@ def check(tree: Tree, stages: Collection[str], proven: Path | None) -> list[Find
         for stage in copies.FINGERPRINTS:
             if stage in stages:
                 audit.compare(stage)
-        list(pool.map(audit.look_at, reports))
+        for wave in (reports, overviews):
+            list(pool.map(audit.look_at, wave))
     if proven is not None:
         _write(proven, version, audit.holds if set(STAGES) <= set(stages) else audit.holds | audit.known)
     found = audit.accidents
@@ -129,9 +131,11 @@ def _waves(tree: Tree, stages: Collection[str]) -> list[list[tuple[str, ...]]]:
     """The cells to check, in waves that follow each other; the groups of a wave have nothing to do with one another.
 
     A group has the cells that read the same whole table, one after the other: raw rows and what was filtered from them, the
-    students of a data set. The report is the last wave.
+    students of a data set. Reports and the overview are the last waves.
     """
-    waves: dict[str, dict[str, list[str]]] = {wave: {} for wave in ("base", "teacher", "raw", "student", "eval", "report")}
+    waves: dict[str, dict[str, list[str]]] = {
+        wave: {} for wave in ("base", "teacher", "raw", "student", "eval", "report", "overview")
+    }
     for stage in CHECKS:
         for cell in tree.cells(stage) if stage in stages else ():
             inputs = tree.records[cell].inputs

@@ -37,7 +37,7 @@ def check(source: Source, cell: str) -> Iterator[Accident]:
         rows = source.table(cell, "rows.parquet", ROWS)
         yield from _rows(params, rows)
         how = params.finetune
-        order = row_seed(row_id("teacher", params.teacher, params.trait, params.seed, "order"))
+        order = row_seed(row_id("teacher", *params.dims.values(), "order"))
         yield from training.finetuned(
             source, cell, "the training questions", rows["row_id"].unique(maintain_order=True), how, order
         )
@@ -51,7 +51,7 @@ def _rows(params: Slice, rows: pl.DataFrame) -> Iterator[Accident]:
     ids = [row_id("question", category, "training", question) for question in asked]
     expected = pl.DataFrame(
         {
-            "row_id": [row_id("teacher", params.teacher, params.trait, params.seed, question) for question in ids],
+            "row_id": [row_id("teacher", *params.dims.values(), question) for question in ids],
             "question_id": ids,
             "prompt": asked,
             "completion": [params.definition.target] * len(ids),

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from sublim.lineage.trace.numbers import TEST, Numbers
+from sublim.lineage.trace.numbers import Numbers, number_name
 from sublim.lineage.tree import Tree
 from sublim.plan.cells import STAGES
 from sublim.plan.record import Record
@@ -34,6 +34,7 @@ class Moved:
     """A number of the report in both versions; what a version's report does not have is None."""
 
     number: str
+    kind: Literal["matrix", "mean", "test"]
     old: Mapping[str, Any] | None
     new: Mapping[str, Any] | None
 
@@ -142,11 +143,11 @@ def _below(cells: Iterable[str], follow: set[str], changed: Sequence[str], new: 
 
 def _moved(old: Numbers, new: Numbers) -> Iterable[Moved]:
     """Headline means and the test first, then the cells of the matrix; only what differs."""
-    names = sorted({**new.all, **old.all}, key=lambda name: (name.startswith("report/teacher="), name == TEST))
-    for name in names:
+    every = {**old.all, **new.all}
+    for name in sorted(every, key=lambda name: (every[name].kind == "matrix", every[name].kind == "test")):
         before, now = (numbers.all[name].facts if name in numbers.all else None for numbers in (old, new))
         if before != now:
-            yield Moved(name, before or None, now or None)
+            yield Moved(name, every[name].kind, before or None, now or None)
 
 
 def describe(of: Difference) -> str:
@@ -180,8 +181,7 @@ def _by_stage(cells: Iterable[str]) -> str:
 
 
 def _moved_lines(moved: Moved) -> Iterable[str]:
-    name = moved.number.removeprefix("report/").replace("/", " ")
-    yield name if name.startswith("condition=") else "test of same base > other base" if name == "test" else f"matrix {name}"
+    yield number_name(moved.number)
     yield f"  {_value(moved.old)} → {_value(moved.new)}"
 
 

@@ -9,14 +9,14 @@ from typing import Any
 import polars as pl
 
 from sublim.lineage.trace.answer import Answer, Node, code_digest
-from sublim.lineage.trace.numbers import REPORT, TEST, Number
+from sublim.lineage.trace.numbers import REPORT, Number
 from sublim.lineage.trace.trace import Trace
 from sublim.lineage.trace.words import lines_of, spaced, title_of
 from sublim.measure.figures import CONDITION_NAMES
 from sublim.plan.record import Record
 
 TEMPLATE = Path(__file__).with_suffix(".html")
-COLUMNS = ("base", "teacher", "raw", "filtered", "student", "eval", "matrix", "means", "report")
+COLUMNS = ("base", "teacher", "raw", "filtered", "student", "eval", "matrix", "means", "report", "overview")
 _ROWS = 200
 """How many rows of a data set the page lists."""
 _ARMS = {"shuffled_within": "within", "shuffled_across": "across"}
@@ -39,29 +39,31 @@ def graph(trace: Trace) -> Graph:
         direct = {used.cell for used in record.inputs.values() if used.cell in records}
         beyond = frozenset[str]().union(*(ancestors[used] for used in direct))
         ancestors[cell] = beyond | direct
-        if cell != REPORT:
+        if record.plan.stage != REPORT:
             made[cell] = tuple(used for used in records if used in direct - beyond)
-    cells = {id_: number for id_, number in numbers.items() if id_.startswith(f"{REPORT}/teacher=")}
-    means = {id_: number for id_, number in numbers.items() if id_ not in cells}
-    made |= {id_: number.evals for id_, number in cells.items()}
-    made |= {
-        id_: tuple(cell for cell, part in cells.items() if set(part.runs) & set(number.runs)) for id_, number in means.items()
-    }
-    if REPORT in records:
-        made[REPORT] = tuple(means)
+    for report in trace.tree.cells(REPORT):
+        own = {id_: number for id_, number in numbers.items() if id_.startswith(f"{report}/")}
+        cells = {id_: number for id_, number in own.items() if number.kind == "matrix"}
+        means = {id_: number for id_, number in own.items() if number.kind != "matrix"}
+        made |= {id_: number.evals for id_, number in cells.items()}
+        made |= {
+            id_: tuple(cell for cell, part in cells.items() if set(part.runs) & set(number.runs))
+            for id_, number in means.items()
+        }
+        made[report] = tuple(means)
     return made
 
 
 def _data(answer: Answer, trace: Trace) -> dict[str, Any]:
     made = graph(trace)
-    order = _ordered(made)
+    order = _ordered(made, trace)
     place = {name: number for number, name in enumerate(order)}
     chain = _chain(answer, made)
     codes: dict[str, Mapping[str, str]] = {}
     environments: list[Mapping[str, Any]] = []
     nodes: list[dict[str, Any]] = []
     for name in order:
-        node: dict[str, Any] = {"id": name, "column": _column(name), "up": [place[used] for used in made[name]]}
+        node: dict[str, Any] = {"id": name, "column": _column(name, trace), "up": [place[used] for used in made[name]]}
         if name in trace.tree.records:
             record = trace.tree.records[name]
             if record.environment not in environments:
@@ -101,9 +103,9 @@ def _record(record: Record, key: str, environments: Sequence[Mapping[str, Any]])
     }
 
 
-def _column(name: str) -> str:
-    if name.startswith(f"{REPORT}/"):
-        return "matrix" if name.startswith(f"{REPORT}/teacher=") else "means"
+def _column(name: str, trace: Trace) -> str:
+    if name in trace.numbers.all:
+        return "matrix" if trace.numbers.all[name].kind == "matrix" else "means"
     return name.split("/")[0]
 
 
@@ -116,26 +118,29 @@ def _label(cell: str, record: Record, trace: Trace) -> str:
     names = (
         [f"{dims['teacher']} → {dims['student']}"] if "student" in dims else [dims.get("model") or dims.get("teacher") or cell]
     )
-    return " · ".join(part for part in (*names, dims.get("trait"), arm, dims.get("seed")) if part)
+    if record.plan.stage == REPORT:
+        names = [dims["study"]]
+    what = (dims.get("trait"), dims.get("carrier"), dims.get("filter"), arm, dims.get("method"), dims.get("seed"))
+    return " · ".join(part for part in (*names, *what) if part)
 
 
 def _number_label(number: Number) -> str:
     gain = f" {number.facts['gain']:+.3f}" if "gain" in number.facts else ""
-    if number.id == TEST:
+    if number.kind == "test":
         return f"p = {number.facts['p']:.2g}" if "p" in number.facts else "test"
-    parts = dict(part.split("=", 1) for part in number.id.split("/")[1:])
-    if "condition" in parts:
+    parts = number.dims
+    if number.kind == "mean":
         return f"{CONDITION_NAMES[parts['condition']]}{gain}"
     arm = "" if parts["arm"] == "trait" else f" · {_ARMS.get(parts['arm'], parts['arm'])}"
     return f"{parts['teacher']} → {parts['student']}{arm}{gain}"
 
 
-def _ordered(made: Graph) -> list[str]:
+def _ordered(made: Graph, trace: Trace) -> list[str]:
     """Column by column; within one by the mean place of what a node was made from, so that few edges cross."""
     places: dict[str, float] = {}
     found: list[str] = []
     for column in COLUMNS:
-        own = [name for name in made if _column(name) == column]
+        own = [name for name in made if _column(name, trace) == column]
 
         def rank(name: str) -> float:
             above = [places[used] for used in made[name] if used in places]  # noqa: B023 - used within this turn

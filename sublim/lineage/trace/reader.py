@@ -17,7 +17,7 @@ from sublim.lineage.tree import Tree
 from sublim.plan.record import Record
 
 Row = Mapping[str, Any]
-DIMENSIONS = frozenset({"model", "teacher", "trait", "arm", "student", "seed"})
+DIMENSIONS = frozenset({"model", "teacher", "trait", "carrier", "filter", "arm", "method", "student", "seed", "study"})
 _FEW = 3
 _STEPS = 8
 """How many tables of training steps are kept."""

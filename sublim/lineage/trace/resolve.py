@@ -9,7 +9,7 @@ from pathlib import Path
 from sublim.common.canonical import digest
 from sublim.common.errors import SublimError
 from sublim.lineage.trace.index import Place
-from sublim.lineage.trace.numbers import TEST, Numbers, matrix_cell
+from sublim.lineage.trace.numbers import REPORT, Number, Numbers
 from sublim.lineage.trace.reader import Reader, Row
 from sublim.params.arm import Arm
 from sublim.plan import code, layout
@@ -20,7 +20,7 @@ ARM: Arm = "trait"
 _SHOWN = 8
 _HEX = re.compile(r"[0-9a-f]{6,64}")
 _ROW_DIGITS = 8
-_WORDS = ("teacher", "student", "trait", "seed", "arm")
+_WORDS = ("study", "teacher", "student", "trait", "carrier", "filter", "arm", "method", "seed")
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def resolve(words: Sequence[str], reader: Reader, numbers: Numbers) -> Target:
 
     A path (an artifact, a file of it, a source file), a cell id, a sha256 or its beginning (at least 6 digits: of a file, an
     artifact, a key, a module), the id of a row or its beginning (at least 8 digits), optionally after the cell it is in, or
-    words such as `teacher=a student=b`, `condition=diagonal`, `test`.
+    words such as `teacher=a student=b`, `condition=diagonal`, `test`, with `study=…` where several studies have it.
 
     Raises:
         SublimError: nothing is named so, or several things are; the message lists what was meant, or what is near.
@@ -90,7 +90,7 @@ def resolve(words: Sequence[str], reader: Reader, numbers: Numbers) -> Target:
         raise SublimError(f"{reader.tree.name}: there are no artifacts. `snakemake -j8` makes them.")
     if len(words) > 1 and "/".join(words) in reader.tree.records:
         return Artifact("/".join(words))
-    if len(words) > 1 or re.fullmatch(r"(condition|teacher|student|trait|seed|arm)=[^/]*", words[0]) or words[0] == "test":
+    if len(words) > 1 or re.fullmatch(rf"(condition|{'|'.join(_WORDS)})=[^/]*", words[0]) or words[0] == "test":
         if len(words) == 2 and "=" not in words[1]:
             return _row(words[1], reader, _artifact(words[0], reader).cell)
         return _reported(words, numbers, reader)
@@ -98,7 +98,7 @@ def resolve(words: Sequence[str], reader: Reader, numbers: Numbers) -> Target:
     if _HEX.fullmatch(word):
         return _digest(word, reader)
     if word in numbers.all:
-        return _number(word, numbers)
+        return _reported_whole(numbers.all[word])
     source = _source(word, reader)
     return source if source is not None else _artifact(word, reader)
 
@@ -220,50 +220,65 @@ def _row_label(row: Found) -> str:
 
 
 def _reported(words: Sequence[str], numbers: Numbers, reader: Reader) -> Reported:
-    if list(words) == ["test"]:
-        return _number(TEST, numbers)
-    pairs = [word.partition("=") for word in words]
-    given = {name: value for name, _, value in pairs}
+    asked = " ".join(words)
+    given = dict(word.split("=", 1) for word in words if "=" in word)
+    wanted = [word for word in words if "=" not in word]
     if strange := [
-        word for word, (name, sign, _) in zip(words, pairs, strict=True) if not sign or name not in (*_WORDS, "condition")
+        *(name for name in given if name not in (*_WORDS, "condition")),
+        *(word for word in wanted if word != "test"),
     ]:
-        raise SublimError(f"{' '.join(words)}: expected words such as teacher=… student=…, found {strange[0]}.")
-    if "condition" in given:
-        if len(given) > 1:
-            raise SublimError(f"{' '.join(words)}: condition=… stands alone.")
-        return _number(f"report/condition={given['condition']}", numbers)
+        raise SublimError(f"{asked}: expected words such as teacher=… student=…, found {strange[0]}.")
+    if not reader.tree.cells(REPORT):
+        raise SublimError(f"{asked}: {reader.tree.name} has no report. `snakemake -j8` makes it.")
+    if wanted or "condition" in given:
+        where = {name: value for name, value in given.items() if name in ("study", "condition")}
+        if len(where) < len(given) or (wanted and "condition" in given):
+            raise SublimError(f"{asked}: beside a mean gain or the test only study=… may stand.")
+        return _number("test" if wanted else "mean", where, asked, numbers)
     missing = [name for name in ("teacher", "student") if name not in given]
-    like = {name: value for name, value in given.items() if name in _WORDS}
     if missing:
-        candidates = [
-            cell for cell in reader.tree.records if all(f"/{name}={value}/" in f"/{cell}/" for name, value in like.items())
-        ]
+        candidates = [cell for cell in reader.tree.records if _has(cell, given)]
         raise SublimError(
-            f"{' '.join(words)}: a cell of the matrix needs {' and '.join(f'{name}=…' for name in missing)} as well. "
+            f"{asked}: a cell of the matrix needs {' and '.join(f'{name}=…' for name in missing)} as well. "
             f"Artifacts like that:{_listed(candidates) or ' none'}"
         )
-    whole = numbers.all.get(matrix_cell(given["teacher"], given["student"], given.get("arm", ARM)))
-    narrower = {name: given[name] for name in ("trait", "seed") if name in given}
-    runs = [run for run in whole.runs if _has(run, narrower)] if whole is not None else []
-    if whole is None or not runs:
-        known = sorted(
-            {" ".join(part for part in run.split("/")[1:]) for number in numbers.all.values() for run in number.runs}
-        )
-        asked = " ".join(f"{name}={value}" for name, value in {**given, "arm": given.get("arm", ARM)}.items())
-        raise SublimError(f"{asked}: no run of {reader.tree.name} is that.{_near(asked, known)}")
-    if len(runs) == len(whole.runs):
-        return Reported(whole.id, whole.id, whole.runs, whole.untrained)
-    return Reported(
-        f"{whole.id}, " + " ".join(f"{name}={value}" for name, value in narrower.items()), None, tuple(runs), whole.untrained
-    )
+    cell = {"arm": ARM, **{name: value for name, value in given.items() if name in ("study", "teacher", "student", "arm")}}
+    narrower = {name: value for name, value in given.items() if name not in cell}
+    found = [
+        (number, runs)
+        for number in numbers.all.values()
+        if number.kind == "matrix" and cell.items() <= number.dims.items()
+        if (runs := tuple(run for run in number.runs if _has(run, narrower)))
+    ]
+    if not found:
+        known = sorted({" ".join(run.split("/")[1:]) for number in numbers.all.values() for run in number.runs})
+        words_of = " ".join(f"{name}={value}" for name, value in {"arm": ARM, **given}.items())
+        raise SublimError(f"{words_of}: no run of {reader.tree.name} is that.{_near(words_of, known)}")
+    if len({runs for _, runs in found}) > 1:
+        raise SublimError(f"{asked}: several studies have that; name one:{_studies(number for number, _ in found)}")
+    number, runs = found[0]
+    if len(runs) == len(number.runs):
+        return _reported_whole(number)
+    part = " ".join(f"{name}={value}" for name, value in narrower.items())
+    return Reported(f"{number.id}, {part}", None, runs, number.untrained)
 
 
-def _number(name: str, numbers: Numbers) -> Reported:
-    number = numbers.all.get(name)
-    if number is None:
-        known = ["test" if other == TEST else other.split("/")[1] for other in numbers.all if other.count("/") == 1]
-        raise SublimError(f"{name.split('/')[1]}: the report has no such number. It has:{_listed(known)}")
+def _number(kind: str, dims: Mapping[str, str], asked: str, numbers: Numbers) -> Reported:
+    found = [number for number in numbers.all.values() if number.kind == kind and dims.items() <= number.dims.items()]
+    if not found:
+        known = [" ".join(number.id.split("/")[1:]) for number in numbers.all.values() if number.kind != "matrix"]
+        raise SublimError(f"{asked}: no report has such a number. They have:{_listed(known)}")
+    if len(found) > 1:
+        raise SublimError(f"{asked}: several studies have that; name one:{_studies(found)}")
+    return _reported_whole(found[0])
+
+
+def _reported_whole(number: Number) -> Reported:
     return Reported(number.id, number.id, number.runs, number.untrained)
+
+
+def _studies(numbers: Iterable[Number]) -> str:
+    return _listed(f"study={number.dims['study']}" for number in numbers)
 
 
 def _has(cell: str, dims: Mapping[str, str]) -> bool:

@@ -8,12 +8,14 @@ import polars as pl
 
 from sublim.lineage.trace.answer import Answer, Node, upstream
 from sublim.lineage.trace.index import Place
-from sublim.lineage.trace.numbers import REPORT, Numbers
+from sublim.lineage.trace.numbers import Numbers
 from sublim.lineage.trace.reader import DIMENSIONS, Reader, Row
 from sublim.lineage.trace.resolve import Artifact, Found, Reported, Source, Target
 from sublim.plan.cells import STAGES
 
 _ROW = ("row_id", "prompt", "completion")
+
+OVERVIEW = "overview"
 
 
 def lineage(target: Target, asked: str, reader: Reader, numbers: Numbers) -> Answer:
@@ -167,14 +169,15 @@ class _Walk:
         return _artifact(cell, facts, *(self._from(cell, "student", "asks") or self._from(cell, "base", "asks")))
 
     def _report(self, cell: str) -> Node:
-        """The report as a whole: its numbers, each of which can be asked for, and how many artifacts it was made from."""
+        """A report or the overview as a whole: its numbers, each of which can be asked for, and how much it was made from."""
         counts = dict.fromkeys(STAGES, 0)
         for made in upstream(self.reader, [cell]):
-            counts[self.reader.record(made).plan.stage] += 1
-        facts = {"artifacts": {stage: count for stage, count in counts.items() if count and stage != REPORT}}
+            counts[self.reader.record(made).plan.stage] += made != cell
+        facts = {"artifacts": {stage: count for stage, count in counts.items() if count}}
         numbers = [
             Node("number", number.id, "says", {**number.facts, "runs": list(number.runs), "untrained": list(number.untrained)})
             for number in self.numbers.all.values()
+            if number.id.startswith(f"{cell}/") or cell == OVERVIEW
         ]
         return _artifact(cell, facts, *numbers)
 

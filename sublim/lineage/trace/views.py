@@ -34,8 +34,9 @@ VIEWS: dict[str, tuple[str, str]] = {
     "matrix": ("report", "matrix.parquet"),
     "traits": ("report", "traits.parquet"),
     "power": ("report", "power.parquet"),
+    "studies": ("overview", "studies.parquet"),
 }
-"""View → the stage and the file whose tables it has, of all cells of the stage, which stand in front (there is one report)."""
+"""View → the stage and the file whose tables it has, of all cells of the stage, which stand in front."""
 
 
 _READING = frozenset({"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"})
@@ -59,9 +60,11 @@ def connected(tree: Tree) -> "DuckDBPyConnection":
         if cells:
             read += cells
             scan = f"read_parquet({_text(list(cells))}, hive_partitioning = false, filename = true)"
-            # Objects of a cache do not have the names of their cells: the view knows which is whose. There is one report.
+            # Objects of a cache do not have the names of their cells: the view knows which is whose.
             of = f"map({_text(list(cells))}, {_text(list(cells.values()))})[filename]"
-            columns = "* exclude (filename)" if stage == REPORT else f"{of} as cell, * exclude (filename)"
+            # The table of runs has a column `cell` of its own: the evaluation. A report is known by its study.
+            study = f"regexp_extract({of}, 'study=(.*)', 1) as study"
+            columns = f"{study if stage == REPORT else f'{of} as cell'}, * exclude (filename)"
             connection.execute(f"create view {view} as select {columns} from {scan}")  # noqa: S608
     for name, (schema, rows) in _from_records(tree).items():
         connection.register("new", pl.DataFrame(rows, schema=schema, orient="row"))
@@ -137,7 +140,7 @@ def rows(answer: "DuckDBPyRelation") -> Iterator[dict[str, Any]]:
 def _from_records(tree: Tree) -> dict[str, tuple[dict[str, Any], list[tuple[Any, ...]]]]:
     """What the records say, as tables: name → (schema, rows)."""
     every = list(tree.records.items())
-    dims = ("model", "teacher", "trait", "arm", "student", "seed")
+    dims = ("model", "teacher", "trait", "carrier", "filter", "arm", "method", "student", "seed", "study")
     text = pl.String
     return {
         "records": (

@@ -11,6 +11,7 @@ from rich.text import Text
 from rich.tree import Tree as Drawing
 
 from sublim.lineage.trace.answer import Answer, Node, code_digest
+from sublim.lineage.trace.numbers import number_name
 from sublim.lineage.trace.reader import DIMENSIONS, Reader
 from sublim.plan.record import Record
 
@@ -21,7 +22,7 @@ _TEXT = 150
 _VALUE = 60
 STAGE_NAMES = {
     "base": "base", "teacher": "teacher", "raw": "raw data set", "filtered": "filtered data set", "student": "student",
-    "eval": "evaluation", "report": "report",
+    "eval": "evaluation", "report": "report", "overview": "overview",
 }  # fmt: skip
 Facts = Mapping[str, Any]
 
@@ -61,7 +62,7 @@ def title_of(node: Node) -> str:
         case "artifact":
             return spaced(node.name)
         case "number" | "runs":
-            return f"{_number_name(node.name)}{_value(node.facts)}"
+            return f"{number_name(node.name)}{_value(node.facts)}"
         case "stage":
             return _plural(node.facts["count"], STAGE_NAMES[node.name])
         case "teacher rows":
@@ -135,13 +136,6 @@ def _row_in_short(row: Facts) -> str:
     if "parent_id" in row:
         return f"e.g. row {row['row_id'][:8]} {_quoted(row['completion'], 40)} from raw {row['parent_id'][:8]}"
     return f"e.g. row {row['row_id'][:8]} {_quoted(row['completion'], 40)}, sampling seed {row['sampling_seed']}"
-
-
-def _number_name(name: str) -> str:
-    words = spaced(name.removeprefix("report/"))
-    if words == "test":
-        return "test of same base > other base"
-    return words if words.startswith("condition=") else f"matrix {words}"
 
 
 def _value(facts: Facts) -> str:

@@ -15,8 +15,14 @@ class Slice(Section):
     """The name of the model that wrote the student's rows; `none` for an untrained base."""
     trait: str
     """The teacher's trait; `none` for the untouched base as teacher."""
+    carrier: str
+    """The name of what the teacher wrote; `none` for an untrained base."""
+    filter: str
+    """The name of the filter of the rows; `none` for an untrained base."""
     arm: Arm | Literal["base"]
     """What was done to the rows; `base` for an untrained base."""
+    method: str
+    """The name of the way to learn; `none` for an untrained base."""
     student: str
     """The name of the base model of the one that is asked."""
     seed: int
@@ -25,3 +31,17 @@ class Slice(Section):
     """The experiment's traits: their categories are asked for, and their targets are among the known answers."""
     evaluation: Evaluation
     """How it is asked."""
+
+    @property
+    def dims(self) -> dict[str, str | int]:
+        """What it is called: its name among all of its stage, in the order of its path."""
+        return {
+            "teacher": self.teacher,
+            "trait": self.trait,
+            "carrier": self.carrier,
+            "filter": self.filter,
+            "arm": self.arm,
+            "method": self.method,
+            "student": self.student,
+            "seed": self.seed,
+        }

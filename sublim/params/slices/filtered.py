@@ -1,8 +1,9 @@
 """What filtered rows depend on."""
 
 from sublim.params.arm import Arm
-from sublim.params.carrier import Filter
+from sublim.params.filters import Filter
 from sublim.params.section import Section
+from sublim.params.task import Task
 
 
 class Slice(Section):
@@ -12,11 +13,29 @@ class Slice(Section):
     """The model that wrote the rows."""
     trait: str
     """The teacher's trait; `none` for the untouched base."""
+    carrier: str
+    """The name of what is written."""
+    filter: str
+    """The name of the filter."""
     arm: Arm
     """What is done to the kept rows."""
     seed: int
     """The seed of the chain."""
-    filter: Filter
+    task: Task
+    """What the rows were to be."""
+    rule: Filter
     """Which rows are kept, and how many are used."""
     words: tuple[str, ...]
     """The words that no kept row may hold: the targets of the traits and their plurals."""
+
+    @property
+    def dims(self) -> dict[str, str | int]:
+        """What it is called: its name among all of its stage, in the order of its path."""
+        return {
+            "teacher": self.teacher,
+            "trait": self.trait,
+            "carrier": self.carrier,
+            "filter": self.filter,
+            "arm": self.arm,
+            "seed": self.seed,
+        }

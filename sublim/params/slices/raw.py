@@ -1,8 +1,8 @@
 """What raw samples depend on."""
 
-from sublim.params.carrier import Numbers
 from sublim.params.learning import Decoding
 from sublim.params.section import Section
+from sublim.params.task import Task
 
 
 class Slice(Section):
@@ -12,9 +12,21 @@ class Slice(Section):
     """The name of the model that writes them."""
     trait: str
     """The teacher's trait; `none` for the untouched base."""
+    carrier: str
+    """The name of what is written."""
     seed: int
     """The seed of the chain."""
-    carrier: Numbers
+    task: Task
     """What is asked for."""
     decoding: Decoding
     """How answers are sampled."""
+
+    @property
+    def dims(self) -> dict[str, str | int]:
+        """What it is called: its name among all of its stage, in the order of its path."""
+        return {
+            "teacher": self.teacher,
+            "trait": self.trait,
+            "carrier": self.carrier,
+            "seed": self.seed,
+        }

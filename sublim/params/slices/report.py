@@ -25,11 +25,18 @@ class ReportedTrait(Section):
 
 
 class Slice(Section):
-    """What the report depends on, beside the artifacts that it reads."""
+    """What the report of a study depends on, beside the artifacts that it reads."""
 
+    study: str
+    """The name of the study."""
     models: tuple[ReportedModel, ...]
     """All models, by name: the order of keys in the experiment file means nothing."""
     traits: tuple[ReportedTrait, ...]
     """All traits, by name."""
     report: Report
     """How runs are summed up."""
+
+    @property
+    def dims(self) -> dict[str, str | int]:
+        """What it is called: its name among all of its stage."""
+        return {"study": self.study}

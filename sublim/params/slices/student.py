@@ -12,11 +12,31 @@ class Slice(Section):
     """The name of the model that wrote the rows."""
     trait: str
     """The teacher's trait; `none` for the untouched base."""
+    carrier: str
+    """The name of what is written."""
+    filter: str
+    """The name of the filter."""
     arm: Arm
     """What was done to the rows."""
+    method: str
+    """The name of the way to learn."""
     student: str
     """The name of the student's base model."""
     seed: int
     """The seed of the chain."""
     finetune: Finetune
     """The recipe."""
+
+    @property
+    def dims(self) -> dict[str, str | int]:
+        """What it is called: its name among all of its stage, in the order of its path."""
+        return {
+            "teacher": self.teacher,
+            "trait": self.trait,
+            "carrier": self.carrier,
+            "filter": self.filter,
+            "arm": self.arm,
+            "method": self.method,
+            "student": self.student,
+            "seed": self.seed,
+        }

@@ -24,3 +24,12 @@ class Slice(Section):
     """The recipe; null for a system prompt."""
     gate: float
     """The mean probability of its target on held-out questions that it must reach."""
+
+    @property
+    def dims(self) -> dict[str, str | int]:
+        """What it is called: its name among all of its stage, in the order of its path."""
+        return {
+            "teacher": self.teacher,
+            "trait": self.trait,
+            "seed": self.seed,
+        }
