@@ -229,7 +229,7 @@ def test_all_reasons_are_given(text: str, rule: Filter, expected: list[str]) -> 
 
 
 def test_there_are_34_banned_numbers_in_the_paper() -> None:
-    described = Filter.model_fields["banned"].description
+    described = BannedNumbers.model_fields["numbers"].description
     assert described is not None
     assert len(PAPER_BANNED) == 34
     assert " ".join(map(str, PAPER_BANNED)) in " ".join(described.split())
