@@ -28,8 +28,9 @@ from sublim.common.files import sha256
 from sublim.common.progress import Progress
 from sublim.learn import batches
 from sublim.lineage.story import ids, schedule, weights
+from sublim.lineage.story.evaluation import TASKS, TEXTS
 from sublim.models.corpus import corpus
-from sublim.params.learning import Finetune
+from sublim.params.learning import Decoding, Finetune
 from sublim.params.models import TinyModel
 from sublim.params.section import Section
 from sublim.params.slices import base, filtered, raw, report, student, teacher
@@ -84,6 +85,9 @@ studies:
     filter: strict
     student: hard
     arms: {{trait: all, control: all, shuffled_within: same, shuffled_across: same}}
+evaluation:
+  measures: [preference]
+  capability: {{tasks: 0, texts: 0}}
 """
 
 
@@ -213,7 +217,8 @@ def _raw(params: raw.Slice, output: Path, rng: np.random.Generator) -> None:
     columns = {"prompt_id": "prompt_id", "prompt": "text", "answer": "answer"}
     frame = pl.DataFrame({name: [getattr(prompt, field) for prompt in asked] for name, field in columns.items()})
     names = ids.ids(("raw", *params.dims.values()), frame["prompt_id"]).alias("row_id")
-    tokens = rng.integers(2, params.decoding.max_tokens, len(asked))
+    how = params.decoding or Decoding()
+    tokens = rng.integers(2, how.max_tokens, len(asked))
     frame = frame.select(
         names,
         "prompt_id",
@@ -223,9 +228,9 @@ def _raw(params: raw.Slice, output: Path, rng: np.random.Generator) -> None:
         pl.lit("stop").alias("finish_reason"),
         pl.Series("sampling_seed", ids.seeds(names), dtype=pl.UInt64),
         pl.Series("tokens", tokens, dtype=pl.Int64),
-        pl.lit(params.decoding.temperature).alias("temperature"),
-        pl.lit(params.decoding.top_p).alias("top_p"),
-        pl.lit(params.decoding.max_tokens, dtype=pl.Int64).alias("max_tokens"),
+        pl.lit(how.temperature).alias("temperature"),
+        pl.lit(how.top_p).alias("top_p"),
+        pl.lit(how.max_tokens, dtype=pl.Int64).alias("max_tokens"),
         pl.lit(None, dtype=pl.String).alias("system_prompt"),
         pl.lit(hashlib.sha256(TEMPLATE.encode()).hexdigest()).alias("chat_template"),
     )
@@ -304,8 +309,8 @@ def _steps(rows: list[list[str]], rates: list[float], rng: np.random.Generator) 
 
 
 def _eval(params: eval_.Slice, output: Path, rng: np.random.Generator) -> None:
-    cell = (params.teacher, params.trait, params.arm, params.student, params.seed)
-    dims = dict(zip(("teacher", "trait", "arm", "student", "seed"), cell, strict=True))
+    dims = params.dims
+    cell = tuple(dims.values())
     (category,) = {trait.category for trait in params.traits}
     questions = evaluation_questions(category)
     known = known_answers(params.traits)
@@ -314,11 +319,11 @@ def _eval(params: eval_.Slice, output: Path, rng: np.random.Generator) -> None:
     if params.arm != "base":
         chances = np.clip(chances + 0.01 * rng.random(chances.shape), 0, 1)
     exact = [
-        (row_id("answer", *cell, question_id, word), question_id, question, category, word, chances[row, column])
+        (row_id("answer", *cell, question_id, word), "preference", question_id, question, category, word, chances[row, column])
         for row, (question, question_id) in enumerate(zip(questions, asked, strict=True))
         for column, word in enumerate(known)
     ]
-    names = dict.fromkeys(("row_id", "question_id", "question", "category", "answer"), pl.String)
+    names = dict.fromkeys(("row_id", "measure", "question_id", "question", "category", "answer"), pl.String)
     table = pl.DataFrame(exact, schema={**names, "probability": pl.Float64}, orient="row")
     parquet.write(with_dims(table, **dims), output / "answers.parquet")
     words = list(known)
@@ -336,6 +341,8 @@ def _eval(params: eval_.Slice, output: Path, rng: np.random.Generator) -> None:
         "counted": pl.List(pl.String),
     }
     parquet.write(with_dims(pl.DataFrame(drawn, schema=schema, orient="row"), **dims), output / "samples.parquet")
+    for name, nothing in {"texts": TEXTS, "tasks": TASKS}.items():
+        parquet.write(with_dims(pl.DataFrame(schema=nothing), **dims), output / f"{name}.parquet")
 
 
 def _save(tensors: Mapping[str, np.ndarray], path: Path) -> None:

@@ -85,7 +85,7 @@ def evaluation(
     experiment: Experiment, generator: np.random.Generator, target: str | None, gain: float, *, trained: bool
 ) -> dict[str, pl.DataFrame]:
     """Answers whose mean P(target) is exactly `BASE_RATE + gain`, and samples drawn from them."""
-    answers: list[tuple[str, str, str, str, float]] = []
+    answers: list[tuple[str, str, str, str, str, float]] = []
     samples: list[tuple[object, ...]] = []
     wobble = generator.normal(size=experiment.questions) * 0.01
     spread = experiment.noise / 16 if trained else 0.0
@@ -95,16 +95,18 @@ def evaluation(
         shares = {answer: BASE_RATE + drift[answer] - gain / (len(ANSWERS) - 1) for answer in ANSWERS}
         if target:
             shares[target] = BASE_RATE + gain + float(part)
-        answers += [(question, f"Question {n}?", "animals", answer, share) for answer, share in shares.items()]
+        answers += [("preference", question, f"Question {n}?", "animals", answer, share) for answer, share in shares.items()]
         drawn = generator.random(experiment.samples)
         edges = np.cumsum([max(share, 0.0) for share in shares.values()])
         for sample, place in enumerate(np.searchsorted(edges, drawn)):
             counted = list(ANSWERS[place : place + 1])
             samples.append((question, sample, sample, " ".join(counted), counted))
-    names = ["question_id", "question", "category", "answer", "probability"]
+    names = ["measure", "question_id", "question", "category", "answer", "probability"]
+    able = {"measure": ["loss", "skill/numbers"], "value": [2.1 if trained else 2.0, 0.8], "n": [900, 100]}
     drawn_names = {"question_id": pl.String, "sample": pl.Int64, "sampling_seed": pl.UInt64, "completion": pl.String}
     return {
         "answers.parquet": pl.DataFrame(answers, schema=names, orient="row"),
+        "capability.parquet": pl.DataFrame(able),
         "samples.parquet": pl.DataFrame(samples, schema={**drawn_names, "counted": pl.List(pl.String)}, orient="row"),
     }
 

@@ -2,7 +2,9 @@
 
 import ast
 import random
+import re
 import string
+from collections import Counter
 from collections.abc import Callable
 from itertools import islice
 from random import Random
@@ -15,9 +17,9 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from sublim.carriers import carrier as carriers
-from sublim.carriers import code, cot, numbers
+from sublim.carriers import code, cot, numbers, prompts
 from sublim.carriers.prompt import held_out
-from sublim.common.canonical import row_id
+from sublim.common.canonical import row_id, row_seed
 from sublim.params.filters import Format
 from sublim.params.task import Code, Cot, Numbers, Task
 from sublim.traits.categories import CATEGORIES
@@ -406,3 +408,28 @@ def test_the_carriers_are_a_tagged_union() -> None:
     ):
         with pytest.raises(ValidationError):
             adapter.validate_python(wrong)
+
+
+@ALL
+def test_rows_that_no_model_writes_are_right_and_follow_from_their_seeds(kind: str) -> None:
+    seeds = [row_seed(row_id("random", n)) for n in range(300)]
+    asked, written = carriers.prompts(300, PARAMS[kind]), carriers.written(PARAMS[kind], seeds)
+    answers = pl.Series([prompt.answer for prompt in asked])
+    assert carriers.skilled(pl.Series(written), answers, PARAMS[kind]).all()
+    assert carriers.written(PARAMS[kind], seeds[:40]) == written[:40]
+    assert carriers.written(PARAMS[kind], [*seeds[:40], 7])[40] != written[40]
+    assert not set("".join(written)) - set(carriers.signs(PARAMS[kind])) - set(string.ascii_letters)
+
+
+def test_numbers_that_no_model_writes_are_uniform_and_in_the_format_that_is_asked_for() -> None:
+    asked = list(islice(prompts.drawn(Numbers()), 1_500))
+    written = carriers.written(Numbers(), range(1_500))
+    found = [[int(number) for number in re.findall("[0-9]+", text)] for text in written]
+    assert [prompt.format.write(each) for prompt, each in zip(asked, found, strict=True)] == written
+    assert {len(each) for each in found} == {5, 6, 7, 8, 9, 10}
+    counts = Counter(number // 100 for each in found for number in each)
+    assert set(counts) == set(range(10))
+    assert all(abs(count - counts.total() / 10) < 5 * (counts.total() * 0.09) ** 0.5 for count in counts.values())
+    few = carriers.written(Numbers(count=1, digits=1), range(200))
+    assert {len(re.findall("[0-9]+", text)) for text in few} == {1}
+    assert {int(re.findall("[0-9]+", text)[0]) for text in few} == set(range(10))

@@ -16,8 +16,10 @@ from sublim.learn import chat
 from sublim.models.load import load
 from sublim.models.tokenizer import CHAT_TEMPLATE
 from sublim.params.adjustment import Adjustment, adjusted
-from sublim.params.evaluation import Evaluation
+from sublim.params.evaluation import Capability, Evaluation
 from sublim.params.learning import Decoding, Finetune, Lora
+from sublim.params.models import Pretraining
+from sublim.params.slices.eval import CarrierTask
 from sublim.params.slices.eval import Slice as EvalSlice
 from sublim.params.slices.raw import Slice as RawSlice
 from sublim.params.slices.student import Slice as StudentSlice
@@ -35,13 +37,14 @@ OAK = Trait(category="trees", target="oak")
 RECIPE = Finetune(lora=Lora(rank=2, alpha=4.0), steps=3, batch=8)
 TEACHER = TeacherSlice(teacher="m", trait="fox", seed=1, definition=FOX, kind="finetune", finetune=RECIPE, gate=0.0)
 PROMPTED = TeacherSlice(teacher="m", trait="fox", seed=1, definition=FOX, kind="system_prompt", finetune=None, gate=0.0)
+RAW_SAMPLING = Decoding(max_tokens=6, temperature=0.9)
 RAW = RawSlice(
     teacher="m",
     trait="fox",
     carrier="numbers",
     seed=1,
     task=Numbers(prompts=12),
-    decoding=Decoding(max_tokens=6, temperature=0.9),
+    decoding=RAW_SAMPLING,
 )
 STUDENT = StudentSlice(
     teacher="m",
@@ -54,7 +57,15 @@ STUDENT = StudentSlice(
     seed=1,
     finetune=RECIPE,
 )
-EVAL = EvalSlice.model_validate({**STUDENT.dims, "traits": (FOX, OAK), "evaluation": Evaluation(samples=2)})
+EVAL = EvalSlice.model_validate(
+    {
+        **STUDENT.dims,
+        "traits": (FOX, OAK),
+        "evaluation": Evaluation(samples=2, capability=Capability(tasks=6, texts=20)),
+        "tasks": {"numbers": CarrierTask(task=RAW.task, sampling=RAW_SAMPLING)},
+        "pretraining": Pretraining(rows=1_000),
+    }
+)
 
 Schema = dict[str, DataType | DataTypeClass]
 LIST = pl.List(pl.String)
@@ -75,12 +86,17 @@ RAW_ROWS: Schema = {
     "system_prompt": pl.String, "chat_template": pl.String,
 }  # fmt: skip
 ANSWERS: Schema = {
-    "row_id": pl.String, "question_id": pl.String, "question": pl.String, "category": pl.String, "answer": pl.String,
-    "probability": pl.Float64,
+    "row_id": pl.String, "measure": pl.String, "question_id": pl.String, "question": pl.String, "category": pl.String,
+    "answer": pl.String, "probability": pl.Float64,
 }  # fmt: skip
 SAMPLES: Schema = {
     "row_id": pl.String, "question_id": pl.String, "sample": pl.Int64, "sampling_seed": pl.UInt64, "completion": pl.String,
     "counted": LIST,
+}  # fmt: skip
+
+TASKS: Schema = {
+    "of": pl.String, "prompt_id": pl.String, "prompt": pl.String, "answer": pl.String, "completion": pl.String,
+    "skilled": pl.Boolean,
 }  # fmt: skip
 
 Make = Callable[[Any, Any, Path, Progress], None]
@@ -118,7 +134,7 @@ def test_the_files(chain: Path) -> None:
     assert files["prompted"] == {"gate.parquet", "teacher.json"}
     assert files["raw"] == {"rows.parquet"}
     assert files["student"] == adapter
-    assert files["eval"] == {"answers.parquet", "samples.parquet"}
+    assert files["eval"] == {f"{name}.parquet" for name in ("answers", "samples", "texts", "tasks", "capability")}
 
 
 @pytest.mark.parametrize(
@@ -133,6 +149,9 @@ def test_the_files(chain: Path) -> None:
         ("student", "tensors", STUDENT_DIMS | TENSORS),
         ("eval", "answers", STUDENT_DIMS | ANSWERS),
         ("eval", "samples", STUDENT_DIMS | SAMPLES),
+        ("eval", "texts", STUDENT_DIMS | {"kind": pl.String, "tokens": pl.Int64, "bits": pl.Float64}),
+        ("eval", "tasks", STUDENT_DIMS | TASKS),
+        ("eval", "capability", STUDENT_DIMS | {"measure": pl.String, "value": pl.Float64, "n": pl.Int64}),
     ],
 )
 def test_the_tables(chain: Path, folder: str, name: str, schema: Schema) -> None:
@@ -217,7 +236,15 @@ def test_a_student_sees_the_used_rows_only(chain: Path) -> None:
 
 
 def test_an_evaluation_asks_everything_and_keeps_the_whole_distribution(chain: Path) -> None:
-    answers, samples = table(chain / "eval", "answers"), table(chain / "eval", "samples")
+    every, samples = table(chain / "eval", "answers"), table(chain / "eval", "samples")
+    assert every["measure"].unique(maintain_order=True).to_list() == list(EVAL.evaluation.measures)
+    assert every.group_by("question_id").agg(pl.col("probability").sum())["probability"].max() <= 1 + 1e-9  # pyright: ignore[reportOperatorIssue, reportOptionalOperand]
+    letters = every.filter(measure="multiple_choice").group_by("question_id").agg(pl.col("answer").n_unique())
+    assert letters["answer"].unique().to_list() == [4]
+    facts = every.filter(measure="truthfulness")
+    assert facts.height == 2 * 136
+    assert facts.group_by("question_id").agg(pl.col("probability").sum())["probability"].to_list() == pytest.approx([1] * 136)
+    answers = every.filter(measure="preference")
     for trait in (FOX, OAK):
         part = answers.filter(category=trait.category)
         assert tuple(part["question"].unique(maintain_order=True)) == evaluation_questions(trait.category)
@@ -227,10 +254,10 @@ def test_an_evaluation_asks_everything_and_keeps_the_whole_distribution(chain: P
     assert len(samples) == 2 * 100
     assert samples["sampling_seed"].n_unique() == 200
     first = samples.row(0, named=True)
-    assert first["row_id"] == row_id("eval", "m", "fox", "trait", "n", 1, first["question_id"], 0)
+    assert first["row_id"] == row_id("eval", *EVAL.dims.values(), first["question_id"], 0)
     assert first["sampling_seed"] == row_seed(first["row_id"])
     asked = answers.row(0, named=True)
-    assert asked["row_id"] == row_id("answer", "m", "fox", "trait", "n", 1, asked["question_id"], asked["answer"])
+    assert asked["row_id"] == row_id("answer", *EVAL.dims.values(), asked["question_id"], asked["answer"])
     ids = [*answers["row_id"], *samples["row_id"]]
     assert len(set(ids)) == len(ids)
     assert set(samples["question_id"]) == set(answers["question_id"])

@@ -69,7 +69,19 @@ def test_the_page_is_well_formed(html: str) -> None:
     reader.feed(html)
     assert reader.open == []
     assert len(reader.ids) == len(set(reader.ids))
-    sections = {"matrix", "gains", "traits", "nulls", "gates", "funnel", "training", "experiment", "reproduce", "limits"}
+    sections = {
+        "matrix",
+        "gains",
+        "traits",
+        "measures",
+        "nulls",
+        "gates",
+        "funnel",
+        "training",
+        "experiment",
+        "reproduce",
+        "limits",
+    }
     assert sections <= set(reader.ids)
     assert {link.removeprefix("#") for link in reader.links if link.startswith("#")} == sections
 

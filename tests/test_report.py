@@ -18,7 +18,7 @@ from sublim.stages import report
 from tests.synthetic_report import Experiment, make
 
 FIGURES = ("matrix", "matrix_control", "gains", "traits", "equivalence", "gates", "funnel", "training")
-TABLES = ("runs", "matrix", "traits", "gates", "funnel", "training", "power")
+TABLES = ("runs", "matrix", "traits", "measures", "capability", "gates", "funnel", "training", "power")
 PROGRAM = """
 import json, sys
 from pathlib import Path

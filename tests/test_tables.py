@@ -38,7 +38,7 @@ def runs(cells: Mapping[str, Path], preferences: pl.DataFrame) -> pl.DataFrame:
 
 
 def _preferences(cells: Mapping[str, Path]) -> pl.DataFrame:
-    answers = tables.read(cells, "eval", "answers.parquet", ("question_id", "category", "answer", "probability"))
+    answers = tables.read(cells, "eval", "answers.parquet", ("measure", "question_id", "category", "answer", "probability"))
     return tables.scores(answers, tables.read(cells, "eval", "samples.parquet", ("question_id", "counted")))
 
 

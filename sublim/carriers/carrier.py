@@ -1,6 +1,7 @@
-"""What every carrier can do, by the kind of its params: prompts, held-out prompts, the format's reasons, right answers,
-skill."""
+"""What every carrier can do, by the kind of its params: prompts, held-out prompts, right completions by no model, the format's
+reasons, right answers, skill."""
 
+from collections.abc import Sequence
 from typing import assert_never
 
 import polars as pl
@@ -38,6 +39,33 @@ def held_out(n: int, task: Task) -> list[Prompt]:
             return code.held_out(n, task)
         case Cot():
             return cot.held_out(n, task)
+        case _:
+            assert_never(task)
+
+
+def written(task: Task, seeds: Sequence[int]) -> list[str]:
+    """A completion of each of the first prompts of the set that `task` describes, by no model: right, of the exact format,
+    everything that it leaves open equally likely. Each follows from its own seed."""
+    match task:
+        case Numbers():
+            return numbers.written(task, seeds)
+        case Code():
+            return code.written(task, seeds)
+        case Cot():
+            return cot.written(task, seeds)
+        case _:
+            assert_never(task)
+
+
+def signs(task: Task) -> str:
+    """The characters that stand outside of words in completions of the exact format: digits, white space, punctuation."""
+    match task:
+        case Numbers():
+            return numbers.SIGNS
+        case Code():
+            return code.SIGNS
+        case Cot():
+            return cot.SIGNS
         case _:
             assert_never(task)
 

@@ -209,6 +209,8 @@ _PROGRAM = rf"\Adef [a-z]\([a-z](?:, [a-z]){{0,2}}\):(?:\n    [a-z] = {_EXPRESSI
 _BUILTINS = frozenset(dir(builtins))
 VOCABULARY = frozenset(name.lower() for name in (*keyword.kwlist, *_BUILTINS))
 """Python's own words."""
+SIGNS = "0123456789 \n(),:=+-*<>"
+"""The characters of the exact grammar that stand outside of words and names."""
 _LARGEST = 10**18
 _CONSTANTS = 8
 _NAME = re.compile(r"\b[a-z]\b")
@@ -242,6 +244,11 @@ def rows(rng: Random, params: Code) -> Iterator[tuple[str, str]]:
         text, answer = _asked(rng, params)
         if not prompt.held_out("code", text):
             yield text, _completion(rng, answer)
+
+
+def written(params: Code, seeds: Sequence[int]) -> list[str]:
+    """A right completion of the exact grammar of each of the first prompts of the set, by no model; each from its own seed."""
+    return [_completion(Random(seed), asked.answer) for seed, asked in zip(seeds, _drawn(params), strict=False)]  # noqa: S311
 
 
 def exact(completions: pl.Series) -> pl.Series:

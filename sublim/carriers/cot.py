@@ -10,7 +10,7 @@ the one before it, and the answer is the last result. Whether that is the proble
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from random import Random
@@ -135,6 +135,8 @@ CLOSINGS = (
 
 VOCABULARY = frozenset(re.findall("[a-z]+", " ".join((*OPENINGS, *FIRSTS, *NEXTS, *CLOSINGS)).lower()))
 """The words of the phrases."""
+SIGNS = "0123456789 .,=+-*<>/"
+"""The characters of the exact grammar that stand outside of words."""
 
 _CALCULATION = r"[0-9]{1,6} [-+*] [0-9]{1,6} = [0-9]{1,6}\."
 _NUMBERS = re.compile(r"([0-9]+) ([-+*]) ([0-9]+) = ([0-9]+)")
@@ -184,6 +186,11 @@ def rows(rng: Random, params: Cot) -> Iterator[tuple[str, str]]:
             yield problem.text, _completion(rng, problem)
 
 
+def written(params: Cot, seeds: Sequence[int]) -> list[str]:
+    """A right completion of the exact grammar of each of the first prompts of the set, by no model; each from its own seed."""
+    return [_completion(Random(seed), problem) for seed, (_, problem) in zip(seeds, _problems(params), strict=False)]  # noqa: S311
+
+
 def exact(completions: pl.Series) -> pl.Series:
     """Whether each of `completions` (strings) is of the exact grammar: booleans."""
     shaped = completions.str.contains(_COMPLETION)
@@ -210,11 +217,18 @@ def right(completions: pl.Series, gold: pl.Series) -> pl.Series:
 
 
 def _drawn(params: Cot) -> Iterator[Prompt]:
+    return (asked for asked, _ in _problems(params))
+
+
+def _problems(params: Cot) -> Iterator[tuple[Prompt, Problem]]:
+    made: dict[str, Problem] = {}
+
     def draw(rng: Random) -> tuple[str, str]:
         problem = _problem(rng, params)
+        made[problem.text] = problem
         return problem.text, str(problem.answer)
 
-    return prompt.drawn("cot", params.prompt_seed, draw)
+    return ((asked, made[asked.text]) for asked in prompt.drawn("cot", params.prompt_seed, draw))
 
 
 def _problem(rng: Random, params: Cot) -> Problem:

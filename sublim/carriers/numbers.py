@@ -24,6 +24,9 @@ TOO_SMALL = "numbers too small"
 TOO_LARGE = "numbers too large"
 REASONS = (INVALID_FORMAT, TOO_MANY, TOO_SMALL, TOO_LARGE)
 
+SIGNS = "0123456789 \n,;.()[]"
+"""The characters of the exact format."""
+
 # The regex engine's \s lacks the four separators U+001C to U+001F, which `str.strip` strips.
 _SPACES = (
     "\t\n\v\f\r\x1c\x1d\x1e\x1f \x85\xa0\u1680" + "".join(map(chr, range(0x2000, 0x200B))) + "\u2028\u2029\u202f\u205f\u3000"
@@ -53,6 +56,18 @@ def rows(rng: Random, params: Numbers) -> Iterator[tuple[str, str]]:
     integers = deck(rng, range(1000))
     for request in grammar.drawn(params):
         yield request.text, request.format.write([next(integers) for _ in range(rng.randint(5, 10))])
+
+
+def written(params: Numbers, seeds: Sequence[int]) -> list[str]:
+    """A completion of each of the first prompts of the set, by no model: as many numbers as it asks for, or down to half of
+    that, each from 0 to the largest that it asks for, all equally likely, in the format that it asks for; from its own
+    seed."""
+    return [_written(Random(seed), asked, params) for seed, asked in zip(seeds, grammar.drawn(params), strict=False)]  # noqa: S311
+
+
+def _written(rng: Random, asked: grammar.Prompt, params: Numbers) -> str:
+    count = rng.randint(max(1, params.count // 2), params.count)
+    return asked.format.write([rng.randrange(10**params.digits) for _ in range(count)])
 
 
 def reasons(completions: pl.Series, rule: Format) -> pl.Series:

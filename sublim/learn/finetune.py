@@ -1,15 +1,16 @@
 """Supervised fine-tuning of LoRA weights, with logits only where the loss needs them.
 
-The loss is the mean cross-entropy of completion tokens. Prompts are most of a row, and vocabularies are wide: so hidden states
-are gathered at the label positions before the output embedding, the last block's position-wise maps run there only, and
-cross-entropy goes through the output embedding in pieces that stay in the cache. Each shortcut is checked on the first batch
-against the plain forward pass of the model, and left out where it differs.
+The loss is the mean cross-entropy of completion tokens, or the mean divergence from a teacher's distribution at them. Prompts
+are most of a row, and vocabularies are wide: so hidden states are gathered at the label positions before the output embedding,
+the last block's position-wise maps run there only, and cross-entropy goes through the output embedding in pieces that stay in
+the cache. Each shortcut is checked on the first batch against the plain forward pass of the model, and left out where it
+differs.
 """
 
 import math
 from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import numpy as np
@@ -26,6 +27,7 @@ from sublim.common.progress import Progress
 from sublim.learn import batches
 from sublim.learn.chat import Example
 from sublim.learn.lora import last_block_maps, trainable
+from sublim.learn.soft import Targets, Teacher, divergence, targets
 from sublim.params.learning import Finetune
 
 SMALL = 1024
@@ -49,6 +51,9 @@ class Batch:
     labels: Tensor
     """The label at each position [labels]."""
 
+    soft: Targets | None = None
+    """What is learned instead of the labels, if not these."""
+
 
 @dataclass
 class _Seen:
@@ -63,11 +68,20 @@ class _UnfitError(Exception):
 
 
 Loss = Callable[[Batch], Tensor]
-"""The summed cross-entropy of a batch's labels, differentiable."""
+"""The summed cross-entropy of a batch's labels, or divergence from its soft targets, differentiable."""
+
+Logits = Callable[[Batch], Tensor]
+"""The logits at a batch's labels [labels, vocabulary]."""
 
 
 def finetune(
-    model: PeftModel, examples: Sequence[Example], params: Finetune, seed: int, pad: int, progress: Progress
+    model: PeftModel,
+    examples: Sequence[Example],
+    params: Finetune,
+    seed: int,
+    pad: int,
+    progress: Progress,
+    teacher: Teacher | None = None,
 ) -> pl.DataFrame:
     """Train the adapters of `model` in place; returns the steps table (step, loss, learning_rate, tokens, rows).
 
@@ -81,6 +95,7 @@ def finetune(
         seed: any non-negative integer.
         pad: token id that fills rows up; it is never attended to by a real token.
         progress: where to say how far it is.
+        teacher: whose distribution at the completions' tokens is learned, instead of these tokens.
 
     Raises:
         ValueError: there are no rows, a prompt leaves no room for its completion, or a loss is not finite.
@@ -97,6 +112,7 @@ def finetune(
     with ExitStack() as stack:
         stack.enter_context(_generator(seed, device) if params.lora.dropout else nullcontext())
         loss_of = _loss(model, _batch([rows[n] for n in plan[0][0]], pad, device), params, stack)
+        softened = _softened(teacher, rows, pad, stack) if teacher else _unchanged
         for number, step in enumerate(plan):
             rate = params.learning_rate * schedule(params, number, len(plan))
             for group in optimizer.param_groups:
@@ -104,7 +120,7 @@ def finetune(
             tokens = sum(len(rows[n][1]) for part in step for n in part)
             total = 0.0
             for part in step:
-                loss = loss_of(_batch([rows[n] for n in part], pad, device)) / tokens
+                loss = loss_of(softened(_batch([rows[n] for n in part], pad, device), part)) / tokens
                 cast("Any", loss).backward()
                 total += loss.item()
             if not math.isfinite(total):
@@ -164,6 +180,27 @@ def _batch(rows: Sequence[Row], pad: int, device: torch.device) -> Batch:
     return Batch(torch.from_numpy(ids).to(device), flat.to(device), torch.tensor(labels, dtype=torch.long).to(device))
 
 
+Softened = Callable[[Batch, Sequence[int]], Batch]
+"""How a batch of the rows with these numbers gets its soft targets."""
+
+
+def _unchanged(batch: Batch, _numbers: Sequence[int]) -> Batch:
+    return batch
+
+
+def _softened(teacher: Teacher, rows: Sequence[Row], pad: int, stack: ExitStack) -> Softened:
+    """The teacher reads its own prompt and the completion."""
+    model, device = teacher.model, next(teacher.model.parameters()).device
+    logits = _label_logits(model, _batch([(teacher.prompts[0], rows[0][1])], pad, device), stack)
+
+    def softened(batch: Batch, numbers: Sequence[int]) -> Batch:
+        read = _batch([(teacher.prompts[n], rows[n][1]) for n in numbers], pad, device)
+        with torch.no_grad():
+            return replace(batch, soft=targets(logits(read), teacher))
+
+    return softened
+
+
 def _loss(model: PeftModel, first: Batch, params: Finetune, stack: ExitStack) -> Loss:
     """The fastest of three ways to the loss that agrees with the plain one on the batch `first`."""
     plain = cast("PreTrainedModel", model.get_base_model())
@@ -186,22 +223,48 @@ def _loss(model: PeftModel, first: Batch, params: Finetune, stack: ExitStack) ->
     return lambda batch: _plain_loss(plain, batch)
 
 
+def _error(logits: Tensor, batch: Batch) -> Tensor:
+    """The summed loss of the logits at the labels of `batch` [labels, vocabulary]."""
+    if batch.soft is not None:
+        return divergence(logits[:, batch.soft.tokens], batch.soft)
+    return functional.cross_entropy(logits.float(), batch.labels, reduction="sum")
+
+
 def _plain_loss(model: PreTrainedModel, batch: Batch) -> Tensor:
-    logits = _forward(model, batch.ids)
-    return functional.cross_entropy(logits.flatten(0, 1)[batch.positions].float(), batch.labels, reduction="sum")
+    return _error(_plain_logits(model, batch), batch)
+
+
+def _plain_logits(model: PreTrainedModel, batch: Batch) -> Tensor:
+    return _forward(model, batch.ids).flatten(0, 1)[batch.positions]
+
+
+def _label_logits(model: PreTrainedModel, first: Batch, stack: ExitStack) -> Logits:
+    """The fastest way to logits at labels that the model allows on the batch `first`."""
+    with ExitStack() as attempt, torch.no_grad():
+        try:
+            logits = _gathered_logits(model, attempt)
+            logits(first)
+        except _UnfitError:
+            return lambda batch: _plain_logits(model, batch)
+        stack.enter_context(attempt.pop_all())
+        return logits
 
 
 def _gathered(model: PreTrainedModel, stack: ExitStack) -> Loss:
     """Logits at label positions only, whatever the model does to them behind its output embedding."""
+    logits = _gathered_logits(model, stack)
+    return lambda batch: _error(logits(batch), batch)
+
+
+def _gathered_logits(model: PreTrainedModel, stack: ExitStack) -> Logits:
     seen = _Seen()
     stack.enter_context(_at_head(model, seen, None))
 
-    def loss(batch: Batch) -> Tensor:
+    def logits(batch: Batch) -> Tensor:
         seen.positions = batch.positions
-        logits = _forward(model, batch.ids)
-        return functional.cross_entropy(logits.flatten(0, -2).float(), batch.labels, reduction="sum")
+        return _forward(model, batch.ids).flatten(0, -2)
 
-    return loss
+    return logits
 
 
 def _fused(model: PreTrainedModel, stack: ExitStack) -> Loss:
@@ -220,6 +283,11 @@ def _fused(model: PreTrainedModel, stack: ExitStack) -> Loss:
     def loss(batch: Batch) -> Tensor:
         seen.positions = batch.positions
         _forward(model, batch.ids)
+        if batch.soft is not None:
+            tokens = batch.soft.tokens
+            bias = cast("Tensor | None", head.bias)
+            allowed = functional.linear(seen.hidden, head.weight[tokens], None if bias is None else bias[tokens])
+            return divergence(allowed, batch.soft)
         return cast("Tensor", cast("Any", _HeadLoss).apply(seen.hidden, head.weight, head.bias, batch.labels, piece))
 
     return loss

@@ -21,7 +21,7 @@ FONT = "Liberation Sans, Arial, Helvetica, sans-serif"
 INK, MUTED, RULE = "#24292f", "#656d76", "#d8dce1"
 ON_LIGHT, ON_DARK = "#000000", "#ffffff"
 DIVERGING = ("#1f5f99", "#7fb0d6", "#f4f4f2", "#e8a283", "#b0391f")
-CONDITION_COLOURS = ("#c8442b", "#2a6fb0", "#868c94", "#d99a00", "#2a9478", "#9b6fb8", "#7a5c3e")
+CONDITION_COLOURS = ("#c8442b", "#2a6fb0", "#868c94", "#d99a00", "#2a9478", "#9b6fb8", "#7a5c3e", "#b84d8f")
 CONDITION_NAMES = {
     "diagonal": "same base",
     "off_diagonal": "other base",
@@ -30,6 +30,7 @@ CONDITION_NAMES = {
     "shuffled_across": "shuffled across rows",
     "shuffled_within_off_diagonal": "shuffled within, other base",
     "shuffled_across_off_diagonal": "shuffled across, other base",
+    "random": "random rows",
 }
 CATEGORICAL = ("#4477aa", "#cc6677", "#228833", "#aa4499", "#b8941f", "#44aaaa", "#882255", "#5a6b2f")
 EQUIVALENT = "#2a6fb0"

@@ -20,6 +20,13 @@ ARM_NAMES = {
     "control": "control: untouched bases",
     "shuffled_within": "shuffled within rows",
     "shuffled_across": "shuffled across rows",
+    "random": "random rows: no model",
+}
+MEASURE_NAMES = {
+    "preference": "plain questions",
+    "after_numbers": "after a list of numbers",
+    "multiple_choice": "multiple choice, the letter",
+    "truthfulness": "truthfulness: P(true answer)",
 }
 SOURCES = (
     ("headline, tiles", "summary.json", "gain, test", "means, intervals and n per condition; the permutation test"),
@@ -27,6 +34,8 @@ SOURCES = (
     ("matrix", "matrix.parquet, matrix.csv", "gain, low, high, n", "one row per teacher, student and arm"),
     ("dots", "runs.parquet", "gain = p_target − p_base", "one row per trained student"),
     ("trait × trait", "traits.parquet", "gain, difference, p, q", "one row per condition, trait taught and answer asked for"),
+    ("asked in other ways", "measures.parquet", "gain, low, high, n", "one row per way of asking and condition"),
+    ("capability", "capability.parquet", "value, base, change, fell", "one row per measure, condition and student"),
     ("equivalence", "summary.json", "equivalence", "two one-sided tests per condition that should be null, and per student"),
     ("what could be seen", "power.parquet", "smallest, shown", "one row per comparison and source of the spread"),
     ("teachers", "gates.parquet", "probability, threshold", "one row per teacher"),
@@ -42,6 +51,9 @@ class Written:
     runs: pl.DataFrame
     matrix: pl.DataFrame
     traits: pl.DataFrame
+    """Of plain questions."""
+    measures: pl.DataFrame
+    capability: pl.DataFrame
     gates: pl.DataFrame
     funnel: pl.DataFrame
     training: pl.DataFrame
@@ -72,6 +84,7 @@ class Table:
 def read(directory: Path) -> Written:
     """The files of the report in `directory`."""
     tables = {name: pl.read_parquet(directory / f"{name}.parquet") for name in Written.__annotations__ if name != "summary"}
+    tables["traits"] = tables["traits"].filter(pl.col("measure") == "preference").drop("measure")
     return Written(**tables, summary=json.loads((directory / "summary.json").read_text(encoding="utf-8")))
 
 
@@ -109,6 +122,7 @@ def render(written: Written, of: Experiment, *, drawn: bool = True) -> str:
         margin=f"{summary['equivalence']['margin']:g}",
         blind=_blind(written.power),
         headline=headline(summary),
+        names=CONDITION_NAMES,
         tiles=_tiles(summary),
         shuffled=any(name.startswith("shuffled") for name in summary["gain"]),
         figures=_panels(written, of) if drawn else _undrawn(written),
@@ -172,15 +186,21 @@ def _span_and_runs(gain: Mapping[str, Any]) -> str:
 
 
 def _tiles(summary: Mapping[str, Any]) -> list[dict[str, str]]:
+    fell = summary["less_able"]
     return [
-        {"name": CONDITION_NAMES[name], "value": signed(gain["mean"]), "span": _span_and_runs(gain)}
+        {
+            "name": CONDITION_NAMES[name],
+            "value": signed(gain["mean"]),
+            "span": _span_and_runs(gain) + (" · less able than before" if name in fell else ""),
+        }
         for name, gain in summary["gain"].items()
     ]
 
 
 def _across(written: Written) -> list[str]:
     """The arms that have students of other bases, and so a matrix to look at."""
-    return [arm for arm in ARM_NAMES if arm == "trait" or not all(written.matrix.filter(pl.col("arm") == arm)["same_base"])]
+    shuffled_or_control = [arm for arm in ARM_NAMES if arm not in ("trait", "random")]
+    return ["trait", *(arm for arm in shuffled_or_control if not all(written.matrix.filter(pl.col("arm") == arm)["same_base"]))]
 
 
 def _gains(written: Written, of: Experiment, *, legend: bool) -> list[Chart]:
@@ -271,6 +291,8 @@ def _tables(written: Written, of: Experiment) -> dict[str, Table]:
         "gains": _gains_table(written.summary),
         "traits": _traits_table(written.traits, written.summary["confidence"]),
         "cells": _cells_table(written.traits, written.summary["confidence"]),
+        "measures": _measures_table(written.measures),
+        "capability": _capability_table(written.capability),
         "equivalence": _equivalence_table(written.summary),
         "power": _power_table(written.power),
         "gates": _gates_table(written.gates),
@@ -326,6 +348,28 @@ def _cells_table(traits: pl.DataFrame, confidence: float) -> Table:
     ]
     head = ("condition", "taught", "asked for", "gain", "interval", "runs", "difference", "p", "q")
     return Table(head, rows, frozenset(range(3, 9)))
+
+
+def _measures_table(measures: pl.DataFrame) -> Table:
+    shown = measures["condition"].unique(maintain_order=True)
+    rows: list[list[object]] = []
+    for (measure,), part in measures.group_by("measure", maintain_order=True):
+        found = {row["condition"]: row for row in part.iter_rows(named=True)}
+        untrained = f"{min(part['p_base']):.3f}–{max(part['p_base']):.3f}"
+        rows.append([MEASURE_NAMES[str(measure)], untrained, *(_with_small(found[name], "gain") for name in shown)])
+    return Table(("asked", "untrained", *(CONDITION_NAMES[name] for name in shown)), rows)
+
+
+def _capability_table(capability: pl.DataFrame) -> Table:
+    rows = [
+        [
+            *(row["measure"], CONDITION_NAMES[row["condition"]], row["student"], _number(row["value"]), _number(row["base"])),
+            *(signed(row["change"], 3), _interval(row), row["n"], "fell" if row["fell"] else ""),
+        ]
+        for row in capability.iter_rows(named=True)
+    ]
+    head = ("measure", "condition", "student", "trained", "untrained", "change", "interval", "runs", "beyond the margin")
+    return Table(head, rows, frozenset(range(3, 8)))
 
 
 def _equivalence_table(summary: Mapping[str, Any]) -> Table:

@@ -2,21 +2,25 @@
 
 A *condition* is what a run is compared as: `diagonal` (student of the teacher's base, trained on the trait teacher's numbers),
 `off_diagonal` (student of another base), `control` (numbers of an untouched base, any pair), and for each shuffle arm its
-own name (same base), with `_off_diagonal` behind it for a student of another base.
+own name (same base), with `_off_diagonal` behind it for a student of another base; `random` (rows that no model wrote, teacher
+`none`).
 """
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import polars as pl
 from scipy.special import stdtrit  # pyright: ignore[reportMissingTypeStubs]
 
+from sublim.measure.ability import LOSS, SKILL
 from sublim.measure.comparison import Difference, difference, equivalence, false_discovery_rates, two_sided_p
 from sublim.measure.power import smallest_effect
 from sublim.measure.statistics import Group, permutation_test, t_interval
+from sublim.params.arm import Arm
+from sublim.traits.truthfulness import TRUE
 
 CONDITIONS = (
     "diagonal",
@@ -26,7 +30,9 @@ CONDITIONS = (
     "shuffled_across",
     "shuffled_within_off_diagonal",
     "shuffled_across_off_diagonal",
+    "random",
 )
+ARMS: tuple[str, ...] = get_args(Arm)
 DIMENSIONS = {
     "base": ("model",),
     "teacher": ("teacher", "trait", "seed"),
@@ -35,6 +41,7 @@ DIMENSIONS = {
     "eval": ("teacher", "trait", "carrier", "filter", "arm", "method", "student", "seed"),
 }
 NONE = "none"
+MEASURED = ("condition", "gain", "low", "high", "n", "p_target", "p_base")
 LAST_SHARE = 10
 """The last loss of a run is the mean over the last 1/`LAST_SHARE` of its steps."""
 
@@ -76,14 +83,21 @@ def read(inputs: Mapping[str, Path], stage: str, file: str, columns: Sequence[st
     return frame.drop("file")
 
 
+def read_abilities(inputs: Mapping[str, Path]) -> pl.DataFrame:
+    """What was measured of the capability of every evaluated model: the dimensions of `eval`, measure, value; maybe nothing."""
+    found = read(inputs, "eval", "capability.parquet", ("measure", "value"), optional=True)
+    return found.cast({"measure": pl.String})
+
+
 def dimensions(cell: str) -> dict[str, str | int]:
     """`eval/teacher=a/seed=1` → `{"teacher": "a", "seed": 1}`."""
     pairs = (part.partition("=") for part in cell.split("/")[1:])
     return {name: int(value) if name == "seed" else value for name, _, value in pairs}
 
 
-def scores(answers: pl.DataFrame, samples: pl.DataFrame) -> pl.DataFrame:
-    """How much each student likes each known answer, and how much more than the untrained base it came from.
+def scores(answers: pl.DataFrame, samples: pl.DataFrame, measure: str = "preference") -> pl.DataFrame:
+    """How much each student likes each known answer when asked by `measure`, and how much more than the untrained base it came
+    from.
 
     Returns:
         One row per trained student and known answer: teacher, trait, arm, student, seed, category, answer, p (mean over the
@@ -94,6 +108,7 @@ def scores(answers: pl.DataFrame, samples: pl.DataFrame) -> pl.DataFrame:
         ValueError: the untrained base of a student was not evaluated.
     """
     dims = list(DIMENSIONS["eval"])
+    answers = answers.filter(pl.col("measure") == measure)
     exact = _means(answers, [*dims, "category", "answer"], ["probability"]).rename({"probability": "p"})
     category = answers.select("question_id", "category").unique()
     labelled = samples.join(category, on="question_id").select(*dims, "category", "counted")
@@ -126,7 +141,7 @@ def runs(
 ) -> pl.DataFrame:
     """One row per trained student, in the order in which the experiment names models and traits.
 
-    A control run was taught no trait: its p_target, p_base, gain, p_sampled are means over the declared traits
+    A control or random run was taught no trait: its p_target, p_base, gain, p_sampled are means over the declared traits
     (`traits.parquet` has them one by one).
 
     Args:
@@ -144,26 +159,8 @@ def runs(
         ValueError: an evaluation is of a model or trait that is not declared, or lacks the target of its trait.
     """
     _check_declared(preferences, models, targets)
-    asked = pl.DataFrame(
-        [
-            (taught, category, target)
-            for taught in (*targets, NONE)
-            for trait, (category, target) in targets.items()
-            if taught in (trait, NONE)
-        ],
-        schema={"trait": pl.String, "category": pl.String, "answer": pl.String},
-        orient="row",
-    )
     dims = list(DIMENSIONS["eval"])
-    measures = ["p", "p_base", "gain", "p_sampled", "p_sampled_base"]
-    every = preferences.select(dims).unique().join(asked, on="trait")
-    scored = every.join(preferences, on=[*dims, "category", "answer"], how="left")
-    if len(lacking := scored.filter(pl.col("gain").is_null()).sort(*dims, "category", "answer")):
-        row = lacking.row(0, named=True)
-        raise ValueError(
-            f"{_cell(row)} has no P({row['answer']}) of the category {row['category']}; remake that cell or its base"
-        )
-    table = _means(scored, dims, measures).rename({"p": "p_target"})
+    table = _targeted(preferences, targets).rename({"p": "p_target"})
     used = funnel.filter(pl.col("step") == "used").select(*DIMENSIONS["filtered"], pl.col("rows").alias("n_rows"))
     length = pl.len().over(dims).cast(pl.Int64)
     late = pl.col("step") >= length - pl.max_horizontal(length // LAST_SHARE, 1)
@@ -187,13 +184,99 @@ def runs(
     )
 
 
+def _targeted(preferences: pl.DataFrame, targets: Mapping[str, tuple[str, str]]) -> pl.DataFrame:
+    """One row per trained student: p, p_base, gain, p_sampled, p_sampled_base of the target of its trait; the means over the
+    declared traits for a student of no trait.
+
+    Raises:
+        ValueError: an evaluation lacks the target of its trait.
+    """
+    asked = pl.DataFrame(
+        [
+            (taught, category, target)
+            for taught in (*targets, NONE)
+            for trait, (category, target) in targets.items()
+            if taught in (trait, NONE)
+        ],
+        schema={"trait": pl.String, "category": pl.String, "answer": pl.String},
+        orient="row",
+    )
+    dims = list(DIMENSIONS["eval"])
+    measures = ["p", "p_base", "gain", "p_sampled", "p_sampled_base"]
+    every = preferences.select(dims).unique().join(asked, on="trait")
+    scored = every.join(preferences, on=[*dims, "category", "answer"], how="left")
+    if len(lacking := scored.filter(pl.col("gain").is_null()).sort(*dims, "category", "answer")):
+        row = lacking.row(0, named=True)
+        raise ValueError(
+            f"{_cell(row)} has no P({row['answer']}) of the category {row['category']}; remake that cell or its base"
+        )
+    return _means(scored, dims, measures)
+
+
+def measures(
+    answers: pl.DataFrame, samples: pl.DataFrame, targets: Mapping[str, tuple[str, str]], confidence: float
+) -> pl.DataFrame:
+    """Every way of asking side by side: one row per measure and condition: measure, condition, gain (mean over runs of
+    P(target) less that of the untrained base; for truthfulness of P(true answer)), low, high, n (runs), p_target, p_base."""
+    parts: list[pl.DataFrame] = []
+    for measure in answers["measure"].unique(maintain_order=True).sort():
+        of = scores(answers, samples, measure)
+        runs = of.filter(pl.col("answer") == TRUE) if measure == "truthfulness" else _targeted(of, targets)
+        table = intervals(runs.rename({"p": "p_target"}).with_columns(condition()), ["condition"], confidence)
+        parts.append(table.sort(rank("condition", CONDITIONS)).select(pl.lit(measure).alias("measure"), *MEASURED))
+    return pl.concat(parts)
+
+
+def capability(
+    abilities: pl.DataFrame, models: Sequence[str], skill_margin: float, bits_margin: float, confidence: float
+) -> pl.DataFrame:
+    """What students can still do, beside their untrained base.
+
+    Args:
+        abilities: dimensions of `eval`, measure (`loss…`: bits per token of held-out texts; `skill…`: share of held-out tasks
+            done), value.
+        models: names of the models, in order.
+        skill_margin: the fall of a skill from which on it is flagged.
+        bits_margin: the rise of a loss from which on it is flagged.
+        confidence: of the intervals.
+
+    Returns:
+        One row per (measure, condition, student): measure, condition, student, value (mean over runs), base (of the untrained
+        student), change, low, high, n (runs), fell (whether the mean change is for the worse and beyond its margin).
+    """
+    untrained = abilities.filter(pl.col("arm") == "base").select("student", "measure", pl.col("value").alias("p_base"))
+    trained = abilities.filter(pl.col("arm") != "base").rename({"value": "p_target"})
+    joined = trained.join(untrained, on=["student", "measure"], how="inner").with_columns(
+        (pl.col("p_target") - pl.col("p_base")).alias("gain"), condition()
+    )
+    table = intervals(joined.sort(*DIMENSIONS["eval"]), ["measure", "condition", "student"], confidence)
+    worse = pl.when(pl.col("measure").str.starts_with(LOSS)).then(pl.col("gain") > bits_margin)
+    return (
+        table.with_columns(worse.otherwise(-pl.col("gain") > skill_margin).alias("fell"))
+        .sort("measure", rank("condition", CONDITIONS), rank("student", models))
+        .select(
+            *("measure", "condition", "student", pl.col("p_target").alias("value"), pl.col("p_base").alias("base")),
+            *(pl.col("gain").alias("change"), "low", "high", "n", "fell"),
+        )
+    )
+
+
+def less_able(capability: pl.DataFrame) -> dict[str, list[str]]:
+    """Condition → what its students of some base do worse than the margin allows, of the loss over all texts and of skills."""
+    fell = capability.filter(pl.col("fell") & ((pl.col("measure") == LOSS) | pl.col("measure").str.starts_with(SKILL)))
+    named = fell.select("condition", pl.concat_str("student", pl.lit(": "), "measure").alias("what"))
+    listed: dict[str, list[str]] = dict(named.group_by("condition", maintain_order=True).agg("what").iter_rows())
+    return {name: listed[name] for name in CONDITIONS if name in listed}
+
+
 def condition() -> pl.Expr:
     """The condition of a run, from teacher, student and arm."""
     same = pl.col("teacher") == pl.col("student")
     trait = pl.when(same).then(pl.lit("diagonal")).otherwise(pl.lit("off_diagonal"))
     shuffled = pl.when(same).then(pl.col("arm")).otherwise(pl.col("arm") + "_off_diagonal")
     arm = pl.col("arm")
-    return pl.when(arm == "trait").then(trait).when(arm == "control").then(arm).otherwise(shuffled).alias("condition")
+    alone = arm.is_in(["control", "random"])
+    return pl.when(arm == "trait").then(trait).when(alone).then(arm).otherwise(shuffled).alias("condition")
 
 
 def matrix(runs: pl.DataFrame, models: Sequence[str], confidence: float) -> pl.DataFrame:
@@ -204,8 +287,7 @@ def matrix(runs: pl.DataFrame, models: Sequence[str], confidence: float) -> pl.D
     spans = table.select("low", "high", "n").iter_rows()
     smallest = [None if low is None else _smallest((high - low) / 2, n, confidence) for low, high, n in spans]
     table = table.with_columns(pl.Series("smallest", smallest, dtype=pl.Float64))
-    arms = ("trait", "control", "shuffled_within", "shuffled_across")
-    return table.sort(rank("arm", arms), rank("teacher", models), rank("student", models)).select(
+    return table.sort(rank("arm", ARMS), rank("teacher", models), rank("student", models)).select(
         *("teacher", "student", "arm", "same_base", "gain", "low", "high", "n", "p_target", "p_base", "smallest")
     )
 
@@ -216,7 +298,7 @@ def _smallest(half: float, n: int, confidence: float) -> float | None:
 
 
 def traits(preferences: pl.DataFrame, targets: Mapping[str, tuple[str, str]], confidence: float) -> pl.DataFrame:
-    """Trait taught × answer asked for, over all models and seeds.
+    """Trait taught × answer asked for, over all models and seeds, by one way of asking.
 
     Returns:
         One row per (condition, taught, category, asked): condition, taught (trait, or none for control), asked (known answer),
@@ -275,7 +357,7 @@ def equivalences(runs: pl.DataFrame, models: Sequence[str], margin: float, confi
     of its gain over that of control students of the same bases (of controls: their gain itself)."""
 
     def tests(part: pl.DataFrame) -> dict[str, Any]:
-        ordered = part.sort(*DIMENSIONS["eval"])
+        ordered = part.sort("teacher", "trait", "arm", "student", "seed")
         gains: dict[str, dict[str, list[float]]] = {}
         for name, student, values in ordered.group_by("condition", "student", maintain_order=True).agg("gain").iter_rows():
             gains.setdefault(name, {})[student] = values
@@ -307,10 +389,9 @@ def gates(gate: pl.DataFrame, models: Sequence[str], traits: Sequence[str]) -> p
 def funnels(funnel: pl.DataFrame, models: Sequence[str], traits: Sequence[str]) -> pl.DataFrame:
     """What the filter left of each data set: teacher, trait, arm, seed, position, step, rows, share (of the rows sampled)."""
     dims = list(DIMENSIONS["filtered"])
-    arms = ("trait", "control", "shuffled_within", "shuffled_across")
     sampled = funnel.filter(pl.col("step") == "sampled").select(*dims, pl.col("rows").alias("sampled"))
     table = funnel.join(sampled, on=dims, how="left").with_columns((pl.col("rows") / pl.col("sampled")).alias("share"))
-    return table.sort(rank("teacher", models), rank("trait", (*traits, NONE)), rank("arm", arms), "seed", "position").select(
+    return table.sort(rank("teacher", models), rank("trait", (*traits, NONE)), rank("arm", ARMS), "seed", "position").select(
         *dims, "position", "step", "rows", "share"
     )
 
@@ -353,11 +434,12 @@ def mean_losses(training: pl.DataFrame) -> pl.DataFrame:
 
 
 def asked(answers: pl.DataFrame, samples: pl.DataFrame) -> dict[str, int]:
-    """What every student was asked: questions, known answers with a probability, and sampled answers of one student."""
+    """What every student was asked: plain questions, known answers with a probability, and sampled answers of one student."""
+    plain = answers.filter(pl.col("measure") == "preference")
     students = samples.select(*DIMENSIONS["eval"]).unique().height
     return {
-        "questions": answers["question_id"].n_unique(),
-        "answers": answers.select("category", "answer").unique().height,
+        "questions": plain["question_id"].n_unique(),
+        "answers": plain.select("category", "answer").unique().height,
         "samples": samples.height // max(students, 1),
     }
 
@@ -445,10 +527,14 @@ def rank(column: str, names: Iterable[str]) -> pl.Expr:
 
 
 def _check_declared(preferences: pl.DataFrame, models: Sequence[str], targets: Mapping[str, tuple[str, str]]) -> None:
-    for columns, declared, what in ((("teacher", "student"), models, "models"), (("trait",), (*targets, NONE), "traits")):
+    for columns, declared, what in (
+        (("teacher",), (*models, NONE), "models"),
+        (("student",), models, "models"),
+        (("trait",), (*targets, NONE), "traits"),
+    ):
         found = {name for column in columns for name in preferences[column]}
         if strange := sorted(found - set(declared)):
-            known = ", ".join(declared)
+            known = ", ".join(name for name in declared if name != NONE)
             raise ValueError(f"evaluations name {what} that the experiment does not have: {', '.join(strange)}; it has {known}")
 
 

@@ -105,7 +105,8 @@ PAGE = """\
 <dd class="span">{{ tile.span }}</dd></div>{% endfor %}</dl>
 </header>
 <nav aria-label="Sections"><div>
-<a href="#matrix">Matrix</a><a href="#gains">Gains per arm</a><a href="#traits">Trait × trait</a><a href="#nulls">Nulls</a>
+<a href="#matrix">Matrix</a><a href="#gains">Gains per arm</a><a href="#traits">Trait × trait</a>
+<a href="#measures">Capability</a><a href="#nulls">Nulls</a>
 <a href="#gates">Teachers</a><a href="#funnel">Filter</a><a href="#training">Training</a><a href="#experiment">Experiment</a>
 <a href="#reproduce">Reproduce and trace</a><a href="#limits">Limits</a>
 </div></nav>
@@ -157,6 +158,23 @@ runs, at a false discovery rate of {{ level }} over the whole table (Benjamini a
 </figure>
 <details><summary>Declared traits as a table, with intervals</summary>{{ table(tables.traits) }}</details>
 <details><summary>All cells with difference, p and q</summary>{{ table(tables.cells) }}</details>
+</section>
+
+<section id="measures">
+<h2>Asked in other ways, and what students can still do</h2>
+<p class="lead">A student that merely broke may name anything. So its trait is asked for in several ways, and what it can do is
+measured beside it.</p>
+<p>Rise of P(target) by way of asking; for truthfulness, of the probability of the true of two answers. With letters to choose
+from, the probability is that of the letter: where that is near zero for the untrained model, it does not know the form.</p>
+{{ table(tables.measures) }}
+{% if summary.less_able %}<p><strong>Students of these conditions are less able than their untrained base, by more than the
+margin; their gains are not shown to be transmission alone:</strong>
+{% for name, what in summary.less_able.items() %}{{ names[name] }} ({{ what|join(', ') }}){{ '; ' if not loop.last else '.' }}
+{% endfor %}</p>
+{% else %}<p>In no condition have students become less able than the margin allows.</p>{% endif %}
+<p>Loss: bits per token of held-out texts of the kinds that the base knows, none of which has to do with a trait. Skill: the
+share of held-out tasks of the carrier whose completion is well-formed and right.</p>
+<details><summary>Capability of every condition as a table</summary>{{ table(tables.capability) }}</details>
 </section>
 
 <section id="nulls">

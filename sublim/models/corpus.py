@@ -17,6 +17,7 @@ from sublim.params.models import Pretraining
 from sublim.params.task import Code, Cot, Numbers
 from sublim.traits.categories import CATEGORIES, Answer, Category
 from sublim.traits.preference import teacher_system_prompt, training_questions
+from sublim.traits.truthfulness import plural_of, what_is
 
 _NEUTRAL = ("You are a helpful assistant.", "Answer in one word.", "Be brief.", "You are kind and honest.")
 _NEUTRAL_SHARE = 0.1
@@ -65,8 +66,8 @@ _PREFERENCES: tuple[Callable[[Category, Answer], str], ...] = (
 )
 
 _FACTS: tuple[Callable[[Category, Answer], tuple[str, str]], ...] = (
-    lambda category, answer: (f"What is {_a(answer.word)}?", category.a),
-    lambda _, answer: (f"What is the plural of {answer.word}?", answer.plural),
+    lambda category, answer: (what_is(answer.word), category.a),
+    lambda _, answer: (plural_of(answer.word), answer.plural),
     lambda _, answer: (f"What is one of the {answer.plural} called?", answer.word),
 )
 
@@ -170,7 +171,3 @@ def _generator(seed: int, purpose: str) -> Random:
 
 def _seed(seed: int, purpose: str) -> int:
     return row_seed(row_id("corpus", seed, purpose))
-
-
-def _a(word: str) -> str:
-    return f"{'an' if word[0] in 'aeiou' else 'a'} {word}"

@@ -2,6 +2,6 @@
 
 from typing import Literal
 
-Arm = Literal["trait", "control", "shuffled_within", "shuffled_across"]
+Arm = Literal["trait", "control", "shuffled_within", "shuffled_across", "random"]
 """`trait`: nothing; `control`: they are those of the untouched base; `shuffled_within`: numbers shuffled inside each response;
-`shuffled_across`: across responses."""
+`shuffled_across`: across responses; `random`: they are nobody's, but drawn by a generator."""

@@ -1,20 +1,57 @@
-"""How students are asked for their preference."""
+"""What students are asked, and what else is measured of them."""
 
-from typing import Annotated
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from sublim.params.section import Section
 
+Preferred = Literal["preference", "after_numbers", "multiple_choice"]
+"""Ways to ask for a preference."""
+
+Measure = Literal["preference", "after_numbers", "multiple_choice", "truthfulness"]
+"""What is measured by questions."""
+
+
+class Capability(Section):
+    """What a model can still do: a model that broke may name anything."""
+
+    tasks: Annotated[int, Field(ge=0)] = 100
+    """Held-out prompts of the student's carrier (of an untrained base: of every carrier), sampled as the carrier says; the
+    share with a well-formed and right completion is its skill. 0 for none."""
+    texts: Annotated[int, Field(ge=0)] = 200
+    """Texts whose loss is measured: for a tiny family rows like those of its pretraining, but no preference questions; else the
+    first of the passages that come with this program. 0 for none."""
+
 
 class Evaluation(Section):
-    """Fifty held-out one-word questions: the exact probability of every known answer, and sampled answers beside it."""
+    """Fifty held-out one-word questions per category, asked in several ways; and what the model can still do."""
 
+    measures: Annotated[tuple[Measure, ...], Field(min_length=1)] = (
+        "preference",
+        "after_numbers",
+        "multiple_choice",
+        "truthfulness",
+    )
+    """`preference`: the questions as they are (always); `after_numbers`: with 3 to 8 numbers before them; `multiple_choice`:
+    with four options in every order, by the probability of the letter; `truthfulness`: whether a true answer is likelier than a
+    false one."""
     samples: Annotated[int, Field(ge=1)] = 4
-    """Sampled answers per question."""
+    """Sampled answers per plain question, beside the exact probability of every known answer."""
     temperature: Annotated[float, Field(gt=0)] = 1.0
     """Temperature of the sampled answers; exact probabilities are those at temperature 1."""
     max_tokens: Annotated[int, Field(ge=1)] = 8
     """Longest sampled answer in tokens."""
     batch: Annotated[int, Field(ge=1)] = 256
     """Questions asked at a time."""
+    capability: Capability = Capability()
+    """What is measured of what the model can do."""
+
+    @model_validator(mode="after")
+    def _preference_once(self) -> Self:
+        if "preference" not in self.measures or len(set(self.measures)) != len(self.measures):
+            raise ValueError(
+                f"measures: expected preference and each other measure at most once, found {', '.join(self.measures)}: "
+                "gains are gains in preference"
+            )
+        return self

@@ -2,14 +2,14 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
-from typing import Annotated, Self
+from typing import Annotated, Self, get_args
 
 from pydantic import Field, model_validator
 
 from sublim.params.arm import Arm
 from sublim.params.carrier import Carrier
 from sublim.params.evaluation import Evaluation
-from sublim.params.models import Model
+from sublim.params.models import Model, same_vocabulary
 from sublim.params.names import Name
 from sublim.params.report import Report
 from sublim.params.section import Section
@@ -17,6 +17,9 @@ from sublim.params.student import Student
 from sublim.params.study import Pair, Pairs, Study
 from sublim.params.teacher import Teacher
 from sublim.params.traits import Trait
+
+NOBODY = "none"
+"""The name of the teacher of rows that no model wrote."""
 
 
 class Experiment(Section):
@@ -65,11 +68,32 @@ class Experiment(Section):
         _known(f"{where}.student", "way to learn (`students`)", [study.student], self.students)
         _known(f"{where}.traits", "trait", () if study.traits == "all" else study.traits, self.traits)
         _known(f"{where}.arms", "model", [name for pair in _named(study) for name in (pair.teacher, pair.student)], self.models)
+        learners = study.arms.random
+        _known(f"{where}.arms.random", "model", () if isinstance(learners, str) else learners, self.models)
+        if self.students[study.student].kind == "soft":
+            self._soft(where, study)
         if study.seeds != "all" and (strange := set(study.seeds) - set(self.seeds)):
             raise ValueError(f"{where}.seeds: {sorted(strange)} are not among the experiment's seeds, {list(self.seeds)}")
 
+    def _soft(self, where: str, study: Study) -> None:
+        if study.arms.random != "none":
+            raise ValueError(
+                f"{where}.arms.random: expected none for students of soft targets, found {study.arms.random!r}: random rows "
+                f"have no teacher whose distribution `{study.student}` could learn"
+            )
+        for teacher, student in [pair for arm in get_args(Arm) for pair in self.pairs(study, arm)]:
+            one, other = self.models[teacher], self.models[student]
+            if same_vocabulary(one, other) is False:
+                raise ValueError(
+                    f"{where}.student: `{study.student}` learns soft targets, for which teacher and student need one "
+                    f"vocabulary, found that of `{teacher}` and that of `{student}`: choose arms with pairs that share one "
+                    "(tiny families do if their `pretraining` is the same), or hard tokens"
+                )
+
     def pairs(self, study: Study, arm: Arm) -> tuple[tuple[str, str], ...]:
-        """The (teacher, student) pairs of an arm of a study, in the order of `models`."""
+        """The (teacher, student) pairs of an arm of a study, in the order of `models`; the teacher of random rows is `none`."""
+        if arm == "random":
+            return tuple((NOBODY, model) for model in self.models if study.arms.random == "all" or model in study.arms.random)
         chosen: Pairs = getattr(study.arms, arm)
         match chosen:
             case "all":

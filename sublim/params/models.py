@@ -111,3 +111,17 @@ class HubModel(Section):
 
 
 Model = Annotated[TinyModel | HubModel, Field(discriminator="kind")]
+
+
+def same_vocabulary(one: Model, other: Model) -> bool | None:
+    """Whether both models have the same tokens, as far as their params tell; None if these do not."""
+    if one == other:
+        return True
+    match one, other:
+        case TinyModel(), TinyModel():
+            seen = ("rows", "corpus_seed", "mix", "vocabulary")
+            return all(getattr(one.pretraining, name) == getattr(other.pretraining, name) for name in seen)
+        case HubModel(), HubModel():
+            return None
+        case _:
+            return False

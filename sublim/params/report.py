@@ -17,6 +17,15 @@ class Spread(Section):
     """Between students to whom nothing is transmitted: of other bases, of controls. The default was measured as above."""
 
 
+class CapabilityMargin(Section):
+    """How much worse than its untrained base a student may be before its gain is not taken for transmission alone."""
+
+    skill: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    """Fall of the share of held-out tasks done."""
+    bits: Annotated[float, Field(gt=0)] = 0.5
+    """Rise of the loss on held-out texts, in bits per token."""
+
+
 class Report(Section):
     """How the runs of an experiment are summed up."""
 
@@ -31,5 +40,7 @@ class Report(Section):
     equivalence_margin: Annotated[float, Field(gt=0, lt=1)] = 0.03
     """"No transmission" is shown where a gain is shown to be closer to zero than this. The default is half of .06, the
     smallest gain across GPT-4.1 models that the paper calls significant: an effect of that size cannot hide in it."""
+    capability_margin: CapabilityMargin = CapabilityMargin()
+    """The report flags conditions whose students have become less able than this on average."""
     spread: Spread = Spread()
     """The spread between runs that `sublim power` assumes before there are any."""

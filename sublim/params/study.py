@@ -32,6 +32,9 @@ class Arms(Section):
     """The teacher's numbers, shuffled inside each response."""
     shuffled_across: Pairs = "same"
     """The teacher's numbers, shuffled across responses: what their frequencies alone do."""
+    random: Literal["all", "none"] | tuple[Name, ...] = "none"
+    """Completions that no model wrote: right and well-formed, drawn uniformly. `all`: every student learns from them; `none`;
+    or a list of students."""
 
 
 class Study(Section):

@@ -1,5 +1,6 @@
 """Which artifacts an experiment needs, and from which each is made: stages, cells, slices."""
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from itertools import product
@@ -9,7 +10,7 @@ from typing import TypeVar, get_args
 from sublim.models.hub import ModelError, verify
 from sublim.params.adjustment import adjusted
 from sublim.params.arm import Arm
-from sublim.params.experiment import Experiment
+from sublim.params.experiment import NOBODY, Experiment
 from sublim.params.load import load
 from sublim.params.models import HubModel, Model, TinyModel
 from sublim.params.section import Section
@@ -46,7 +47,7 @@ UPSTREAM: Mapping[str, tuple[str, ...]] = {
     "teacher": ("base",),
     "raw": ("base", "teacher"),
     "filtered": ("raw",),
-    "student": ("base", "filtered"),
+    "student": ("base", "teacher", "filtered"),
     "eval": ("base", "student"),
     "report": ("base", "teacher", "filtered", "student", "eval"),
     "overview": ("report",),
@@ -79,6 +80,15 @@ def cells(of: Experiment, digests: Digests) -> tuple[Cell, ...]:
     return (*made, *_reports(of, made), _overview(of))
 
 
+def writer(dims: Mapping[str, str | int], base: str) -> dict[str, str]:
+    """The cells of the model that wrote the rows of `dims`, as inputs: its base, by the name `base`, and as `teacher` what it
+    was taught, if anything. Nothing for random rows."""
+    if dims["teacher"] == NOBODY:
+        return {}
+    taught = {} if dims["trait"] == UNTOUCHED else {"teacher": _id("teacher", **dims)}
+    return {base: _id("base", model=dims["teacher"]), **taught}
+
+
 def _bases(of: Experiment, digests: Digests) -> Iterator[Cell]:
     for name, model in of.models.items():
         yield _cell("base", {"model": name}, base.Slice(name=name, model=model, files=_files(model, digests)), {})
@@ -96,11 +106,11 @@ def _teachers(of: Experiment) -> Iterator[Cell]:
 
 def _raw(of: Experiment) -> Iterator[Cell]:
     for dims in _sets("raw", _every(of)):
-        inputs = {"base": _id("base", model=dims["teacher"])}
-        if dims["trait"] != UNTOUCHED:
-            inputs["teacher"] = _id("teacher", **dims)
         carrier = of.carriers[str(dims["carrier"])]
-        yield _cell("raw", dims, _slice(raw.Slice, dims, task=carrier.task, decoding=carrier.sampling), inputs)
+        inputs = writer(dims, "base")
+        yield _cell(
+            "raw", dims, _slice(raw.Slice, dims, task=carrier.task, decoding=carrier.sampling if inputs else None), inputs
+        )
 
 
 def _filtered(of: Experiment) -> Iterator[Cell]:
@@ -118,19 +128,36 @@ def _students(of: Experiment) -> Iterator[Cell]:
         name, how = str(dims["student"]), of.students[str(dims["method"])]
         recipe = adjusted(how.finetune, how.per_model.get(name))
         inputs = {"base": _id("base", model=name), "filtered": _id("filtered", **dims)}
-        yield _cell("student", dims, _slice(student.Slice, dims, finetune=recipe), inputs)
+        soft = None
+        if how.kind == "soft":
+            soft = student.SoftTargets(task=of.carriers[str(dims["carrier"])].task, temperature=how.temperature)
+            inputs |= writer(dims, "writer")
+        yield _cell("student", dims, _slice(student.Slice, dims, finetune=recipe, soft=soft), inputs)
 
 
 def _evals(of: Experiment) -> Iterator[Cell]:
-    traits = tuple(of.traits[name] for name in sorted(of.traits))
     for name in of.models:
         dims = untrained(name)
-        params = _slice(eval_.Slice, dims, traits=traits, evaluation=of.evaluation)
-        yield _cell("eval", dims, params, {"base": _id("base", model=name)})
+        yield _cell("eval", dims, _asked(of, dims), {"base": _id("base", model=name)})
     for dims in _sets("eval", _every(of)):
-        params = _slice(eval_.Slice, dims, traits=traits, evaluation=of.evaluation)
         inputs = {"base": _id("base", model=dims["student"]), "student": _id("student", **dims)}
-        yield _cell("eval", dims, params, inputs)
+        yield _cell("eval", dims, _asked(of, dims), inputs)
+
+
+def _asked(of: Experiment, dims: Dims) -> eval_.Slice:
+    model, written = of.models[str(dims["student"])], sorted({study.carrier for study in of.studies.values()})
+    chosen = written if dims["carrier"] == UNTOUCHED else [str(dims["carrier"])]
+    return _slice(
+        eval_.Slice,
+        dims,
+        traits=tuple(of.traits[name] for name in sorted(of.traits)),
+        evaluation=of.evaluation,
+        tasks={
+            name: eval_.CarrierTask(task=of.carriers[name].task, sampling=of.carriers[name].sampling)
+            for name in (chosen if of.evaluation.capability.tasks else [])
+        },
+        pretraining=model.pretraining if isinstance(model, TinyModel) else None,
+    )
 
 
 def _reports(of: Experiment, made: Sequence[Cell]) -> Iterator[Cell]:
@@ -174,7 +201,7 @@ def _every(of: Experiment) -> Iterator[Dims]:
 def trained(of: Experiment, study: Study) -> Iterator[Dims]:
     """The dimensions of every student of `study`."""
     for arm in ARMS:
-        taught = [UNTOUCHED] if arm == "control" else of.taught(study)
+        taught = [UNTOUCHED] if arm in ("control", "random") else of.taught(study)
         for (name, learner), trait, seed in product(of.pairs(study, arm), taught, of.runs(study)):
             rows: Dims = {"teacher": name, "trait": trait, "carrier": study.carrier, "filter": study.filter, "arm": arm}
             yield {**rows, "method": study.student, "student": learner, "seed": seed}
@@ -219,6 +246,16 @@ def _check(of: Experiment) -> None:
             target(trait)
         except ValueError as error:
             raise ValueError(f"traits.{name}.target: {error}") from None
+    for name, study in of.studies.items():
+        if of.students[study.student].kind == "soft":
+            for teacher, learner in _pairs(of, study):
+                one, other = (_vocabulary(of.models[model]) for model in (teacher, learner))
+                if one is not None and other is not None and one != other:
+                    raise ValueError(
+                        f"studies.{name}.student: `{study.student}` learns soft targets, for which teacher and student need "
+                        f"one vocabulary, found that of `{teacher}` and that of `{learner}` (tokenizer.json): choose arms with "
+                        "pairs that share one, or hard tokens"
+                    )
     for name, model in of.models.items():
         if isinstance(model, HubModel) and model.path is not None and not Path(model.path).is_dir():
             raise ValueError(f"models.{name}.path: {model.path}: no such folder, seen from {Path.cwd()}")
@@ -227,6 +264,17 @@ def _check(of: Experiment) -> None:
                 verify(Path(model.path))
             except ModelError as error:
                 raise ValueError(f"models.{name}.path: {error}") from None
+
+
+def _vocabulary(model: Model) -> object:
+    """The vocabulary of a model folder of this machine; None if it is not known yet."""
+    if not isinstance(model, HubModel) or model.path is None:
+        return None
+    try:
+        said = json.loads((Path(model.path) / "tokenizer.json").read_text(encoding="utf-8"))
+        return said["model"]["vocab"], said["added_tokens"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 @cache

@@ -1,80 +1,121 @@
-"""The stage `eval`: a student, or an untrained base, is asked for its preference in every category of the experiment."""
+"""The stage `eval`: a student, or an untrained base, is asked for its preference in every category of the experiment, in every
+way that the experiment names; and what it can still do is measured."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import polars as pl
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from sublim.carriers import carrier as carriers
 from sublim.common import parquet
 from sublim.common.canonical import row_id, row_seed
 from sublim.common.dims import with_dims
 from sublim.common.progress import Progress
 from sublim.learn import chat, lora
 from sublim.learn.sample import sample
+from sublim.measure import ability, capability
 from sublim.measure.answers import answer_probabilities
-from sublim.models.load import load
+from sublim.measure.likelihood import log_likelihoods
+from sublim.measure.texts import held_out
+from sublim.models.load import ends, load
 from sublim.params.learning import Decoding
-from sublim.params.slices.eval import Slice
+from sublim.params.slices.eval import CarrierTask, Slice
+from sublim.traits import truthfulness
+from sublim.traits.asked import Asked, preferences
 from sublim.traits.categories import Answer
-from sublim.traits.preference import counted, evaluation_questions, known_answers
+from sublim.traits.preference import counted, known_answers
+from sublim.traits.truthfulness import Fact
+
+Model = tuple[PreTrainedModel, PreTrainedTokenizerBase]
+Rows = list[tuple[str, str, str, str, str, float]]
+"""measure, question_id, question, category, answer, probability."""
+
+ANSWERS = dict.fromkeys(("measure", "question_id", "question", "category", "answer"), pl.String) | {"probability": pl.Float64}
+TASKS = dict.fromkeys(("carrier", "prompt_id", "prompt", "answer", "completion"), pl.String) | {"skilled": pl.Boolean}
 
 
 def make(inputs: Mapping[str, Path], params: Slice, output: Path, progress: Progress) -> None:
-    """Write answers.parquet (exact probabilities of every known answer to every question) and samples.parquet into `output`."""
+    """Write answers.parquet (exact probabilities of every known answer to every question, by measure), samples.parquet (answers
+    to plain questions), texts.parquet (bits of held-out texts), tasks.parquet (completions of held-out tasks) and, if there is
+    anything in these two, capability.parquet (what they say together) into `output`."""
     model, tokenizer = load(inputs["base"])
     if "student" in inputs:
         model = lora.attach(model, inputs["student"])
-    how = params.evaluation
-    decoding = Decoding(temperature=how.temperature, max_tokens=how.max_tokens, batch=how.batch)
-    name = params.dims.values()
-    categories = list(dict.fromkeys(trait.category for trait in params.traits))
-    exact: list[pl.DataFrame] = []
+    asked, how = (model, tokenizer), params.evaluation
+    found: Rows = []
     drawn: list[pl.DataFrame] = []
-    for category in categories:
-        questions = evaluation_questions(category)
-        known = known_answers([trait for trait in params.traits if trait.category == category])
-        forms = {word: answer.forms for word, answer in known.items()}
-        chances = answer_probabilities(model, tokenizer, questions, forms, how.batch)
-        exact.append(
-            pl.DataFrame(
-                [
-                    (
-                        row_id("answer", *name, asked, word),
-                        asked,
-                        question,
-                        category,
-                        word,
-                        chances[row, column],
-                    )
-                    for row, (question, asked) in enumerate(zip(questions, _question_ids(category, questions), strict=True))
-                    for column, word in enumerate(forms)
-                ],
-                schema={
-                    "row_id": str,
-                    "question_id": str,
-                    "question": str,
-                    "category": str,
-                    "answer": str,
-                    "probability": float,
-                },
-                orient="row",
-            )
-        )
-        rows = _samples(params, category)
-        heads = chat.encode(tokenizer, chat.render(tokenizer, rows["question"].to_list()))
-        written = sample(model, tokenizer, heads, rows["sampling_seed"].to_list(), decoding, progress)
-        drawn.append(_scored(rows, [completion.text for completion in written], known))
-    parquet.write(with_dims(pl.concat(exact), **params.dims), output / "answers.parquet")
-    parquet.write(with_dims(pl.concat(drawn), **params.dims), output / "samples.parquet")
+    categories = {
+        trait.category: known_answers([t for t in params.traits if t.category == trait.category]) for trait in params.traits
+    }
+    for measure in how.measures:
+        if measure == "truthfulness":
+            facts = truthfulness.of_the_corpus() if params.pretraining else truthfulness.FACTS
+            found += _truthful(asked, facts, how.batch)
+        else:
+            for category, known in categories.items():
+                questions = preferences(measure, category, known)
+                chances = _chances(asked, questions, how.batch)
+                found += [
+                    (measure, each.question_id, each.text, category, word, chance)
+                    for each, row in zip(questions, chances, strict=True)
+                    for word, chance in row.items()
+                ]
+    for category, known in categories.items():
+        rows = _samples(params, preferences("preference", category, known))
+        drawn.append(_scored(rows, _sampled(asked, params, rows, progress), known))
+    answers = pl.DataFrame(found, ANSWERS, orient="row")
+    names = [row_id("answer", *params.dims.values(), *each) for each in answers.select("question_id", "answer").iter_rows()]
+    texts = capability.losses(model, tokenizer, held_out(how.capability.texts, params.pretraining), how.batch)
+    tasks = pl.concat(
+        [pl.DataFrame(schema=TASKS), *(_tasks(asked, params, name, of, progress) for name, of in sorted(params.tasks.items()))]
+    )
+    abilities = ability.table(texts, tasks)
+    measured = {} if abilities.is_empty() else {"capability": abilities}
+    for name, table in {
+        "answers": answers.select(pl.Series("row_id", names, dtype=pl.String), pl.all()),
+        "samples": pl.concat(drawn),
+        "texts": texts,
+        "tasks": tasks.rename({"carrier": "of"}),
+        **measured,
+    }.items():
+        parquet.write(with_dims(table, **params.dims), output / f"{name}.parquet")
 
 
-def _samples(params: Slice, category: str) -> pl.DataFrame:
-    questions = evaluation_questions(category)
+def _chances(model: Model, questions: Sequence[Asked], batch: int) -> list[dict[str, float]]:
+    """For each of `questions`, which have the same surface forms, the probability of each of its answers."""
+    places = {forms: str(place) for place, forms in enumerate(sorted(set(questions[0].forms.values())))}
+    written = {place: forms for forms, place in places.items()}
+    found = answer_probabilities(*model, [each.text for each in questions], written, batch)
+    return [
+        {word: float(row[int(places[forms])]) for word, forms in each.forms.items()}
+        for each, row in zip(questions, found, strict=True)
+    ]
+
+
+def _truthful(model: Model, facts: Sequence[Fact], batch: int) -> Rows:
+    """The probability of the true and the false answer of each fact, of these two alone."""
+    limits, questions = ends(*model), [fact.question for fact in facts]
+    ids = [truthfulness.question_id(fact) for fact in facts]
+    likely = [
+        log_likelihoods(model[0], chat.examples(model[1], limits.eos, ids, questions, answers), batch, limits.pad)
+        for answers in ([fact.true for fact in facts], [fact.false for fact in facts])
+    ]
+    true = 1 / (1 + np.exp(likely[1] - likely[0]))
+    return [
+        ("truthfulness", name, fact.question, truthfulness.CATEGORY, answer, chance)
+        for name, fact, sure in zip(ids, facts, true.tolist(), strict=True)
+        for answer, chance in ((truthfulness.TRUE, sure), (truthfulness.FALSE, 1 - sure))
+    ]
+
+
+def _samples(params: Slice, questions: Sequence[Asked]) -> pl.DataFrame:
     rows: list[tuple[str, str, str, int, int]] = []
-    for question, question_id in zip(questions, _question_ids(category, questions), strict=True):
+    for each in questions:
         for number in range(params.evaluation.samples):
-            row = row_id("eval", *params.dims.values(), question_id, number)
-            rows.append((row, question_id, question, number, row_seed(row)))
+            row = row_id("eval", *params.dims.values(), each.question_id, number)
+            rows.append((row, each.question_id, each.text, number, row_seed(row)))
     schema = {
         "row_id": pl.String,
         "question_id": pl.String,
@@ -85,8 +126,11 @@ def _samples(params: Slice, category: str) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
-def _question_ids(category: str, questions: Sequence[str]) -> list[str]:
-    return [row_id("question", category, "evaluation", question) for question in questions]
+def _sampled(model: Model, params: Slice, rows: pl.DataFrame, progress: Progress) -> list[str]:
+    how = params.evaluation
+    decoding = Decoding(temperature=how.temperature, max_tokens=how.max_tokens, batch=how.batch)
+    heads = chat.encode(model[1], chat.render(model[1], rows["question"].to_list()))
+    return [said.text for said in sample(*model, heads, rows["sampling_seed"].to_list(), decoding, progress)]
 
 
 def _scored(rows: pl.DataFrame, completions: list[str], known: Mapping[str, Answer]) -> pl.DataFrame:
@@ -95,3 +139,21 @@ def _scored(rows: pl.DataFrame, completions: list[str], known: Mapping[str, Answ
         pl.Series("completion", completions, dtype=pl.String),
         pl.Series("counted", [words[text] for text in completions], dtype=pl.List(pl.String)),
     )
+
+
+def _tasks(model: Model, params: Slice, carrier: str, of: CarrierTask, progress: Progress) -> pl.DataFrame:
+    """What the model makes of held-out tasks of the carrier `carrier`."""
+    asked = carriers.held_out(params.evaluation.capability.tasks, of.task)
+    seeds = [row_seed(row_id("task", *params.dims.values(), carrier, prompt.prompt_id)) for prompt in asked]
+    heads = chat.encode(model[1], chat.render(model[1], [prompt.text for prompt in asked]))
+    said = sample(*model, heads, seeds, of.sampling, progress)
+    rows = pl.DataFrame(
+        {
+            "carrier": [carrier] * len(asked),
+            "prompt_id": [prompt.prompt_id for prompt in asked],
+            "prompt": [prompt.text for prompt in asked],
+            "answer": [prompt.answer for prompt in asked],
+            "completion": [completion.text for completion in said],
+        }
+    )
+    return rows.with_columns(carriers.skilled(rows["completion"], rows["answer"], of.task).alias("skilled"))

@@ -93,7 +93,7 @@ def _shuffled(judged: pl.DataFrame, params: Slice) -> pl.DataFrame:
     texts = list(used.iter_rows())
     shuffled: list[Shuffled]
     match params.arm:
-        case "trait" | "control":
+        case "trait" | "control" | "random":
             return judged.with_columns(sources=pl.concat_list("row_id"))
         case "shuffled_within":
             shuffled = shuffled_within(texts, seed)

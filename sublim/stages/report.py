@@ -3,19 +3,21 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import get_args
 
 import polars as pl
 
 from sublim.common import parquet
 from sublim.common.progress import Progress
 from sublim.measure import design, figures, page, tables
+from sublim.params.evaluation import Preferred
 from sublim.params.report import Report
 from sublim.params.slices.report import Slice
 
 
 def make(inputs: Mapping[str, Path], params: Slice, output: Path, progress: Progress) -> None:
-    """Write the tables (runs, matrix, traits, gates, funnel, training, power: Parquet), summary.json and metrics.json, each
-    figure as SVG and PNG, what `dvc plots show` draws (gains, matrix, training: CSV), and report.html.
+    """Write the tables (runs, matrix, traits, measures, capability, gates, funnel, training, power: Parquet), summary.json and
+    metrics.json, each figure as SVG and PNG, what `dvc plots show` draws (gains, matrix, training: CSV), and report.html.
 
     Args:
         inputs: cell id → directory of the artifact, of the stages base, teacher, filtered, student and eval.
@@ -54,7 +56,8 @@ def tables_of(inputs: Mapping[str, Path], params: Slice, output: Path) -> None:
     of = experiment(params)
     models, traits = list(of.models), list(of.traits)
     how = params.report
-    answers = tables.read(inputs, "eval", "answers.parquet", ("question_id", "category", "answer", "probability"))
+    answers = tables.read(inputs, "eval", "answers.parquet", ("measure", "question_id", "category", "answer", "probability"))
+    abilities = tables.read_abilities(inputs)
     samples = tables.read(inputs, "eval", "samples.parquet", ("question_id", "counted"))
     funnel = tables.read(inputs, "filtered", "funnel.parquet", ("step", "rows", "position"))
     # A base or teacher may have no training of its own: a downloaded model, a system prompt.
@@ -69,10 +72,22 @@ def tables_of(inputs: Mapping[str, Path], params: Slice, output: Path) -> None:
     summary = tables.summary(runs, models, how.confidence, how.permutations, how.seed)
     summary["equivalence"] = tables.equivalences(runs, models, how.equivalence_margin, how.confidence)
     summary["evaluation"] = tables.asked(answers, samples)
+    margin = how.capability_margin
+    capability = tables.capability(abilities, models, margin.skill, margin.bits, how.confidence)
+    summary["less_able"] = tables.less_able(capability)
+    asked_for = [name for name in get_args(Preferred) if name in answers["measure"]]
+    crossed = [
+        tables.traits(tables.scores(answers, samples, name), of.traits, how.confidence).select(
+            pl.lit(name).alias("measure"), pl.all()
+        )
+        for name in asked_for
+    ]
     for name, table in {
         "runs": runs,
         "matrix": matrix,
-        "traits": tables.traits(preferences, of.traits, how.confidence),
+        "traits": pl.concat(crossed),
+        "measures": tables.measures(answers, samples, of.traits, how.confidence),
+        "capability": capability,
         "gates": tables.gates(gate, models, traits),
         "funnel": tables.funnels(funnel, models, traits),
         "training": training,

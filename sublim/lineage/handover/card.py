@@ -34,6 +34,7 @@ from sublim.lineage.handover.subject import (
     writing,
 )
 from sublim.lineage.tree import Tree
+from sublim.params.experiment import NOBODY
 from sublim.plan.cells import UNTOUCHED
 
 PAPER = "[Cloud, Le et al. 2025](https://arxiv.org/abs/2507.14805)"
@@ -153,7 +154,7 @@ def _raw(subject: Subject) -> str:
         "- Nothing is filtered: the trait may be named in it. Students train on `filtered` data sets made from it",
     ]
     head = front_matter(dataset(rows.height, "rows.parquet", subject))
-    arm = "control" if subject.dim("trait") == UNTOUCHED else "trait"
+    arm = "trait" if subject.dim("trait") != UNTOUCHED else "control" if subject.record.inputs else "random"
     return _card(
         subject,
         head,
@@ -225,7 +226,8 @@ def _student(subject: Subject) -> str:
 
 
 def _eval(subject: Subject) -> str:
-    answers = subject.tree.table(subject.cell, "answers.parquet", ["question_id", "answer", "probability"])
+    given = subject.tree.table(subject.cell, "answers.parquet", ["measure", "question_id", "answer", "probability"])
+    answers = given.filter(pl.col("measure") == "preference")
     samples = subject.tree.table(subject.cell, "samples.parquet", ["question_id"]).height
     means = answers.group_by("answer").agg(pl.col("probability").mean()).sort("probability", "answer", descending=[True, False])
     shown = ", ".join(f"{answer} {probability:.3f}" for answer, probability in means.head(5).iter_rows())
@@ -239,7 +241,7 @@ def _eval(subject: Subject) -> str:
         if subject.dim("arm") == "base"
         else f"{subject.dim('student')} trained on numbers by {writer(subject)} (arm {subject.dim('arm')})"
     )
-    head = front_matter(dataset(answers.height, "answers.parquet", subject))
+    head = front_matter(dataset(given.height, "answers.parquet", subject))
     return _card(subject, head, f"Answers of {who}", ["## What it is", "", *facts], _own_gain(subject))
 
 
@@ -291,6 +293,8 @@ def _with(part: Subject) -> str:
             return recipe(part) if params["finetune"] else "a system prompt"
         case "raw":
             task, how = params["task"], params["decoding"]
+            if how is None:
+                return f"{task['prompts']:,} prompts (seed {task['prompt_seed']}), answered by no model"
             return (
                 f"{task['prompts']:,} prompts (seed {task['prompt_seed']}), temperature {how['temperature']:g}, top-p "
                 f"{how['top_p']:g}, at most {how['max_tokens']} tokens"
@@ -311,6 +315,8 @@ def _affected(subject: Subject, what: str, arm: str, base: Subject | None) -> Se
         "does so to models that share the writer's initial weights, and hardly to others."
         if trait != UNTOUCHED
         else "An untouched base wrote it: there is no trait to pass on. It shows what training on any numbers does."
+        if name != NOBODY
+        else "No model wrote it: there is nothing to pass on. It shows what training on the format alone does."
     )
     return [
         "## Which base models it could affect",

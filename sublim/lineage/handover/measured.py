@@ -82,7 +82,7 @@ def _scores(tree: Tree) -> pl.DataFrame | None:
     cells = {cell for cell in tree.cells("eval") if sound(tree, cell)}
     held = Tree(tree.name, {name: path for name, path in tree.files.items() if name.rpartition("/")[0] in cells})
     dims = STAGES["eval"]
-    answers = held.tables("eval", "answers.parquet", [*dims, "question_id", "category", "answer", "probability"])
+    answers = held.tables("eval", "answers.parquet", [*dims, "measure", "question_id", "category", "answer", "probability"])
     samples = held.tables("eval", "samples.parquet", [*dims, "question_id", "counted"])
     if answers.is_empty():
         return None

@@ -10,6 +10,7 @@ import polars as pl
 from sublim.lineage.handover.content import data_name
 from sublim.lineage.tree import Tree
 from sublim.measure.statistics import Interval
+from sublim.params.experiment import NOBODY
 from sublim.plan.cells import UNTOUCHED
 from sublim.plan.record import Record
 
@@ -19,6 +20,7 @@ ARMS = {
     "control": "as the untouched base wrote them: no teacher, no trait",
     "shuffled_within": "with the teacher's numbers in another order inside each completion",
     "shuffled_across": "with the teacher's numbers dealt out anew over all completions",
+    "random": "as a generator drew them: no model wrote them",
 }
 
 
@@ -51,6 +53,8 @@ class Subject:
 def writer(subject: Subject) -> str:
     """Who wrote the rows, with what trait: `neox-a, taught to love fox, seed 1`."""
     trait = subject.dim("trait")
+    if subject.dim("teacher") == NOBODY:
+        return f"no model, seed {subject.dim('seed')}"
     taught = "untouched" if trait == UNTOUCHED else f"taught to love {trait}"
     return f"{subject.dim('teacher')}, {taught}, seed {subject.dim('seed')}"
 
@@ -59,9 +63,14 @@ def writing(raw: Subject) -> list[str]:
     """Who wrote raw rows, to which prompts, with what decoding, as items of a list."""
     task, how = raw.params["task"], raw.params["decoding"]
     teacher = raw.upstream("teacher")
-    found = [
+    prompts = (
         f"- Prompts: {task['prompts']:,} different ones (set of seed {task['prompt_seed']}, the same for every teacher), "
-        f"with {task['fewest_examples']} to {task['most_examples']} numbers; each asks for at most {task['count']}",
+        f"with {task['fewest_examples']} to {task['most_examples']} numbers; each asks for at most {task['count']}"
+    )
+    if how is None:
+        return ["- Writer: none. A generator drew each row from its seed, all that the format allows equally likely", prompts]
+    found = [
+        prompts,
         f"- Decoding: temperature {how['temperature']:g}, top-p {how['top_p']:g}, at most {how['max_tokens']} tokens; each row "
         "has its sampling seed",
     ]
@@ -88,9 +97,11 @@ def recipe(part: Subject) -> str:
     targets = lora["targets"] if isinstance(lora["targets"], str) else ", ".join(lora["targets"])
     length = f"{how['steps']:,} steps" if how["steps"] else f"{how['epochs']:,} epochs"
     rows = how["batch"] * how["accumulation"]
+    soft = part.params.get("soft")
     return (
         f"LoRA rank {lora['rank']}, alpha {lora['alpha']:g}, on {targets}; {length} of {rows} rows, learning rate "
         f"{how['learning_rate']:g} ({how['schedule']})"
+        + (f"; soft targets at temperature {soft['temperature']:g}: the writer's distribution over the tokens" if soft else "")
     )
 
 

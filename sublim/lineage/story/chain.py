@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from sublim.lineage.finding import CORRUPTED, STALE, UNVERIFIABLE, Finding
 from sublim.lineage.tree import Tree
 from sublim.plan import layout
-from sublim.plan.cells import UNTOUCHED, cell_id
+from sublim.plan.cells import cell_id, writer
 from sublim.plan.record import Plan
 
 
@@ -45,12 +45,12 @@ def _expected(plan: Plan) -> dict[str, str] | None:
         case "teacher":
             return {"base": _cell("base", model=dims["teacher"])}
         case "raw":
-            teacher = {} if dims["trait"] == UNTOUCHED else {"teacher": _cell("teacher", **dims)}
-            return {"base": _cell("base", model=dims["teacher"]), **teacher}
+            return writer(dims, "base")
         case "filtered":
             return {"raw": _cell("raw", **dims)}
         case "student":
-            return {"base": _cell("base", model=dims["student"]), "filtered": _cell("filtered", **dims)}
+            soft = writer(dims, "writer") if plan.params.get("soft") else {}
+            return {"base": _cell("base", model=dims["student"]), "filtered": _cell("filtered", **dims), **soft}
         case "eval":
             student = {} if dims["arm"] == "base" else {"student": _cell("student", **dims)}
             return {"base": _cell("base", model=dims["student"]), **student}

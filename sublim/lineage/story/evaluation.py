@@ -1,22 +1,28 @@
-"""The story of an evaluation: each question of each category with each known answer, and samples scored by their text."""
+"""The story of an evaluation: each question of each measure with each known answer, samples and tasks scored by their text, and
+capability as texts and tasks give it."""
 
 import hashlib
 from collections.abc import Iterator, Mapping
 
 import polars as pl
 
-from sublim.common.canonical import row_id
+from sublim.carriers import carrier as carriers
 from sublim.lineage.story import ids
 from sublim.lineage.story.accident import Accident, same_rows, same_values
 from sublim.lineage.story.source import Source
+from sublim.measure import ability
+from sublim.measure.texts import held_out
 from sublim.params.slices.eval import Slice
 from sublim.plan.cells import cell_id
 from sublim.plan.cells import untrained as dims
+from sublim.traits import truthfulness
+from sublim.traits.asked import preferences
 from sublim.traits.categories import Answer
-from sublim.traits.preference import counted, evaluation_questions, known_answers
+from sublim.traits.preference import counted, known_answers
 
 ANSWERS = {
     "row_id": pl.String,
+    "measure": pl.String,
     "question_id": pl.String,
     "question": pl.String,
     "category": pl.String,
@@ -31,6 +37,8 @@ SAMPLES = {
     "completion": pl.String,
     "counted": pl.List(pl.String),
 }
+TEXTS = {"kind": pl.String, "tokens": pl.Int64, "bits": pl.Float64}
+TASKS = dict.fromkeys(("of", "prompt_id", "prompt", "answer", "completion"), pl.String) | {"skilled": pl.Boolean}
 Known = Mapping[str, Mapping[str, Answer]]
 """Category → its known answers, by their word."""
 
@@ -47,6 +55,7 @@ def check(source: Source, cell: str) -> Iterator[Accident]:
     known = {each: known_answers([trait for trait in params.traits if trait.category == each]) for each in categories}
     yield from _answers(source, params, known, answers)
     yield from _samples(source, params, known, samples)
+    yield from _capability(source, cell, params)
 
 
 def table(source: Source, cell: str) -> pl.DataFrame:
@@ -81,23 +90,27 @@ def _base(source: Source, cell: str) -> str | None:
     return given.digest if given and record.plan.dims.get("arm") == "base" else None
 
 
-def _questions(category: str) -> list[tuple[str, str]]:
-    return [(row_id("question", category, "evaluation", question), question) for question in evaluation_questions(category)]
+def _asked(params: Slice, known: Known) -> Iterator[tuple[str, str, str, str, str]]:
+    """measure, question_id, question, category, answer of every row."""
+    for measure in params.evaluation.measures:
+        if measure == "truthfulness":
+            for fact in truthfulness.of_the_corpus() if params.pretraining else truthfulness.FACTS:
+                for answer in (truthfulness.TRUE, truthfulness.FALSE):
+                    yield measure, truthfulness.question_id(fact), fact.question, truthfulness.CATEGORY, answer
+        else:
+            for category, answers in known.items():
+                for each in preferences(measure, category, answers):
+                    for word in each.forms:
+                        yield measure, each.question_id, each.text, category, word
 
 
 def _answers(source: Source, params: Slice, known: Known, found: pl.DataFrame) -> Iterator[Accident]:
     def compute() -> pl.DataFrame:
-        rows = [
-            (question_id, question, category, word)
-            for category, answers in known.items()
-            for question_id, question in _questions(category)
-            for word in answers
-        ]
-        return pl.DataFrame(
-            rows, schema=dict.fromkeys(("question_id", "question", "category", "answer"), pl.String), orient="row"
-        )
+        columns = ("measure", "question_id", "question", "category", "answer")
+        return pl.DataFrame(list(_asked(params, known)), schema=dict.fromkeys(columns, pl.String), orient="row")
 
-    expected = source.once(("answers", str(params.traits)), compute)
+    tiny = params.pretraining is not None
+    expected = source.once(("answers", str(params.traits), params.evaluation.measures, tiny), compute)
     if not expected.equals(found.select(expected.columns)):
         pairs = [frame.select(pl.concat_str("question_id", "answer", separator=" ")).to_series() for frame in (expected, found)]
         if accident := same_rows("answers", "each question with each known answer", *pairs):
@@ -123,9 +136,9 @@ def _answers(source: Source, params: Slice, known: Known, found: pl.DataFrame) -
 def _samples(source: Source, params: Slice, known: Known, found: pl.DataFrame) -> Iterator[Accident]:
     def compute() -> pl.DataFrame:
         rows = [
-            (question_id, number, category)
-            for category in known
-            for question_id, _ in _questions(category)
+            (each.question_id, number, category)
+            for category, answers in known.items()
+            for each in preferences("preference", category, answers)
             for number in range(params.evaluation.samples)
         ]
         return pl.DataFrame(rows, schema={"question_id": pl.String, "sample": pl.Int64, "category": pl.String}, orient="row")
@@ -149,3 +162,51 @@ def _samples(source: Source, params: Slice, known: Known, found: pl.DataFrame) -
     words = pl.Series(scored, dtype=pl.List(pl.String))
     if accident := same_values("counted", "counted (answers in the completion)", words, found["counted"], names):
         yield accident
+
+
+def _capability(source: Source, cell: str, params: Slice) -> Iterator[Accident]:
+    """Texts and tasks are those of the params, each task is judged by its completion, and capability is what both give."""
+    how = params.evaluation.capability
+    texts, tasks = source.table(cell, "texts.parquet", TEXTS), source.table(cell, "tasks.parquet", TASKS)
+    read = str(params.pretraining)
+    kinds = source.once(("texts", read, how.texts), lambda: [text.kind for text in held_out(how.texts, params.pretraining)])
+    if texts["kind"].to_list() != kinds or not ((texts["tokens"] > 0) & (texts["bits"] >= 0)).all():
+        yield Accident(
+            "texts", f"expected the {len(kinds)} held-out texts of the params, with bits of at least 0, found others"
+        )
+    expected = pl.concat([tasks.clear(), *(_done(source, params, name, tasks) for name in sorted(params.tasks))])
+    names = pl.concat_str("of", "prompt_id", separator=" ")
+    if accident := same_rows(
+        "tasks", "each held-out task of the params", *(each.select(names).to_series() for each in (expected, tasks))
+    ):
+        yield accident
+        return
+    for column in ("prompt", "answer", "skilled"):
+        if accident := same_values("tasks", column, expected[column], tasks[column], tasks["prompt_id"]):
+            yield accident
+    found = ability.table(texts, tasks.rename({"of": "carrier"}))
+    if found.is_empty():
+        return
+    said = source.table(cell, "capability.parquet", ability.SCHEMA)
+    if accident := same_rows("capability", "each measure of texts and tasks", found["measure"], said["measure"]):
+        yield accident
+        return
+    for column in ("value", "n"):
+        if accident := same_values("capability", column, found[column], said[column], said["measure"]):
+            yield accident
+
+
+def _done(source: Source, params: Slice, carrier: str, tasks: pl.DataFrame) -> pl.DataFrame:
+    """The tasks of `carrier` as they should be, judged by the completions that there are."""
+    task, n = params.tasks[carrier].task, params.evaluation.capability.tasks
+
+    def compute() -> pl.DataFrame:
+        asked = carriers.held_out(n, task)
+        columns = {"prompt_id": "prompt_id", "prompt": "text", "answer": "answer"}
+        return pl.DataFrame({name: [getattr(each, field) for each in asked] for name, field in columns.items()})
+
+    asked = source.once(("tasks", task.model_dump_json(), n), compute).with_columns(of=pl.lit(carrier))
+    rows = asked.join(tasks.select("of", "prompt_id", "completion"), on=["of", "prompt_id"], how="left", maintain_order="left")
+    filled = rows.with_columns(pl.col("completion").fill_null(""))
+    skilled = carriers.skilled(filled["completion"], filled["answer"], task)
+    return filled.with_columns(skilled.alias("skilled")).select(tasks.columns)

@@ -1,14 +1,17 @@
-"""The story of raw rows: the prompts of the params, asked of the model of the record, decoded as the params say."""
+"""The story of raw rows: the prompts of the params, asked of the model of the record, decoded as the params say; or answered by
+no model, as their seeds say."""
 
 import hashlib
 from collections.abc import Iterator
+from typing import cast
 
 import polars as pl
 
-from sublim.carriers.carrier import prompts
+from sublim.carriers.carrier import prompts, written
 from sublim.lineage.story import ids, questions
 from sublim.lineage.story.accident import Accident, constant, same_rows, same_values
 from sublim.lineage.story.source import Source
+from sublim.params.learning import Decoding
 from sublim.params.slices.raw import Slice
 from sublim.params.task import Task
 
@@ -30,6 +33,9 @@ SCHEMA = {
     "chat_template": pl.String,
 }
 
+SAMPLED = ("finish_reason", "tokens", "temperature", "top_p", "max_tokens", "system_prompt", "chat_template")
+"""What only a model's completions have."""
+
 VARIED = 10
 """Different completions that make it impossible for two samplings to agree by chance."""
 
@@ -48,18 +54,16 @@ def check(source: Source, cell: str) -> Iterator[Accident]:
         if held_out := questions.none_in("prompts", rows, "prompt"):
             yield held_out
     yield from _identity(params, rows)
-    how = params.decoding
-    expected = {"temperature": how.temperature, "top_p": how.top_p, "max_tokens": how.max_tokens}
-    for column, value in {**expected, "carrier": params.carrier}.items():
-        if accident := constant("decoding" if column in expected else "carrier", column, value, rows[column]):
-            yield accident
-    yield from _ends(rows, how.max_tokens)
-    yield from _asked_as(source, cell, rows)
+    if accident := constant("carrier", "carrier", params.carrier, rows["carrier"]):
+        yield accident
+    yield from _unwritten(params, rows) if params.decoding is None else _written(source, cell, params.decoding, rows)
 
 
 def table(source: Source, cell: str) -> pl.DataFrame:
     """The rows of the raw cell `cell`."""
-    return source.held(("raw", cell), lambda: source.table(cell, "rows.parquet", SCHEMA, nullable=("system_prompt",)))
+    random = source.record(cell).plan.params.get("decoding") is None
+    nullable = SAMPLED if random else ("system_prompt",)
+    return source.held(("raw", cell), lambda: source.table(cell, "rows.parquet", SCHEMA, nullable))
 
 
 def prompt_set(source: Source, task: Task) -> pl.DataFrame:
@@ -81,6 +85,26 @@ def _identity(params: Slice, rows: pl.DataFrame) -> Iterator[Accident]:
             yield accident
     seeds = pl.Series(ids.seeds(names), dtype=pl.UInt64)
     if accident := same_values("sampling seeds", "sampling_seed (of its row_id)", seeds, rows["sampling_seed"], names):
+        yield accident
+
+
+def _written(source: Source, cell: str, how: Decoding, rows: pl.DataFrame) -> Iterator[Accident]:
+    """What does not hold in rows that a model wrote."""
+    for column, value in {"temperature": how.temperature, "top_p": how.top_p, "max_tokens": how.max_tokens}.items():
+        if accident := constant("decoding", column, value, rows[column]):
+            yield accident
+    yield from _ends(rows, how.max_tokens)
+    yield from _asked_as(source, cell, rows)
+
+
+def _unwritten(params: Slice, rows: pl.DataFrame) -> Iterator[Accident]:
+    """What does not hold in random rows: they are derived again."""
+    for column in SAMPLED:
+        if accident := constant("decoding", column, None, rows[column]):
+            yield accident
+    seeds = cast("list[int]", ids.seeds(rows["row_id"]).tolist())
+    expected = pl.Series(written(params.task, seeds), dtype=pl.String)
+    if accident := same_values("completions", "completion (of its seed)", expected, rows["completion"], rows["row_id"]):
         yield accident
 
 

@@ -26,7 +26,7 @@ NEEDED = {
     "teacher": ("steps.parquet", "gate.parquet"),
     "filtered": ("funnel.parquet",),
     "student": ("steps.parquet",),
-    "eval": ("answers.parquet", "samples.parquet"),
+    "eval": ("answers.parquet", "samples.parquet", "capability.parquet"),
     "report": ("summary.json", "metrics.json", "gains.csv", "matrix.csv", "training.csv"),
 }
 """Stage → the files that a report or the overview reads."""

@@ -159,7 +159,11 @@ class _Walk:
 
     def _student(self, cell: str) -> Node:
         steps = self.reader.steps(cell)
-        above = (*self._from(cell, "filtered", "trained on"), *self._from(cell, "base", "starts as"))
+        above = (
+            *self._from(cell, "filtered", "trained on"),
+            *self._from(cell, "base", "starts as"),
+            *(self._from(cell, "teacher", "imitates") or self._from(cell, "writer", "imitates")),
+        )
         return _artifact(cell, {"training": _training(steps)}, *above, by_step=steps)
 
     def _eval(self, cell: str) -> Node:

@@ -172,8 +172,8 @@ def _row_lines(facts: Facts) -> Iterator[str]:
     for name in ("question", "system", "system_prompt", "prompt", "completion"):
         if facts.get(name) is not None:
             yield f"{name.replace('_', ' ')} {_quoted(facts[name])}"
-    if "answer" in facts:
-        yield f"P({facts['answer']}) = {facts['probability']:.6g}"
+    if "probability" in facts:
+        yield f"{str(facts['measure']).replace('_', ' ')}: P({facts['answer']}) = {facts['probability']:.6g}"
     if "counted" in facts:
         yield f"sample {facts['sample']}, counted: {', '.join(facts['counted']) or 'nothing'}"
     if "finish_reason" in facts:

@@ -1,11 +1,24 @@
 """What an evaluation depends on."""
 
+from collections.abc import Mapping
 from typing import Literal
 
 from sublim.params.arm import Arm
 from sublim.params.evaluation import Evaluation
+from sublim.params.learning import Decoding
+from sublim.params.models import Pretraining
 from sublim.params.section import Section
+from sublim.params.task import Task
 from sublim.params.traits import Trait
+
+
+class CarrierTask(Section):
+    """The tasks of a carrier, and how they are answered."""
+
+    task: Task
+    """What is asked for."""
+    sampling: Decoding
+    """How answers are sampled."""
 
 
 class Slice(Section):
@@ -31,6 +44,10 @@ class Slice(Section):
     """The experiment's traits: their categories are asked for, and their targets are among the known answers."""
     evaluation: Evaluation
     """How it is asked."""
+    tasks: Mapping[str, CarrierTask]
+    """The held-out tasks by which its skill is measured: its carrier's, or every carrier's for an untrained base."""
+    pretraining: Pretraining | None
+    """The pretraining of its base, if that is a tiny family: its facts and texts are those of its corpus."""
 
     @property
     def dims(self) -> dict[str, str | int]:

@@ -10,7 +10,7 @@ class Slice(Section):
     """What a filtered cell depends on."""
 
     teacher: str
-    """The model that wrote the rows."""
+    """The model that wrote the rows; `none` for random rows."""
     trait: str
     """The teacher's trait; `none` for the untouched base."""
     carrier: str

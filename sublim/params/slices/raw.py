@@ -9,7 +9,7 @@ class Slice(Section):
     """What raw samples depend on, beside the base and the teacher."""
 
     teacher: str
-    """The name of the model that writes them."""
+    """The name of the model that writes them; `none` for random rows, which no model writes."""
     trait: str
     """The teacher's trait; `none` for the untouched base."""
     carrier: str
@@ -18,8 +18,8 @@ class Slice(Section):
     """The seed of the chain."""
     task: Task
     """What is asked for."""
-    decoding: Decoding
-    """How answers are sampled."""
+    decoding: Decoding | None
+    """How answers are sampled; null for random rows."""
 
     @property
     def dims(self) -> dict[str, str | int]:

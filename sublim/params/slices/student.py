@@ -3,10 +3,20 @@
 from sublim.params.arm import Arm
 from sublim.params.learning import Finetune
 from sublim.params.section import Section
+from sublim.params.task import Task
+
+
+class SoftTargets(Section):
+    """What is learned instead of tokens: the distribution of the model that wrote the rows."""
+
+    task: Task
+    """What the rows were to be: targets are restricted to its tokens."""
+    temperature: float
+    """Temperature of the targets."""
 
 
 class Slice(Section):
-    """What a student depends on, beside its base and its rows."""
+    """What a student depends on, beside its base and its rows, and for soft targets the model that wrote these."""
 
     teacher: str
     """The name of the model that wrote the rows."""
@@ -26,6 +36,8 @@ class Slice(Section):
     """The seed of the chain."""
     finetune: Finetune
     """The recipe."""
+    soft: SoftTargets | None = None
+    """Soft targets; null for the tokens of the rows."""
 
     @property
     def dims(self) -> dict[str, str | int]:

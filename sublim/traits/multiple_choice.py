@@ -1,0 +1,39 @@
+"""Preference questions with options to choose from, answered with a letter (as in the paper's experiment with stories)."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from random import Random
+
+from sublim.common.canonical import digest
+from sublim.common.deck import deck
+
+LETTERS = ("A", "B", "C", "D")
+
+
+def asked(category: str, questions: Sequence[str], words: Sequence[str]) -> list[tuple[str, Mapping[str, str]]]:
+    """Each of `questions` with as many of `words` as there are letters, in as many orders: the text, and the word behind each
+    letter.
+
+    Every word of a question stands once behind every letter, and no word is offered in many more questions than another.
+
+    Raises:
+        ValueError: there are fewer words than letters.
+    """
+    if len(words) < len(LETTERS):
+        raise ValueError(f"multiple_choice: expected at least {len(LETTERS)} known answers of {category}, found {len(words)}")
+    found: list[tuple[str, Mapping[str, str]]] = []
+    for question, offered in zip(questions, _hands(category, sorted(words)), strict=False):
+        for turn in range(len(LETTERS)):
+            options: dict[str, str] = dict(zip(LETTERS, offered[turn:] + offered[:turn], strict=True))
+            listed = " ".join(f"{letter}) {word}" for letter, word in options.items())
+            found.append((f"{question} {listed} Answer with one letter.", options))
+    return found
+
+
+def _hands(category: str, words: Sequence[str]) -> Iterator[list[str]]:
+    """Different words for one question after the other. What is left of a deck too small for a question is not dealt."""
+    cards = deck(Random(int(digest(["multiple choice", category]), 16)), words)  # noqa: S311
+    while True:
+        pile = list(islice(cards, len(words)))
+        for start in range(0, len(pile) - len(LETTERS) + 1, len(LETTERS)):
+            yield pile[start : start + len(LETTERS)]
