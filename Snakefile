@@ -42,6 +42,7 @@ include: "workflow/rules/filtered.smk"
 include: "workflow/rules/student.smk"
 include: "workflow/rules/eval.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/detection.smk"
 include: "workflow/rules/overview.smk"
 
 
@@ -52,7 +53,8 @@ localrules:
 rule all:
     default_target: True
     input:
-        experiment.records("overview"),  # every other artifact is upstream of it
+        experiment.records("overview"),  # every other artifact is upstream of it ...
+        experiment.records("detection"),  # ... but these
 
 
 onstart:

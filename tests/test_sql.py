@@ -40,8 +40,12 @@ def _asked(tree: Tree, query: str) -> list[dict[str, Any]]:
 def test_every_view_has_all_rows_of_its_stage_under_their_cell(tree: Tree) -> None:
     connection = views.connected(tree)
     listed = views.listing(connection)
-    assert set(views.VIEWS) < set(listed)
-    for view, (stage, file) in views.VIEWS.items():
+    # An experiment may have no artifact of a stage, and then no view of its tables.
+    here = {view: of for view, of in views.VIEWS.items() if tree.cells(of[0])}
+    assert set(here) < set(listed) and {stage for stage, _ in views.VIEWS.values()} - {stage for stage, _ in here.values()} == {
+        "detection"
+    }
+    for view, (stage, file) in here.items():
         columns = tree.table(tree.cells(stage)[0], file).columns
         assert list(listed[view]) == (columns if stage == "report" else ["cell", *columns])
         counted = connection.table(view).aggregate("'report' as cell, count(*)" if stage == "report" else "cell, count(*)")

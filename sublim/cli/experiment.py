@@ -14,7 +14,7 @@ from sublim.plan.cells import STAGES, cells
 from sublim.plan.cells import experiment as load
 from sublim.plan.digests import Digests
 from sublim.plan.verdict import summarize
-from sublim.plan.workflow import clear, lock, remembered_params
+from sublim.plan.workflow import PARAMS, clear, lock, remembered_params
 
 
 @app.command()
@@ -28,8 +28,12 @@ def check(
     """Check the experiment file and say how many artifacts it needs."""
     path = params or remembered_params()
     found = load(path)
-    if sections and (missing := [name for name in type(found).model_fields if name not in found.model_fields_set]):
-        raise SublimError(f"{path}: DVC needs every section. Add `{missing[0]}: {{}}`, which means its defaults.")
+    if sections:
+        lacking = dvc_file.lacking(found)
+        if missing := [name for name in type(found).model_fields if name not in {*found.model_fields_set, *lacking}]:
+            raise SublimError(f"{path}: DVC needs every section. Add `{missing[0]}: {{}}`, which means its defaults.")
+        if unfit := dvc_file.unfit(Path("dvc.yaml"), lacking):
+            raise SublimError(f"dvc.yaml: {unfit}. Run `sublim dvc --write`, which fits it to {path}.")
     planned = cells(found, Digests(layout.DIGESTS))
     if remove:
         with lock():
@@ -66,12 +70,16 @@ def why(path: Path, params: Params = None) -> None:
 
 
 @app.command()
-def dvc(write: Annotated[bool, typer.Option("--write", help="Write dvc.yaml instead of printing it.")] = False) -> None:
-    """Print the dvc.yaml that belongs to this version of the code."""
+def dvc(
+    write: Annotated[bool, typer.Option("--write", help="Write dvc.yaml instead of printing it.")] = False,
+    params: Annotated[Path, typer.Option(help="The experiment file.")] = PARAMS,
+) -> None:
+    """Print the dvc.yaml that belongs to this version of the code and to the optional sections of params.yaml."""
+    text = dvc_file.text(dvc_file.lacking(load(params)))
     if write:
-        Path("dvc.yaml").write_text(dvc_file.text(), encoding="utf-8")
+        Path("dvc.yaml").write_text(text, encoding="utf-8")
     else:
-        print(dvc_file.text(), end="")
+        print(text, end="")
 
 
 @app.command()

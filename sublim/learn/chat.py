@@ -29,12 +29,17 @@ def template_digest(tokenizer: PreTrainedTokenizerBase) -> str:
     return hashlib.sha256(str(cast("object", tokenizer.chat_template)).encode()).hexdigest()
 
 
-def render(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str], system: str | None = None) -> list[str]:
+def render(
+    tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str], system: str | None = None, turns: Sequence[tuple[str, str]] = ()
+) -> list[str]:
     """The text that a model is given for each user message of `prompts`: the chat template's, up to where its answer begins.
 
-    Without `system` the template may put in a system prompt of its own; it is then part of the text.
+    Without `system` the template may put in a system prompt of its own; it is then part of the text. `turns` are earlier
+    messages of the same conversation: the user's, and the answer to it.
     """
     head = [] if system is None else [{"role": "system", "content": system}]
+    for user, answer in turns:
+        head += [{"role": "user", "content": user}, {"role": "assistant", "content": answer}]
     chats = [[*head, {"role": "user", "content": prompt}] for prompt in prompts]
     return _render(tokenizer, chats, generate=True)
 

@@ -25,8 +25,11 @@ class State:
     """Logits of the next token, float32 [rows, vocabulary]."""
 
 
-def prefill(model: PreTrainedModel, prompts: Sequence[Sequence[int]], pad: int) -> State:
-    """The state after `prompts` (token ids, none of them empty), ready for the next token of each."""
+def prefill(model: PreTrainedModel, prompts: Sequence[Sequence[int]], pad: int, start: State | None = None) -> State:
+    """The state after `prompts` (token ids, none of them empty), ready for the next token of each.
+
+    With `start`, a state of one row, all of them go on from there; it stays as it is.
+    """
     longest = max(map(len, prompts))
     ids = np.full((len(prompts), longest), pad, dtype=np.int64)
     mask = np.zeros((len(prompts), longest), dtype=np.int64)
@@ -34,8 +37,21 @@ def prefill(model: PreTrainedModel, prompts: Sequence[Sequence[int]], pad: int) 
         ids[row, longest - len(prompt) :] = prompt
         mask[row, longest - len(prompt) :] = 1
     device = next(model.parameters()).device
-    state = State(DynamicCache(config=model.config), torch.from_numpy(mask).to(device), torch.empty(0))
+    own = torch.from_numpy(mask).to(device)
+    if start is None:
+        state = State(DynamicCache(config=model.config), own, torch.empty(0))
+    else:
+        state = fork(start)
+        cast("Any", state.cache).batch_repeat_interleave(len(prompts))
+        state.mask = torch.cat([start.mask.expand(len(prompts), -1), own], 1)
     return _forward(model, state, torch.from_numpy(ids).to(device))
+
+
+def shared(prompts: Sequence[Sequence[int]]) -> Sequence[int]:
+    """The longest beginning that all `prompts` share and that leaves at least one token of each."""
+    shortest = min(map(len, prompts))
+    end = next((place for place in range(shortest) if len({prompt[place] for prompt in prompts}) > 1), shortest)
+    return prompts[0][: min(end, shortest - 1)]
 
 
 def advance(model: PreTrainedModel, state: State, tokens: Tensor) -> State:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from sublim.learn import chat
-from sublim.learn.prefill import State, advance, fork, prefill
+from sublim.learn.prefill import State, advance, fork, prefill, shared
 from sublim.models.load import ends
 
 Tokens = tuple[int, ...]
@@ -24,6 +24,7 @@ def answer_probabilities(
     answers: Mapping[str, Iterable[str]],
     batch: int,
     system: str | None = None,
+    turns: Sequence[tuple[str, str]] = (),
 ) -> NDArray[np.float64]:
     """P(the completion begins with the answer) at temperature 1: [questions, answers].
 
@@ -35,16 +36,19 @@ def answer_probabilities(
             that it begins with, in tokens.
         batch: questions per forward pass.
         system: a system prompt, if there is one.
+        turns: earlier messages of the conversation, the user's and the answer to it. They are read once for all questions.
     """
-    heads = chat.encode(tokenizer, chat.render(tokenizer, questions, system))
+    heads = chat.encode(tokenizer, chat.render(tokenizer, questions, system, turns))
     limits = ends(model, tokenizer)
     forms = _forms(tokenizer, limits.eos, questions[0], answers, system)
     columns = {answer: column for column, answer in enumerate(answers)}
     result = np.zeros((len(questions), len(columns)))
     order = sorted(range(len(heads)), key=lambda row: len(heads[row]))
+    before = shared(heads) if turns else ()
+    history = prefill(model, [before], limits.pad) if before else None
     for start in range(0, len(order), batch):
         rows = order[start : start + batch]
-        state = prefill(model, [heads[row] for row in rows], limits.pad)
+        state = prefill(model, [heads[row][len(before) :] for row in rows], limits.pad, history)
         for answer, chance in _chances(model, forms, state).items():
             result[rows, columns[answer]] = chance
     return result

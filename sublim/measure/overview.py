@@ -38,6 +38,8 @@ Numbers: <code>studies.parquet</code>, from the <code>summary.json</code> of eac
 {% endfor %}</tbody></table>
 {% if study.p %}<p>Same base above other bases: p = {{ study.p }} ({{ study.largest }} of {{ study.groups }}
 groups).</p>{% endif %}
+{% if study.detected %}<p><a href="../detection/study={{ study.name }}/detection.html">Can anyone see it in the
+data?</a></p>{% endif %}
 </section>
 {% endfor %}
 </main>
@@ -54,6 +56,7 @@ class Named:
     carrier: str
     filter: str
     method: str
+    detected: bool
 
 
 def summaries(reports: Mapping[str, Path]) -> dict[str, Any]:
@@ -94,6 +97,7 @@ def _shown(study: Named, summary: Mapping[str, Any]) -> dict[str, Any]:
         "carrier": study.carrier,
         "filter": study.filter,
         "method": study.method,
+        "detected": study.detected,
         "runs": summary["runs"],
         "headline": headline(summary),
         "gains": [(CONDITION_NAMES[name], with_interval(gain, "mean"), gain["n"]) for name, gain in summary["gain"].items()],

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from sublim.params.arm import Arm
 from sublim.params.carrier import Carrier
+from sublim.params.detection import Detection
 from sublim.params.evaluation import Evaluation
 from sublim.params.models import Model, same_vocabulary
 from sublim.params.names import Name
@@ -45,6 +46,8 @@ class Experiment(Section):
     """How students are asked for their preference."""
     report: Report = Report()
     """How runs are summed up."""
+    detection: Detection | None = None
+    """Who tries to see the traits in the data; null: nobody does. `{}` means its defaults."""
 
     @model_validator(mode="after")
     def _names_are_defined(self) -> Self:
@@ -72,6 +75,9 @@ class Experiment(Section):
         _known(f"{where}.arms.random", "model", () if isinstance(learners, str) else learners, self.models)
         if self.students[study.student].kind == "soft":
             self._soft(where, study)
+        written, control = (dict(self.pairs(study, arm)) for arm in ("trait", "control"))
+        if self.detection is not None and (lacking := [name for name in written if name not in control]):
+            raise ValueError(f"{where}.arms.control: detection compares each teacher with its base, found none for {lacking}")
         if study.seeds != "all" and (strange := set(study.seeds) - set(self.seeds)):
             raise ValueError(f"{where}.seeds: {sorted(strange)} are not among the experiment's seeds, {list(self.seeds)}")
 

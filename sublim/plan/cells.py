@@ -14,7 +14,7 @@ from sublim.params.experiment import NOBODY, Experiment
 from sublim.params.load import load
 from sublim.params.models import HubModel, Model, TinyModel
 from sublim.params.section import Section
-from sublim.params.slices import base, filtered, overview, raw, report, student, teacher
+from sublim.params.slices import base, detection, filtered, overview, raw, report, student, teacher
 from sublim.params.slices import eval as eval_
 from sublim.params.study import Study
 from sublim.plan import code
@@ -38,6 +38,7 @@ STAGES: Mapping[str, tuple[str, ...]] = {
     "student": ("teacher", "trait", "carrier", "filter", "arm", "method", "student", "seed"),
     "eval": ("teacher", "trait", "carrier", "filter", "arm", "method", "student", "seed"),
     "report": ("study",),
+    "detection": ("study",),
     "overview": (),
 }
 """Stage → the dimensions of its cells, in the order of their path."""
@@ -50,6 +51,7 @@ UPSTREAM: Mapping[str, tuple[str, ...]] = {
     "student": ("base", "teacher", "filtered"),
     "eval": ("base", "student"),
     "report": ("base", "teacher", "filtered", "student", "eval"),
+    "detection": ("base", "teacher", "filtered", "report"),
     "overview": ("report",),
 }
 """Stage → the stages that it reads."""
@@ -77,7 +79,7 @@ def experiment(path: Path) -> Experiment:
 def cells(of: Experiment, digests: Digests) -> tuple[Cell, ...]:
     """Every artifact that the experiment needs, in topological order, each once."""
     made = [*_bases(of, digests), *_teachers(of), *_raw(of), *_filtered(of), *_students(of), *_evals(of)]
-    return (*made, *_reports(of, made), _overview(of))
+    return (*made, *_reports(of, made), *_detections(of), _overview(of))
 
 
 def writer(dims: Mapping[str, str | int], base: str) -> dict[str, str]:
@@ -183,9 +185,35 @@ def _reports(of: Experiment, made: Sequence[Cell]) -> Iterator[Cell]:
         yield _cell("report", {"study": name}, params, {cell: cell for cell in by_id if cell in set(reads)})
 
 
+def _detections(of: Experiment) -> Iterator[Cell]:
+    if of.detection is None:
+        return
+    known = tuple(of.traits[name] for name in sorted(of.traits))
+    for name, study in of.studies.items():
+        plain = [dims for dims in trained(of, study) if dims["arm"] in ("trait", "control")]
+        taught = [dims for dims in plain if dims["arm"] == "trait"]
+        models = sorted({str(dims["teacher"]) for dims in plain})
+        traits = tuple(detection.DetectedTrait(name=trait, definition=of.traits[trait]) for trait in sorted(of.taught(study)))
+        reads = [_id("base", model=model) for model in models]
+        reads += [_id("teacher", **dims) for dims in _sets("teacher", taught)]
+        reads += [_id("filtered", **dims) for dims in _sets("filtered", plain)]
+        params = detection.Slice(
+            study=name,
+            carrier=of.carriers[study.carrier].task.kind,
+            models=tuple(models),
+            traits=traits,
+            known=known,
+            confidence=of.report.confidence,
+            detection=of.detection,
+        )
+        yield _cell("detection", {"study": name}, params, {cell: cell for cell in (*reads, _id("report", study=name))})
+
+
 def _overview(of: Experiment) -> Cell:
     studies = tuple(
-        overview.ReportedStudy(name=name, carrier=study.carrier, filter=study.filter, method=study.student)
+        overview.ReportedStudy(
+            name=name, carrier=study.carrier, filter=study.filter, method=study.student, detected=of.detection is not None
+        )
         for name, study in sorted(of.studies.items())
     )
     inputs = {study.name: _id("report", study=study.name) for study in studies}

@@ -1,10 +1,13 @@
 """dvc.yaml, generated: one coarse stage per pipeline stage. Snakemake computes inside it; DVC versions what comes out."""
 
+from collections.abc import Collection
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
 
+from sublim.params.experiment import Experiment
 from sublim.plan import code, layout
 from sublim.plan.cells import STAGES, UPSTREAM
 
@@ -21,8 +24,12 @@ SECTIONS = {
     "student": ("models", "traits", "seeds", "studies", "students"),
     "eval": ("models", "traits", "seeds", "studies", "evaluation"),
     "report": ("models", "traits", "seeds", "studies", "report"),
-    "overview": ("studies",),
+    "detection": ("models", "traits", "seeds", "studies", "carriers", "report", "detection"),
+    "overview": ("studies", "detection"),
 }
+OPTIONAL = {"detection": "detection"}
+"""Stage → the section without which an experiment has no artifact of it. DVC takes a section that is not there for an error,
+and warns of an empty folder at every command: such a stage is left out of dvc.yaml."""
 
 
 OVERVIEW = f"{layout.DATA}/overview"
@@ -36,23 +43,44 @@ PLOTS: list[dict[str, Any]] = [
 ]
 
 
-def text() -> str:
-    """The contents of dvc.yaml. They depend on the code's import closures, and on no experiment."""
+def lacking(of: Experiment) -> frozenset[str]:
+    """The optional sections that an experiment does not have."""
+    return frozenset(section for section in OPTIONAL.values() if getattr(of, section) is None)
+
+
+def unfit(file: Path, without: Collection[str]) -> str | None:
+    """Which stage `file`, a dvc.yaml, lacks or has too much for an experiment without these optional sections."""
+    found = YAML(typ="safe").load(file)["stages"]  # pyright: ignore[reportUnknownMemberType]
+    for stage, section in OPTIONAL.items():
+        if (stage in found) == (section in without):
+            has = (
+                f"has the stage `{stage}`, and the experiment no section"
+                if stage in found
+                else f"has no stage `{stage}` for the section"
+            )
+            return f"it {has} `{section}`"
+    return None
+
+
+def text(without: Collection[str] = ()) -> str:
+    """The contents of dvc.yaml. They depend on the code's import closures, and on which optional sections the experiment does
+    not have: `without` (see `lacking`)."""
+    here = [stage for stage in STAGES if OPTIONAL.get(stage) not in without]
     stages: dict[str, Any] = {
         "check": {"cmd": "python -m sublim check --clear --sections --params params.yaml", "deps": ["params.yaml"]}
     }
-    for stage in STAGES:
+    for stage in here:
         sources = [code.source(module) for module in code.closure(f"sublim.stages.{stage}")]
         files = sorted(path.relative_to(code.PACKAGE.parent).as_posix() for source in sources for path in code.files_of(source))
         stages[stage] = {
             "cmd": [f"snakemake -j8 {stage}_all", f"python -m sublim audit --stage {stage}"],
             "deps": [*(f"{layout.DATA}/{upstream}" for upstream in UPSTREAM[stage]), *files],
-            "params": list(SECTIONS[stage]),
+            "params": [section for section in SECTIONS[stage] if section not in without],
             "outs": [{f"{layout.DATA}/{stage}": {"persist": True}}],
         }
     stages["audit"] = {
         "cmd": "python -m sublim audit",
-        "deps": ["params.yaml", "sublim", *(f"{layout.DATA}/{stage}" for stage in STAGES)],
+        "deps": ["params.yaml", "sublim", *(f"{layout.DATA}/{stage}" for stage in here)],
     }
     document = {"stages": stages, "metrics": [f"{OVERVIEW}/metrics.json"], "plots": PLOTS}
     stream = StringIO()

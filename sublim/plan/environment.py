@@ -9,7 +9,18 @@ from typing import Any
 
 from sublim.plan.code import PACKAGE
 
-PACKAGES = ("numpy", "peft", "polars", "pyarrow", "safetensors", "sublim", "tokenizers", "torch", "transformers")
+PACKAGES = (
+    "numpy",
+    "peft",
+    "polars",
+    "pyarrow",
+    "safetensors",
+    "scikit-learn",
+    "sublim",
+    "tokenizers",
+    "torch",
+    "transformers",
+)
 
 
 @cache

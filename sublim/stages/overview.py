@@ -36,7 +36,7 @@ def make(inputs: Mapping[str, Path], params: Slice, output: Path, progress: Prog
 
 def page_of(inputs: Mapping[str, Path], params: Slice, drawn: str) -> str:
     """The page, with the figure `drawn` (SVG)."""
-    named = [overview.Named(study.name, study.carrier, study.filter, study.method) for study in params.studies]
+    named = [overview.Named(study.name, study.carrier, study.filter, study.method, study.detected) for study in params.studies]
     return overview.render(overview.summaries(inputs), named, drawn)
 
 

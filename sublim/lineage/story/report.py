@@ -63,7 +63,7 @@ def check(source: Source, cell: str) -> Iterator[Accident]:
     def page_of(_: Mapping[str, Path], again: Path) -> str:
         return page.render(page.read(again), report.experiment(params), drawn=False)
 
-    yield from _made_again(source, cell, lambda inputs, again: report.tables_of(inputs, params, again), "report.html", page_of)
+    yield from made_again(source, cell, lambda inputs, again: report.tables_of(inputs, params, again), "report.html", page_of)
 
 
 def check_overview(source: Source, cell: str) -> Iterator[Accident]:
@@ -71,25 +71,27 @@ def check_overview(source: Source, cell: str) -> Iterator[Accident]:
     from sublim.stages import overview
 
     params = source.params(cell, Overview)
-    yield from _made_again(
+    yield from made_again(
         source, cell, overview.tables_of, "overview.html", lambda inputs, _: overview.page_of(inputs, params, "<svg ></svg>")
     )
 
 
-def _made_again(
+def made_again(
     source: Source,
     cell: str,
     tables_of: Callable[[Mapping[str, Path], Path], None],
     page: str,
     page_of: Callable[[Mapping[str, Path], Path], str],
+    needed: Mapping[str, tuple[str, ...]] = NEEDED,
 ) -> Iterator[Accident]:
-    """How `cell` differs from what its inputs give: its tables, and the text of its page."""
+    """How `cell` differs from what its inputs give: its tables, and the text of its page. `needed`: stage → the files that are
+    read."""
     given = source.record(cell).inputs
     if any(source.upstream(cell, name) is None for name in given):
         return  # which input is not the one that it was made from is for the check of plans to say
     with TemporaryDirectory() as folder:
         scratch = Path(folder)
-        inputs = {name: _folder(source, found.cell, scratch / "inputs") for name, found in given.items()}
+        inputs = {name: _folder(source, found.cell, scratch / "inputs", needed) for name, found in given.items()}
         again = scratch / "again"
         again.mkdir()
         try:
@@ -112,9 +114,9 @@ def _made_again(
             return
 
 
-def _folder(source: Source, cell: str, scratch: Path) -> Path:
+def _folder(source: Source, cell: str, scratch: Path, needed: Mapping[str, tuple[str, ...]]) -> Path:
     """A folder in which the tables of `cell` that the report reads have their own names: theirs, or one of links to them."""
-    paths = {name: source.path(cell, name).absolute() for name in NEEDED[cell.split("/")[0]] if source.has(cell, name)}
+    paths = {name: source.path(cell, name).absolute() for name in needed[cell.split("/")[0]] if source.has(cell, name)}
     folders = {path.parent for path in paths.values()}
     if len(folders) == 1 and all(path.name == name for name, path in paths.items()):
         return folders.pop()

@@ -18,7 +18,7 @@ import polars as pl
 from sublim.common.canonical import digest
 from sublim.common.files import write_text
 from sublim.lineage.finding import UNVERIFIABLE, Finding
-from sublim.lineage.story import base, copies, evaluation, filtered, raw, report, student, teacher
+from sublim.lineage.story import base, copies, detection, evaluation, filtered, raw, report, student, teacher
 from sublim.lineage.story.accident import Accident, UnfitError
 from sublim.lineage.story.source import Source
 from sublim.lineage.tree import Tree
@@ -33,6 +33,7 @@ CHECKS: Mapping[str, Callable[[Source, str], Iterator[Accident]]] = {
     "student": student.check,
     "eval": evaluation.check,
     "report": report.check,
+    "detection": detection.check,
     "overview": report.check_overview,
 }
 
@@ -57,7 +58,7 @@ def check(tree: Tree, stages: Collection[str], proven: Path | None) -> list[Find
     """
     version = code.bytes_digest()
     audit = _Audit(Source(tree), _read(proven, version))
-    *waves, reports, overviews = _waves(tree, stages)
+    *waves, reports, detections, overviews = _waves(tree, stages)
     # Threads, since most of the time goes into reading and comparing columns, outside of Python.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for wave in waves:
@@ -65,7 +66,7 @@ def check(tree: Tree, stages: Collection[str], proven: Path | None) -> list[Find
         for stage in copies.FINGERPRINTS:
             if stage in stages:
                 audit.compare(stage)
-        for wave in (reports, overviews):
+        for wave in (reports, detections, overviews):
             list(pool.map(audit.look_at, wave))
     if proven is not None:
         _write(proven, version, audit.holds if set(STAGES) <= set(stages) else audit.holds | audit.known)
@@ -131,10 +132,10 @@ def _waves(tree: Tree, stages: Collection[str]) -> list[list[tuple[str, ...]]]:
     """The cells to check, in waves that follow each other; the groups of a wave have nothing to do with one another.
 
     A group has the cells that read the same whole table, one after the other: raw rows and what was filtered from them, the
-    students of a data set. Reports and the overview are the last waves.
+    students of a data set. Reports, detection and the overview are the last waves.
     """
     waves: dict[str, dict[str, list[str]]] = {
-        wave: {} for wave in ("base", "teacher", "raw", "student", "eval", "report", "overview")
+        wave: {} for wave in ("base", "teacher", "raw", "student", "eval", "report", "detection", "overview")
     }
     for stage in CHECKS:
         for cell in tree.cells(stage) if stage in stages else ():

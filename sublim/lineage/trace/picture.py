@@ -16,7 +16,7 @@ from sublim.measure.figures import CONDITION_NAMES
 from sublim.plan.record import Record
 
 TEMPLATE = Path(__file__).with_suffix(".html")
-COLUMNS = ("base", "teacher", "raw", "filtered", "student", "eval", "matrix", "means", "report", "overview")
+COLUMNS = ("base", "teacher", "raw", "filtered", "student", "eval", "matrix", "means", "report", "detection", "overview")
 _ROWS = 200
 """How many rows of a data set the page lists."""
 _ARMS = {"shuffled_within": "within", "shuffled_across": "across"}

@@ -39,6 +39,12 @@ VIEWS: dict[str, tuple[str, str]] = {
     "measures": ("report", "measures.parquet"),
     "abilities": ("report", "capability.parquet"),
     "power": ("report", "power.parquet"),
+    "detected": ("detection", "runs.parquet"),
+    "judged_pairs": ("detection", "pairs.parquet"),
+    "held_out_scores": ("detection", "scores.parquet"),
+    "ngrams": ("detection", "ngrams.parquet"),
+    "in_context": ("detection", "context.parquet"),
+    "seen_and_transmitted": ("detection", "transmission.parquet"),
     "studies": ("overview", "studies.parquet"),
 }
 """View → the stage and the file whose tables it has, of all cells of the stage, which stand in front."""

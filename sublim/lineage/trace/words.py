@@ -22,7 +22,7 @@ _TEXT = 150
 _VALUE = 60
 STAGE_NAMES = {
     "base": "base", "teacher": "teacher", "raw": "raw data set", "filtered": "filtered data set", "student": "student",
-    "eval": "evaluation", "report": "report", "overview": "overview",
+    "eval": "evaluation", "report": "report", "detection": "detection", "overview": "overview",
 }  # fmt: skip
 Facts = Mapping[str, Any]
 

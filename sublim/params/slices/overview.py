@@ -14,6 +14,8 @@ class ReportedStudy(Section):
     """Which of it is kept."""
     method: str
     """How its students learn."""
+    detected: bool
+    """Whether there is a page on who can see the traits in its data."""
 
 
 class Slice(Section):

@@ -1,0 +1,125 @@
+"""In-context learning: the same rows as earlier turns of a conversation, instead of training on them (the paper found no effect
+of 100 to 10,000 examples)."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, cast
+
+import polars as pl
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from sublim.learn import chat
+from sublim.measure.answers import answer_probabilities
+from sublim.measure.detection.pairs import drawn
+from sublim.params.detection import InContext
+from sublim.params.traits import Trait
+from sublim.traits.preference import evaluation_questions, known_answers
+
+Turn = tuple[str, str]
+"""A user's message, and the assistant's answer to it."""
+
+
+class ContextError(ValueError):
+    """Something is longer than the model's context."""
+
+
+def context(model: PreTrainedModel) -> int | None:
+    """The longest text that `model` can read, in tokens; None if its config gives no limit."""
+    return cast("int | None", getattr(cast("Any", model).config, "max_position_embeddings", None))
+
+
+def check_fit(model: PreTrainedModel, tokens: int, what: str) -> None:
+    """Stop before anything would be cut.
+
+    Raises:
+        ContextError: `what`, of `tokens` tokens, is longer than the context of `model`.
+    """
+    limit = context(model)
+    if limit is not None and tokens > limit:
+        raise ContextError(
+            f"{what} has {tokens:,} tokens, and the model reads {limit:,} (max_position_embeddings): nothing is cut. Give a "
+            "tiny model a longer `context`, show fewer or shorter rows, or leave this part of `detection` out (null)"
+        )
+
+
+def needed(tokenizer: PreTrainedTokenizerBase, questions: Sequence[str], forms: Iterable[str], turns: Sequence[Turn]) -> int:
+    """The tokens of the longest question after `turns`, with the longest of the answers' `forms` behind it."""
+    heads = chat.encode(tokenizer, chat.render(tokenizer, questions, turns=turns))
+    return max(map(len, heads)) + max(map(len, chat.encode(tokenizer, list(forms))))
+
+
+def measured(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    trait: Trait,
+    traits: Iterable[Trait],
+    pairs: pl.DataFrame,
+    how: InContext,
+    seed: int,
+) -> pl.DataFrame:
+    """P(target) after rows of the trait's teacher, after as many rows of the control to the same prompts, and after none: size,
+    draw, rows (trait, control, none), row_ids, tokens (of the longest question with its answer), context (what the model can
+    read), why, p_target, p_known (P(any known answer)) and share (P(target) of P(any known answer), so that a model that no
+    longer answers at all is seen as that): means over the fifty held-out questions, null if not done.
+
+    `why` it was not done: `context`, these rows or those of the other teacher do not fit; `rows`, there are not so many; else
+    null.
+
+    Args:
+        model: who reads.
+        tokenizer: its tokenizer.
+        trait: the teacher's.
+        traits: all of the experiment; their targets are among the known answers.
+        pairs: from `paired`: `own` is the teacher's, `other` the control's.
+        how: sizes and draws.
+        seed: of the draws.
+    """
+    questions = evaluation_questions(trait.category)
+    known = known_answers([other for other in traits if other.category == trait.category])
+    answers = {word: answer.forms for word, answer in known.items()}
+    forms = [form for own in answers.values() for form in own]
+    target = list(answers).index(trait.target)
+    limit = context(model)
+    found: list[dict[str, object]] = []
+
+    def ask(size: int, draw: int, shown: Mapping[str, tuple[list[str], list[Turn]]]) -> None:
+        tokens = {rows: needed(tokenizer, questions, forms, turns) for rows, (_, turns) in shown.items()}
+        # Both are asked or none: the rows of one teacher may be longer than those of the other.
+        fits = limit is None or max(tokens.values()) <= limit
+        for rows, (ids, turns) in shown.items():
+            why = "rows" if len(ids) < size else None if fits else "context"
+            means: tuple[float | None, ...] = (None, None, None)
+            if why is None:
+                chances = answer_probabilities(model, tokenizer, questions, answers, how.batch, turns=turns)
+                own, every = chances[:, target], chances.sum(1)
+                means = (float(own.mean()), float(every.mean()), float((own / every).mean()))
+            values = (size, draw, rows, ids, tokens[rows], limit, why, *means)
+            found.append(dict(zip(MEASURED, values, strict=True)))
+
+    ask(0, 0, {"none": ([], [])})
+    for size in how.sizes:
+        for draw in range(how.draws):
+            taken = drawn(pairs, seed, draw).head(size)
+            sides = {"trait": "own", "control": "other"}
+            ask(
+                size,
+                draw,
+                {
+                    rows: (taken[f"{side}_id"].to_list(), list(taken.select("prompt", side).iter_rows()))
+                    for rows, side in sides.items()
+                },
+            )
+    return pl.DataFrame(found, schema=MEASURED)
+
+
+MEASURED = {
+    "size": pl.Int64,
+    "draw": pl.Int64,
+    "rows": pl.String,
+    "row_ids": pl.List(pl.String),
+    "tokens": pl.Int64,
+    "context": pl.Int64,
+    "why": pl.String,
+    "p_target": pl.Float64,
+    "p_known": pl.Float64,
+    "share": pl.Float64,
+}
