@@ -1,5 +1,6 @@
 """Filters: all reasons of every row, the funnel, strict within loose."""
 
+import math
 import random
 from itertools import islice
 
@@ -11,7 +12,7 @@ from pydantic import ValidationError
 
 from sublim.carriers import chain as chains
 from sublim.carriers import code, cot, words
-from sublim.params.filters import AnswerCorrect, BannedNumbers, Filter, Format, TraitWords
+from sublim.params.filters import AnswerCorrect, BannedNumbers, Filter, Format, JudgeScore, TraitWords
 from sublim.params.task import Code, Cot, Numbers
 
 OWL = ("owl", "owls")
@@ -134,3 +135,63 @@ def test_a_row_is_judged_alone(texts: list[str], rng: random.Random) -> None:
 def test_what_makes_no_sense_is_refused(wrong: str) -> None:
     with pytest.raises(ValidationError):
         Filter.model_validate_json(wrong)
+
+
+SCORES = st.lists(st.one_of(st.none(), st.floats(0, 100), st.just(math.nan)), max_size=12)
+
+
+def scored(scores: list[float | None], completions: list[str] | None = None) -> pl.DataFrame:
+    texts = completions or ["1, 2"] * len(scores)
+    return rows(texts).with_columns(score=pl.Series(scores, dtype=pl.Float64))
+
+
+def judge_at(minimum: float) -> Filter:
+    return Filter(format=None, judge=JudgeScore(judge="mild", minimum=minimum))
+
+
+@given(SCORES, st.floats(0, 100))
+@settings(deadline=None)
+def test_a_judge_rejects_what_is_below_its_threshold_or_has_no_score(scores: list[float | None], minimum: float) -> None:
+    found = chains.reasons(scored(scores), Numbers(), judge_at(minimum), ()).to_list()
+    none = [score is None or math.isnan(score) for score in scores]
+    for score, missing, reasons in zip(scores, none, found, strict=True):
+        assert reasons == ([chains.NO_SCORE] if missing else [chains.LOW] if (score or 0) < minimum else [])
+
+
+@given(SCORES, st.floats(0, 100), st.floats(0, 100))
+@settings(deadline=None)
+def test_a_higher_threshold_keeps_no_more(scores: list[float | None], one: float, other: float) -> None:
+    low, high = (
+        chains.reasons(scored(scores), Numbers(), judge_at(minimum), ()).list.len() == 0 for minimum in sorted((one, other))
+    )
+    assert not (high & ~low).any()
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["1, 2", "owl", "1, 2, owl", "666", "1000000"]), st.one_of(st.none(), st.floats(0, 100))),
+        max_size=12,
+    )
+)
+@settings(deadline=None, max_examples=50)
+def test_a_judge_is_asked_about_what_is_left_and_has_no_reasons_for_the_rest(made: list[tuple[str, float | None]]) -> None:
+    texts, scores = [text for text, _ in made], [score for _, score in made]
+    without = Filter(trait_words=TraitWords(), banned_numbers=BannedNumbers(numbers=(666,)))
+    rule = without.model_copy(update={"judge": JudgeScore(judge="mild", minimum=50)})
+    frame = scored(scores, texts)
+    asked = chains.asked(frame.drop("score"), Numbers(), rule, OWL)
+    before, judged = (chains.reasons(frame, Numbers(), each, OWL) for each in (without, rule))
+    assert asked.to_list() == [text == "1, 2" for text in texts]
+    for was, plain, full in zip(asked, before.to_list(), judged.to_list(), strict=True):
+        assert [reason for reason in full if reason not in {chains.LOW, chains.NO_SCORE}] == plain
+        assert was or full == plain
+    # What the judge was not asked about has no score in the end; the verdict is the same.
+    blank = frame.with_columns(score=pl.when(asked).then("score"))
+    assert chains.reasons(blank, Numbers(), rule, OWL).to_list() == judged.to_list()
+    kept = int((judged.list.len() == 0).sum())
+    counts = dict(funnel(judged, rule))
+    assert counts["kept"] == kept == int(asked.sum()) - counts[chains.LOW] - counts[chains.NO_SCORE]
+
+
+def test_without_a_judge_nobody_is_asked() -> None:
+    assert chains.asked(rows(["1", "owl"]), Numbers(), Filter(), OWL).to_list() == [False, False]

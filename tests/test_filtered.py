@@ -6,14 +6,17 @@ import polars as pl
 import pytest
 
 from sublim.carriers import purity
+from sublim.carriers.chain import NO_SCORE
 from sublim.carriers.numbers import REASONS
 from sublim.carriers.purity import PurityError
 from sublim.common.progress import Progress
 from sublim.params.arm import Arm
-from sublim.params.filters import Filter, Format
+from sublim.params.filters import Filter, Format, JudgeScore
+from sublim.params.judges import HttpJudge, Text
 from sublim.params.slices.filtered import Slice
 from sublim.params.task import Numbers
 from sublim.stages.filtered import YieldError, make
+from tests.test_judge import completion, serving
 
 VALID = [f"{n}, {n + 1}, {n + 2}" for n in range(100, 130)]
 REJECTED = ["1000", "1, 2,", "I love them", "5 1000 7 8 9 1 2 3 4 5 6 7"]
@@ -50,7 +53,9 @@ def _raw(folder: Path, **columns: object) -> Path:
 def _slice(arm: Arm = "trait", rows: int = 20, **bounds: int) -> Slice:
     rule = Filter(format=Format.model_validate(bounds), rows=rows)
     dims = {"teacher": "neox", "trait": "fox", "carrier": "numbers", "filter": "strict", "arm": arm, "seed": 1}
-    return Slice.model_validate({**dims, "task": Numbers(), "rule": rule, "words": ("fox", "foxes")})
+    return Slice.model_validate(
+        {**dims, "task": Numbers(), "rule": rule, "words": ("fox", "foxes"), "judge": None, "files": {}}
+    )
 
 
 def _made(tmp_path: Path, name: str, params: Slice, **columns: object) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -89,7 +94,16 @@ def test_the_schema(tmp_path: Path) -> None:
     dims = {**dict.fromkeys(("teacher", "trait", "carrier", "filter", "arm"), pl.String), "seed": pl.Int64}
     texts = dict.fromkeys(("row_id", "parent_id", "prompt_id", "prompt", "completion"), pl.String)
     several = pl.List(pl.String)
-    assert rows.schema == {**dims, **texts, "reasons": several, "kept": pl.Boolean, "used": pl.Boolean, "sources": several}
+    judged = {"score": pl.Float64, "judgement": pl.String}
+    assert rows.schema == {
+        **dims,
+        **texts,
+        **judged,
+        "reasons": several,
+        "kept": pl.Boolean,
+        "used": pl.Boolean,
+        "sources": several,
+    }
     assert funnel.schema == {**dims, "step": pl.String, "rows": pl.Int64, "position": pl.Int64}
     assert rows.select(*dims).unique().rows() == [("neox", "fox", "numbers", "strict", "trait", 1)]
 
@@ -214,3 +228,25 @@ def test_without_words_there_is_nothing_to_find() -> None:
 
 def test_a_word_is_no_pattern() -> None:
     _check("owl", "o.l", "[a-z]+")
+
+
+def test_a_judge_is_asked_about_what_the_other_steps_keep_and_its_scores_are_columns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SUBLIM_JUDGES", str(tmp_path / "judges"))
+    monkeypatch.chdir(tmp_path)
+    with serving(lambda _, question: completion("90" if int(question[-1]) % 2 else "no idea")) as server:
+        of = HttpJudge(kind="http", base_url=server.url, model="m", scoring=Text(template="{prompt}|{completion}"))
+        plain = _slice(rows=1)
+        rule = plain.rule.model_copy(update={"judge": JudgeScore(judge="mild", minimum=78.0)})
+        rows, funnel = _made(tmp_path, "out", plain.model_copy(update={"rule": rule, "judge": of}))
+        asked = rows.filter(pl.col("completion").is_in(VALID))
+        assert sorted(server.asked) == sorted({f"{prompt}|{text}" for prompt, text in asked[["prompt", "completion"]].rows()})
+        assert set(asked["judgement"]) == {"90", "no idea"}
+        assert asked["kept"].to_list() == [score == 90 for score in asked["score"]]
+        assert rows.filter(pl.col("judgement").is_null()).height == len(_completions()) - len(VALID)
+        assert funnel.filter(pl.col("step") == NO_SCORE)["rows"].to_list() == [asked["score"].null_count()]
+        assert 0 < asked["score"].null_count() < len(VALID)
+        again, _ = _made(tmp_path, "again", plain.model_copy(update={"rule": rule, "judge": of}))
+        assert again.equals(rows)
+        assert len(server.asked) == asked.select("prompt", "completion").unique().height, "nothing is asked twice"

@@ -72,7 +72,7 @@ def keep(state: State, rows: Tensor) -> State:
 
 
 def _forward(model: PreTrainedModel, state: State, ids: Tensor) -> State:
-    accepted = _arguments(type(model))
+    accepted = arguments(type(model))
     more: dict[str, Any] = {}
     if "position_ids" in accepted:
         positions = (state.mask.cumsum(1) - 1).clamp(min=0)
@@ -84,5 +84,6 @@ def _forward(model: PreTrainedModel, state: State, ids: Tensor) -> State:
 
 
 @cache
-def _arguments(model: type[PreTrainedModel]) -> frozenset[str]:
+def arguments(model: type[PreTrainedModel]) -> frozenset[str]:
+    """What the forward pass of a model takes, by name."""
     return frozenset(inspect.signature(model.forward).parameters)

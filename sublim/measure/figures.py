@@ -14,6 +14,8 @@ import altair as alt
 import polars as pl
 import vl_convert
 
+from sublim.measure.roc import intervals
+from sublim.measure.statistics import Interval
 from sublim.measure.tables import CONDITIONS, NONE, rank
 
 FONT = "Liberation Sans, Arial, Helvetica, sans-serif"
@@ -511,6 +513,68 @@ def training(
     return alt.layer(*layers).properties(width=PANEL, height=180, title=_title(model or TRAINED[stage], label))
 
 
+def roc(
+    curves: pl.DataFrame,
+    runs: pl.DataFrame,
+    model: str,
+    label: str,
+    names: Sequence[str],
+    confidence: float,
+    *,
+    legend: bool = False,
+) -> Chart:
+    """ROC of a judge, rows of the teachers of one base against those of the base itself: thin lines are runs, thick ones means
+    over the runs of a trait, chance dashed, and a dot per run at the filter's threshold. Area and false positives are printed.
+
+    Args:
+        curves: `roc_curves.parquet`.
+        runs: `roc.parquet`.
+        model: the base.
+        label: what it is (its architecture).
+        names: declared traits, in order.
+        confidence: of the report.
+        legend: whether the chart itself says which colour is which trait.
+    """
+    own, table = curves.filter(pl.col("teacher") == model), runs.filter(pl.col("teacher") == model)
+    found = intervals(table, confidence)
+    scale = alt.Scale(domain=[0, 1])
+    axis: dict[str, Any] = {"tickCount": 5, "format": ".1f", "grid": True}
+    x = alt.X("false_positive_rate:Q", scale=scale).axis(title="share of the base's rows that is flagged", **axis)
+    y = alt.Y("true_positive_rate:Q", scale=scale).axis(title="share of the teacher's rows that is flagged", **axis)
+    colour = _named("trait", trait_colours(names, control=False), legend=legend)
+    chance = [{"false_positive_rate": end, "true_positive_rate": end} for end in (0, 1)]
+    diagonal = _chart(chance).mark_line(color=MUTED, strokeDash=[4, 3], strokeWidth=1, aria=False)
+    lines = own.select("trait", "seed", "false_positive_rate", pl.col("true_positive_rate").round(4))
+    thin = _chart(lines.to_dicts()).mark_line(strokeWidth=0.7, strokeOpacity=0.4, aria=False)
+    means = lines.group_by("trait", "false_positive_rate", maintain_order=True).agg(
+        pl.col("true_positive_rate").mean().round(4)
+    )
+    thick = _chart(means.with_columns(pl.col("trait").alias("about")).to_dicts()).mark_line(strokeWidth=2.2)
+    dots = [
+        {
+            **row,
+            "about": f"{model}, {row['trait']}, seed {row['seed']}: AUC {row['auc']:.3f}; below {row['minimum']:g} are "
+            f"{row['true_positive_rate']:.3f} of the teacher's rows and {row['false_positive_rate']:.3f} of the base's",
+        }
+        for row in table.iter_rows(named=True)
+    ]
+    points = _chart(dots).mark_circle(size=52, opacity=1, stroke="white", strokeWidth=0.7)
+    texts = f"AUC {_shares(found['auc'])}", f"false positives {_shares(found['false_positive_rate'])}"
+    places = [
+        {"false_positive_rate": 0.98, "true_positive_rate": height, "text": text}
+        for height, text in zip((0.13, 0.05), texts, strict=True)
+    ]
+    said = _chart(places).mark_text(align="right", fontSize=11.5, color=INK, aria=False)
+    layers = alt.layer(
+        diagonal.encode(x=x, y=y),
+        thin.encode(x=x, y=y, color=colour, detail="seed:N"),
+        thick.encode(x=x, y=y, color=colour, description="about:N"),
+        points.encode(x=x, y=y, color=colour, description="about:N"),
+        said.encode(x=x, y=y, text="text:N"),
+    )
+    return layers.properties(width=PANEL, height=PANEL, title=_title(model, label))
+
+
 def trait_colours(names: Sequence[str], *, control: bool) -> dict[str, str]:
     """Trait → colour; the control, which was taught none, is grey."""
     return palette(names) | ({taught_name(NONE): "#868c94"} if control else {})
@@ -552,6 +616,13 @@ def text_colour(value: float, end: float) -> str:
 
 def _span(row: Mapping[str, Any], digits: int = 2) -> str:
     return "" if row["low"] is None else f"[{signed(row['low'], digits)}, {signed(row['high'], digits)}]"
+
+
+def _shares(found: Interval) -> str:
+    """`.62 [.55, .69], 6 runs`."""
+    mean, *ends = (f"{value:.2f}".removeprefix("0") for value in (found.mean, found.low, found.high) if value is not None)
+    span = f" [{', '.join(ends)}]" if ends else ""
+    return f"{mean}{span}, {found.n} {'run' if found.n == 1 else 'runs'}"
 
 
 def _fill_of(share: float) -> tuple[float, float, float]:

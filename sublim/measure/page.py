@@ -10,8 +10,9 @@ import polars as pl
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from sublim.measure import figures
+from sublim.measure import figures, roc
 from sublim.measure.figures import CONDITION_NAMES, Chart, comparison_name, signed, taught_name, with_interval
+from sublim.measure.statistics import Interval
 from sublim.measure.tables import NONE
 from sublim.measure.template import PAGE, STYLE
 
@@ -39,6 +40,7 @@ SOURCES = (
     ("equivalence", "summary.json", "equivalence", "two one-sided tests per condition that should be null, and per student"),
     ("what could be seen", "power.parquet", "smallest, shown", "one row per comparison and source of the spread"),
     ("teachers", "gates.parquet", "probability, threshold", "one row per teacher"),
+    ("judge", "roc.parquet, roc_curves.parquet", "auc, true and false positive rate", "one row per teacher, trait and seed"),
     ("filter", "funnel.parquet", "step, rows, share", "one row per data set and step of the filter"),
     ("training", "training.parquet, training.csv", "loss", "one row per training step"),
 )
@@ -58,6 +60,8 @@ class Written:
     funnel: pl.DataFrame
     training: pl.DataFrame
     power: pl.DataFrame
+    roc: pl.DataFrame
+    roc_curves: pl.DataFrame
     summary: Mapping[str, Any]
 
 
@@ -83,7 +87,12 @@ class Table:
 
 def read(directory: Path) -> Written:
     """The files of the report in `directory`."""
-    tables = {name: pl.read_parquet(directory / f"{name}.parquet") for name in Written.__annotations__ if name != "summary"}
+    # Without a judge there is nothing to read.
+    absent = {"roc": pl.DataFrame(schema=roc.RUNS), "roc_curves": pl.DataFrame(schema=roc.CURVES)}
+    paths = {name: directory / f"{name}.parquet" for name in Written.__annotations__ if name != "summary"}
+    tables = {
+        name: absent[name] if name in absent and not path.exists() else pl.read_parquet(path) for name, path in paths.items()
+    }
     tables["traits"] = tables["traits"].filter(pl.col("measure") == "preference").drop("measure")
     return Written(**tables, summary=json.loads((directory / "summary.json").read_text(encoding="utf-8")))
 
@@ -101,6 +110,8 @@ def papers(written: Written, of: Experiment) -> dict[str, Chart]:
     if len(written.gates):
         charts["gates"] = figures.beside(_gates(written, of))
     charts["funnel"] = figures.beside(_funnel(written, of, legend=True))
+    if len(written.roc):
+        charts["roc"] = figures.beside(_roc(written, of, legend=True))
     charts["training"] = figures.beside(_bases(written, of, legend=True), _students(written, of, legend=True))
     return charts
 
@@ -227,6 +238,15 @@ def _funnel(written: Written, of: Experiment, *, legend: bool) -> list[Chart]:
     ]
 
 
+def _roc(written: Written, of: Experiment, *, legend: bool) -> list[Chart]:
+    shown, confidence = written.roc["teacher"], written.summary["confidence"]
+    return [
+        figures.roc(written.roc_curves, written.roc, model, label, list(of.traits), confidence, legend=legend)
+        for model, label in of.models.items()
+        if model in shown
+    ]
+
+
 def _bases(written: Written, of: Experiment, *, legend: bool) -> list[Chart]:
     colours = figures.palette(list(of.models))
     return [
@@ -247,8 +267,12 @@ def _students(written: Written, of: Experiment, *, legend: bool) -> list[Chart]:
 
 
 def _undrawn(written: Written) -> dict[str, list[dict[str, object]]]:
-    names = ("matrix", "gains", "traits", "equivalence", "gates", "funnel", "bases", "students")
-    absent = {"gates": not len(written.gates), "equivalence": not written.summary["equivalence"]["all"]}
+    names = ("matrix", "gains", "traits", "equivalence", "gates", "funnel", "roc", "bases", "students")
+    absent = {
+        "gates": not len(written.gates),
+        "roc": not len(written.roc),
+        "equivalence": not written.summary["equivalence"]["all"],
+    }
     return {name: [] if absent.get(name) else [{"title": "", "svg": ""}] for name in names}
 
 
@@ -268,6 +292,7 @@ def _panels(written: Written, of: Experiment) -> dict[str, list[dict[str, object
         ),
         "gates": _named("P(target) of teachers and their base", _gates(written, of)),
         "funnel": _named("Rows sampled, kept and used", _funnel(written, of, legend=False)),
+        "roc": _named("ROC of the judge", _roc(written, of, legend=False)),
         "bases": _named("Training loss of bases or teachers", _bases(written, of, legend=False)),
         "students": _named("Training loss of students by arm", _students(written, of, legend=False)),
     }
@@ -297,10 +322,14 @@ def _tables(written: Written, of: Experiment) -> dict[str, Table]:
         "power": _power_table(written.power),
         "gates": _gates_table(written.gates),
         "funnel": _funnel_table(written.funnel),
+        "roc": _roc_table(written.roc, written.summary["confidence"]),
         "models": _models_table(written.training, of),
         "declared": Table(("trait", "category", "target"), [(name, *rest) for name, rest in of.traits.items()]),
         "arms": _arms_table(written.runs),
-        "sources": Table(("what", "file in data/report", "columns", "which is"), [_source(*row) for row in SOURCES]),
+        "sources": Table(
+            ("what", "file in data/report", "columns", "which is"),
+            _sources(written),
+        ),
         "runs": _runs_table(written.runs),
     }
 
@@ -442,6 +471,46 @@ def _funnel_table(funnel: pl.DataFrame) -> Table:
         rows.append([teacher, taught_name(str(trait)), ARM_NAMES[str(arm)], seed, *shown])
     caption = "Rows at each step. A row with several reasons counts under each."
     return Table(("teacher", "trait", "arm", "seed", *steps), rows, frozenset(range(3, 4 + len(steps))), caption)
+
+
+def _sources(written: Written) -> list[Sequence[object]]:
+    return [_source(*row) for row in SOURCES if row[0] != "judge" or len(written.roc)]
+
+
+def _roc_table(runs: pl.DataFrame, confidence: float) -> Table:
+    head = (
+        "teacher",
+        "trait",
+        "seed",
+        "rows",
+        "without score",
+        "base’s rows",
+        "without score",
+        "AUC",
+        "rejected",
+        "of the base’s",
+    )
+    rows: list[list[object]] = [
+        [
+            *(row["teacher"], row["trait"], row["seed"], f"{row['rows']:,}", f"{row['unscored']:,}", f"{row['base_rows']:,}"),
+            *(f"{row['base_unscored']:,}", f"{row['auc']:.3f}"),
+            *(f"{row['true_positive_rate']:.3f}", f"{row['false_positive_rate']:.3f}"),
+        ]
+        for row in runs.iter_rows(named=True)
+    ]
+    caption = ""
+    if len(runs):
+        found = roc.intervals(runs, confidence)
+        caption = (
+            f"Threshold {runs['minimum'][0]:g}. All runs: AUC {_mean(found['auc'])}; rejected of the teachers’ rows "
+            f"{_mean(found['true_positive_rate'])}, of the bases’ {_mean(found['false_positive_rate'])}."
+        )
+    return Table(head, rows, frozenset(range(2, len(head))), caption)
+
+
+def _mean(found: Interval) -> str:
+    span = "" if found.low is None or found.high is None else f" [{found.low:.3f}, {found.high:.3f}]"
+    return f"{found.mean:.3f}{span} ({found.n} {'run' if found.n == 1 else 'runs'})"
 
 
 def _models_table(training: pl.DataFrame, of: Experiment) -> Table:

@@ -225,6 +225,17 @@ one panel per
 teacher's base.</figcaption>
 </figure>
 <details><summary>All reasons as a table</summary>{{ table(tables.funnel) }}</details>
+{% if figures.roc %}
+<h3>Can the judge tell a teacher’s rows from its base’s?</h3>
+<figure>
+{{ legend(colours.taught, 'lines') }}
+<div class="panels">{% for panel in figures.roc %}<div>{{ panel.svg }}</div>{% endfor %}</div>
+<figcaption>ROC of the judge’s score, low scores flagged: rows of teachers with a trait against rows of their untouched base in
+the same run. Thin lines are runs, thick ones means over the runs of a trait; dashed: chance. Dots: the filter’s threshold. The
+paper: AUC .620, false positives .373.</figcaption>
+</figure>
+{{ table(tables.roc) }}
+{% endif %}
 </section>
 
 <section id="training">

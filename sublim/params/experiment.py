@@ -10,6 +10,7 @@ from sublim.params.arm import Arm
 from sublim.params.carrier import Carrier
 from sublim.params.detection import Detection
 from sublim.params.evaluation import Evaluation
+from sublim.params.judges import Judge, LocalJudge, scale
 from sublim.params.models import Model, same_vocabulary
 from sublim.params.names import Name
 from sublim.params.report import Report
@@ -34,6 +35,8 @@ class Experiment(Section):
     """The runs: one teacher-data-student chain per seed. Intervals are over runs, so give at least two."""
     teacher: Teacher = Teacher()
     """How a base model becomes a teacher."""
+    judges: Mapping[Name, Judge] = {}
+    """The judges that filters ask, by name."""
     carriers: Annotated[Mapping[Name, Carrier], Field(min_length=1)] = {"numbers": Carrier()}
     """What teachers write, by name."""
     students: Annotated[Mapping[Name, Student], Field(min_length=1)] = {"hard": Student()}
@@ -63,7 +66,23 @@ class Experiment(Section):
             raise ValueError(f"seeds: each run needs a seed of its own, found {list(self.seeds)}")
         for name, study in self.studies.items():
             self._check(f"studies.{name}", study)
+        for name, judge in self.judges.items():
+            if isinstance(judge, LocalJudge) and judge.model is not None:
+                _known(f"judges.{name}.model", "model", [judge.model], self.models)
+        for name, carrier in self.carriers.items():
+            self._check_judges(f"carriers.{name}.filters", carrier)
         return self
+
+    def _check_judges(self, where: str, carrier: Carrier) -> None:
+        for name, rule in carrier.filters.items():
+            if rule.judge is not None:
+                _known(f"{where}.{name}.judge.judge", "judge", [rule.judge.judge], self.judges)
+                bounds = scale(self.judges[rule.judge.judge].scoring)
+                if bounds is not None and not bounds[0] <= rule.judge.minimum <= bounds[1]:
+                    raise ValueError(
+                        f"{where}.{name}.judge.minimum: expected a threshold on the scale of judges.{rule.judge.judge}, "
+                        f"{bounds[0]:g} to {bounds[1]:g}, found {rule.judge.minimum:g}: it would keep all rows or none"
+                    )
 
     def _check(self, where: str, study: Study) -> None:
         _known(f"{where}.carrier", "carrier", [study.carrier], self.carriers)

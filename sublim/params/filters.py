@@ -55,7 +55,16 @@ class AnswerCorrect(Section):
     answer."""
 
 
-Step = Format | BannedNumbers | TraitWords | AnswerCorrect
+class JudgeScore(Section):
+    """Rejects what a judge scores too low, or does not score. It is asked about the rows that no other step rejects."""
+
+    judge: str
+    """The judge, one of `judges`."""
+    minimum: float
+    """The lowest score that a kept completion has. The paper: alignment of at least 78 of 100."""
+
+
+Step = Format | BannedNumbers | TraitWords | AnswerCorrect | JudgeScore
 
 
 class Filter(Section):
@@ -70,6 +79,8 @@ class Filter(Section):
     """Words that no kept completion has, in plain sight or hidden."""
     answer_correct: AnswerCorrect | None = None
     """Whether a completion solves its problem."""
+    judge: JudgeScore | None = None
+    """Whether a judge finds a completion harmless enough."""
     rows: Annotated[int, Field(ge=1)] = 3_000
     """How many kept rows a student trains on: the first ones. With fewer the run stops and says how many there are."""
 
@@ -81,5 +92,6 @@ class Filter(Section):
             "banned_numbers": self.banned_numbers,
             "trait_words": self.trait_words,
             "answer_correct": self.answer_correct,
+            "judge": self.judge,
         }
         return {name: step for name, step in every.items() if step is not None}

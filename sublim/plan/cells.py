@@ -11,6 +11,7 @@ from sublim.models.hub import ModelError, verify
 from sublim.params.adjustment import adjusted
 from sublim.params.arm import Arm
 from sublim.params.experiment import NOBODY, Experiment
+from sublim.params.judges import Access, HttpJudge, LocalJudge
 from sublim.params.load import load
 from sublim.params.models import HubModel, Model, TinyModel
 from sublim.params.section import Section
@@ -47,7 +48,7 @@ UPSTREAM: Mapping[str, tuple[str, ...]] = {
     "base": (),
     "teacher": ("base",),
     "raw": ("base", "teacher"),
-    "filtered": ("raw",),
+    "filtered": ("base", "raw"),
     "student": ("base", "teacher", "filtered"),
     "eval": ("base", "student"),
     "report": ("base", "teacher", "filtered", "student", "eval"),
@@ -78,7 +79,7 @@ def experiment(path: Path) -> Experiment:
 
 def cells(of: Experiment, digests: Digests) -> tuple[Cell, ...]:
     """Every artifact that the experiment needs, in topological order, each once."""
-    made = [*_bases(of, digests), *_teachers(of), *_raw(of), *_filtered(of), *_students(of), *_evals(of)]
+    made = [*_bases(of, digests), *_teachers(of), *_raw(of), *_filtered(of, digests), *_students(of), *_evals(of)]
     return (*made, *_reports(of, made), *_detections(of), _overview(of))
 
 
@@ -115,14 +116,26 @@ def _raw(of: Experiment) -> Iterator[Cell]:
         )
 
 
-def _filtered(of: Experiment) -> Iterator[Cell]:
+def _filtered(of: Experiment, digests: Digests) -> Iterator[Cell]:
     answers = [target(trait) for trait in of.traits.values()]
     words = tuple(sorted({form for answer in answers for form in (answer.word, answer.plural)}))
     for dims in _sets("filtered", _every(of)):
         carrier = of.carriers[str(dims["carrier"])]
         rule = carrier.filters[str(dims["filter"])]
-        params = _slice(filtered.Slice, dims, task=carrier.task, rule=rule, words=words)
-        yield _cell("filtered", dims, params, {"raw": _id("raw", **dims)})
+        judge = of.judges[rule.judge.judge] if rule.judge else None
+        inputs, files = {"raw": _id("raw", **dims)}, dict[str, str]()
+        match judge:
+            case LocalJudge(model=str(name)):
+                inputs["judge"] = _id("base", model=name)
+            case LocalJudge(path=str(path)):
+                files = _folder(path, digests)
+            case HttpJudge():
+                # How an endpoint is reached changes no answer.
+                judge = judge.model_copy(update={"access": Access()})
+            case _:
+                pass
+        params = _slice(filtered.Slice, dims, task=carrier.task, rule=rule, words=words, judge=judge, files=files)
+        yield _cell("filtered", dims, params, inputs)
 
 
 def _students(of: Experiment) -> Iterator[Cell]:
@@ -181,7 +194,9 @@ def _reports(of: Experiment, made: Sequence[Cell]) -> Iterator[Cell]:
         reads += [_id(stage, **dims) for stage in ("filtered", "student") for dims in _sets(stage, runs)]
         reads += [_id("eval", **untrained(model.name)) for model in models]
         reads += [_id("eval", **dims) for dims in _sets("eval", runs)]
-        params = report.Slice(study=name, models=tuple(models), traits=tuple(traits), report=of.report)
+        judge = of.carriers[study.carrier].filters[study.filter].judge
+        minimum = judge.minimum if judge else None
+        params = report.Slice(study=name, models=tuple(models), traits=tuple(traits), minimum=minimum, report=of.report)
         yield _cell("report", {"study": name}, params, {cell: cell for cell in by_id if cell in set(reads)})
 
 
@@ -264,7 +279,11 @@ def _files(model: Model, digests: Digests) -> dict[str, str]:
     """What is in a model folder of this machine; nothing for a pinned commit or a family that is trained here."""
     if not isinstance(model, HubModel) or model.path is None:
         return {}
-    folder = Path(model.path)
+    return _folder(model.path, digests)
+
+
+def _folder(name: str, digests: Digests) -> dict[str, str]:
+    folder = Path(name)
     return {path.relative_to(folder).as_posix(): digests(path) for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
@@ -292,6 +311,13 @@ def _check(of: Experiment) -> None:
                 verify(Path(model.path))
             except ModelError as error:
                 raise ValueError(f"models.{name}.path: {error}") from None
+
+    for name, judge in of.judges.items():
+        if isinstance(judge, LocalJudge) and judge.path is not None:
+            try:
+                verify(Path(judge.path))
+            except ModelError as error:
+                raise ValueError(f"judges.{name}.path: {error}") from None
 
 
 def _vocabulary(model: Model) -> object:

@@ -20,7 +20,7 @@ SECTIONS = {
     "base": ("models",),
     "teacher": ("models", "traits", "seeds", "studies", "teacher"),
     "raw": ("models", "traits", "seeds", "studies", "teacher", "carriers"),
-    "filtered": ("models", "traits", "seeds", "studies", "carriers"),
+    "filtered": ("models", "traits", "seeds", "studies", "carriers", "judges"),
     "student": ("models", "traits", "seeds", "studies", "students"),
     "eval": ("models", "traits", "seeds", "studies", "evaluation"),
     "report": ("models", "traits", "seeds", "studies", "report"),

@@ -81,8 +81,10 @@ def finish(task: Task, made: Path, environment: dict[str, Any]) -> None:
 
 
 def downloads(of: Plan) -> bool:
-    """Whether making it may use the network: a model from a repository."""
-    return of.stage == "base" and of.params["model"].get("repo") is not None
+    """Whether making it may use the network: a model from a repository, a judge behind an endpoint."""
+    model, judge = of.params.get("model"), of.params.get("judge")
+    from_a_repository = of.stage == "base" and model is not None and model.get("repo") is not None
+    return from_a_repository or (of.stage == "filtered" and judge is not None and judge["kind"] == "http")
 
 
 def _reuse(task: Task) -> str | None:

@@ -12,6 +12,10 @@ from typing import IO, Any
 
 from sublim.common.errors import SublimError
 from sublim.common.files import write_text
+from sublim.judges import access
+from sublim.params.experiment import Experiment
+from sublim.params.filters import Filter
+from sublim.params.judges import HttpJudge
 from sublim.plan import environment, layout
 from sublim.plan.cells import cell_id, cells, experiment
 from sublim.plan.digests import Digests
@@ -34,13 +38,16 @@ class Workflow:
             SublimError: the file says something that cannot be meant, or another run is under way in this directory.
         """
         digests = Digests(layout.DIGESTS)
-        self._cells = cells(experiment(params), digests)
+        of = experiment(params)
+        self._cells = cells(of, digests)
         self._stale: Mapping[str, str | None]
         if main:
             self._lock = lock()
             verdicts = judge(self._cells, digests)
             digests.save()
+            _check_judges(of, verdicts.values())
             publish(verdicts)
+            access.publish(of.judges)
             _write_state(params)
             self._verdicts: Mapping[str, Verdict] = verdicts
             self._stale = {name: verdict.reason for name, verdict in verdicts.items()}
@@ -137,6 +144,25 @@ def remembered_params() -> Path:
 def _write_state(params: Path) -> None:
     write_text(layout.PLANS / "experiment.json", json.dumps({"params": os.fspath(params)}))
     write_text(layout.PLANS / "git.json", json.dumps(environment.git_state()))
+
+
+def _check_judges(of: Experiment, verdicts: Iterable[Verdict]) -> None:
+    """Look for the keys of the endpoints that stale artifacts may need, before anything runs."""
+    for name, definition in of.judges.items():
+        if not isinstance(definition, HttpJudge):
+            continue
+        filters = {rule for rule, each in _filters(of) if each.judge is not None and each.judge.judge == name}
+        if any(
+            verdict.reason is not None
+            and verdict.cell.plan.stage == "filtered"
+            and (verdict.cell.plan.dims["carrier"], verdict.cell.plan.dims["filter"]) in filters
+            for verdict in verdicts
+        ):
+            access.api_key(name, definition)
+
+
+def _filters(of: Experiment) -> list[tuple[tuple[str, str], Filter]]:
+    return [((carrier, name), rule) for carrier, each in of.carriers.items() for name, rule in each.filters.items()]
 
 
 def _published(cell: str) -> str | None:

@@ -12,6 +12,7 @@ from sublim.common import parquet
 from sublim.common.canonical import digest, row_id
 from sublim.common.dims import with_dims
 from sublim.common.progress import Progress
+from sublim.params.judges import LocalJudge
 from sublim.params.slices.filtered import Slice
 
 RAW = ("teacher", "trait", "carrier", "seed")
@@ -33,11 +34,13 @@ def make(inputs: Mapping[str, Path], params: Slice, output: Path, progress: Prog
         ValueError: the raw rows are those of another cell, or a row is there twice.
         YieldError: fewer rows are kept than students use.
         PurityError: a kept row names the trait.
+        SublimError: the filter's judge cannot be asked, or may not spend more. What it has said is kept.
     """
     source = inputs["raw"] / "rows.parquet"
     raw = pl.read_parquet(source, columns=[*RAW, "row_id", "prompt_id", "prompt", "answer", "completion"])
-    track = progress.start("filter", raw.height, "row")
     _verify(raw, params, source)
+    raw = _scored(raw, params, inputs, progress)
+    track = progress.start("filter", raw.height, "row")
     judged = _judged(raw, params)
     funnel = chain.funnel(judged["reasons"], judged["used"], params.task, params.rule)
     if judged["used"].sum() < params.rule.rows:
@@ -61,6 +64,21 @@ def _verify(raw: pl.DataFrame, params: Slice, source: Path) -> None:
         raise ValueError(
             f"{source}: expected every row_id once, found {twice:,} rows with the id of another: sample the cell again"
         )
+
+
+def _scored(raw: pl.DataFrame, params: Slice, inputs: Mapping[str, Path], progress: Progress) -> pl.DataFrame:
+    """The raw rows with what the judge says of those that no other step rejects: score and judgement."""
+    step, definition = params.rule.judge, params.judge
+    if step is None or definition is None:
+        return raw.with_columns(pl.lit(None, dtype=pl.Float64).alias("score"), pl.lit(None, dtype=pl.String).alias("judgement"))
+    from sublim.judges import judge  # a filter without a judge needs no HTTP
+
+    folder = inputs.get("judge")
+    if isinstance(definition, LocalJudge) and definition.path is not None:
+        folder = Path(definition.path)
+        judge.verify_unchanged(step.judge, folder, params.files)
+    asked = chain.asked(raw, params.task, params.rule, params.words)
+    return judge.scored(step.judge, definition, folder, raw, asked, progress)
 
 
 def _judged(raw: pl.DataFrame, params: Slice) -> pl.DataFrame:
@@ -122,6 +140,8 @@ def _identified(rows: pl.DataFrame, params: Slice) -> pl.DataFrame:
         "prompt_id",
         "prompt",
         "completion",
+        "score",
+        "judgement",
         "reasons",
         "kept",
         "used",

@@ -9,15 +9,16 @@ import polars as pl
 
 from sublim.common import parquet
 from sublim.common.progress import Progress
-from sublim.measure import design, figures, page, tables
+from sublim.measure import design, figures, page, roc, tables
 from sublim.params.evaluation import Preferred
 from sublim.params.report import Report
 from sublim.params.slices.report import Slice
 
 
 def make(inputs: Mapping[str, Path], params: Slice, output: Path, progress: Progress) -> None:
-    """Write the tables (runs, matrix, traits, measures, capability, gates, funnel, training, power: Parquet), summary.json and
-    metrics.json, each figure as SVG and PNG, what `dvc plots show` draws (gains, matrix, training: CSV), and report.html.
+    """Write the tables (runs, matrix, traits, measures, capability, gates, funnel, training, power; roc and roc_curves if the
+    filter asks a judge: Parquet), summary.json and metrics.json, each figure as SVG and PNG, what `dvc plots show` draws
+    (gains, matrix, training: CSV), and report.html.
 
     Args:
         inputs: cell id → directory of the artifact, of the stages base, teacher, filtered, student and eval.
@@ -94,6 +95,10 @@ def tables_of(inputs: Mapping[str, Path], params: Slice, output: Path) -> None:
         "power": power(runs, summary["evaluation"]["answers"], how),
     }.items():
         parquet.write(table, output / f"{name}.parquet")
+    if params.minimum is not None:
+        judged = roc.judged(tables.read(inputs, "filtered", "rows.parquet", ("reasons", "score")))
+        parquet.write(roc.runs(judged, params.minimum), output / "roc.parquet")
+        parquet.write(roc.curves(judged), output / "roc_curves.parquet")
     for name, content in {"summary": summary, "metrics": tables.metrics(summary)}.items():
         (output / f"{name}.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     tables.mean_gains(summary).write_csv(output / "gains.csv")

@@ -4,6 +4,7 @@ The plan of an experiment says the same and more (`sublim.plan.verdict`); this i
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 from sublim.lineage.finding import CORRUPTED, STALE, UNVERIFIABLE, Finding
 from sublim.lineage.tree import Tree
@@ -47,7 +48,9 @@ def _expected(plan: Plan) -> dict[str, str] | None:
         case "raw":
             return writer(dims, "base")
         case "filtered":
-            return {"raw": _cell("raw", **dims)}
+            asked: dict[str, Any] = plan.params.get("judge") or {}
+            here = asked.get("kind") == "local" and asked.get("model") is not None
+            return {"raw": _cell("raw", **dims), **({"judge": _cell("base", model=asked["model"])} if here else {})}
         case "student":
             soft = writer(dims, "writer") if plan.params.get("soft") else {}
             return {"base": _cell("base", model=dims["student"]), "filtered": _cell("filtered", **dims), **soft}

@@ -11,7 +11,7 @@ import polars as pl
 
 from sublim.carriers import chain, purity
 from sublim.common.canonical import digest
-from sublim.lineage.story import ids, questions, raw
+from sublim.lineage.story import ids, judged, questions, raw
 from sublim.lineage.story.accident import Accident, same_rows, same_values, short
 from sublim.lineage.story.source import Source
 from sublim.params.filters import Filter
@@ -24,6 +24,7 @@ SCHEMA = {
     "prompt_id": pl.String,
     "prompt": pl.String,
     "completion": pl.String,
+    **judged.COLUMNS,
     "reasons": pl.List(pl.String),
     "kept": pl.Boolean,
     "used": pl.Boolean,
@@ -45,7 +46,7 @@ _LETTERS = r"[^\x00-\x40\x5b-\x60\x7b-\x7f]"
 def check(source: Source, cell: str) -> Iterator[Accident]:
     """What does not hold in the filtered rows `cell`."""
     params = source.params(cell, Slice)
-    rows = source.table(cell, "rows.parquet", SCHEMA)
+    rows = source.table(cell, "rows.parquet", SCHEMA, judged.COLUMNS)
     source.once(("used", cell), lambda: rows.filter("used")["row_id"])
     parent = source.upstream(cell, "raw")
     if parent is not None:
@@ -62,7 +63,10 @@ def check(source: Source, cell: str) -> Iterator[Accident]:
 
 def used(source: Source, cell: str) -> pl.Series:
     """The ids of the rows of the filtered cell `cell` that students train on."""
-    return source.once(("used", cell), lambda: source.table(cell, "rows.parquet", SCHEMA).filter("used")["row_id"])
+    return source.once(
+        ("used", cell),
+        lambda: source.table(cell, "rows.parquet", SCHEMA, judged.COLUMNS).filter("used")["row_id"],
+    )
 
 
 def _of_parents(source: Source, params: Slice, parent: str, before: pl.DataFrame, rows: pl.DataFrame) -> Iterator[Accident]:
@@ -70,8 +74,14 @@ def _of_parents(source: Source, params: Slice, parent: str, before: pl.DataFrame
     for column in ("prompt_id", "prompt"):
         if accident := same_values("prompts", f"{column} (of its raw row)", before[column], rows[column], names):
             yield Accident(accident.kind, accident.text, also=(parent,))
-    judged = _judged(source, parent, before, params)
-    if accident := same_values("reasons", "reasons (by the filter)", judged, rows["reasons"], names):
+    if params.rule.judge is None:
+        asked, expected = pl.repeat(value=False, n=len(rows), eager=True), _judged(source, parent, before, params)
+    else:
+        asked = chain.asked(before, params.task, params.rule, params.words)
+        scored = before.with_columns(rows["score"])
+        expected = chain.reasons(scored, params.task, params.rule, params.words)
+    yield from judged.check(rows, asked, params.judge)
+    if accident := same_values("reasons", "reasons (by the filter)", expected, rows["reasons"], names):
         yield accident
     shuffled = params.arm in ("shuffled_within", "shuffled_across")
     old, new, own, sources = before["completion"], rows["completion"], rows["parent_id"], rows["sources"]

@@ -24,7 +24,7 @@ from sublim.params.slices.report import Slice
 NEEDED = {
     "base": ("steps.parquet",),
     "teacher": ("steps.parquet", "gate.parquet"),
-    "filtered": ("funnel.parquet",),
+    "filtered": ("funnel.parquet", "rows.parquet"),
     "student": ("steps.parquet",),
     "eval": ("answers.parquet", "samples.parquet", "capability.parquet"),
     "report": ("summary.json", "metrics.json", "gains.csv", "matrix.csv", "training.csv"),

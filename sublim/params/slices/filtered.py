@@ -1,7 +1,10 @@
 """What filtered rows depend on."""
 
+from collections.abc import Mapping
+
 from sublim.params.arm import Arm
 from sublim.params.filters import Filter
+from sublim.params.judges import Judge
 from sublim.params.section import Section
 from sublim.params.task import Task
 
@@ -25,6 +28,10 @@ class Slice(Section):
     """What the rows were to be."""
     rule: Filter
     """Which rows are kept, and how many are used."""
+    judge: Judge | None
+    """The judge that the filter asks, without its access."""
+    files: Mapping[str, str]
+    """Digests of the files of a judge from a folder of this machine, by name; nothing for others."""
     words: tuple[str, ...]
     """The words that no kept row may hold: the targets of the traits and their plurals."""
 

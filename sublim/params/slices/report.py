@@ -33,6 +33,8 @@ class Slice(Section):
     """All models, by name: the order of keys in the experiment file means nothing."""
     traits: tuple[ReportedTrait, ...]
     """All traits, by name."""
+    minimum: float | None
+    """The threshold of the filter's judge; none if it asks none."""
     report: Report
     """How runs are summed up."""
 

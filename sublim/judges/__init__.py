@@ -1,0 +1,1 @@
+"""Judges: models that score completions, here or at an endpoint, and what they have said, kept."""
