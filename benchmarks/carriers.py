@@ -34,7 +34,7 @@ from sublim.models import tiny
 from sublim.models.load import ends, load
 from sublim.params.filters import AnswerCorrect, Filter, Format, TraitWords
 from sublim.params.learning import STUDENT, TEACHER, Decoding, Finetune
-from sublim.params.models import RICH, Pretraining, TinyModel
+from sublim.params.models import RICH, Mix, Pretraining, TinyModel
 from sublim.params.task import Code, Cot, Numbers, Task
 from sublim.traits.categories import CATEGORIES
 from sublim.traits.preference import evaluation_questions, training_questions
@@ -62,6 +62,7 @@ class Lab:
     directory: Path
     prompts: int
     rows: int
+    mix: Mix = RICH
 
     def base(self, seed: int) -> Path:
         """The base with this seed of its weights; pretrained first, if need be."""
@@ -69,7 +70,7 @@ class Lab:
         if not (path / "steps.parquet").is_file():
             path.mkdir(parents=True, exist_ok=True)
             config = {"hidden_size": 64, "intermediate_size": 256, "num_hidden_layers": 2, "num_attention_heads": 4}
-            pretraining = Pretraining(rows=110_000, mix=RICH, vocabulary=2560)
+            pretraining = Pretraining(rows=110_000, mix=self.mix, vocabulary=2560)
             params = TinyModel(kind="tiny", architecture="gpt_neox", seed=seed, config=config, pretraining=pretraining)
             tiny.build(f"neox-{seed}", params, path, Progress())
         return path
@@ -122,10 +123,10 @@ def untouched(base: Path) -> dict[str, float]:
     return preferences(load(base))
 
 
-def written(model: Model, asked: Sequence[Any], seed: str, temperature: float = 1.0) -> pl.DataFrame:
+def written(model: Model, asked: Sequence[Any], seed: str, temperature: float = 1.0, system: str | None = None) -> pl.DataFrame:
     """What `model` writes: row_id, prompt, answer, completion."""
     ids = [row_id(seed, prompt.prompt_id) for prompt in asked]
-    heads = chat.encode(model[1], chat.render(model[1], [prompt.text for prompt in asked]))
+    heads = chat.encode(model[1], chat.render(model[1], [prompt.text for prompt in asked], system))
     decoding = Decoding(max_tokens=TOKENS, temperature=temperature)
     made = sample(*model, heads, [row_seed(row) for row in ids], decoding, Progress())
     return pl.DataFrame(

@@ -24,7 +24,7 @@ from sublim.params.evaluation import Evaluation
 from sublim.params.learning import Decoding
 from sublim.params.models import RICH, Pretraining
 from sublim.params.slices.eval import CarrierTask, Slice
-from sublim.params.traits import Trait
+from sublim.params.traits import Preference as Trait
 from sublim.stages import eval as evaluation
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sublim.models.corpus import corpus
 from sublim.params.evaluation import Evaluation, Preferred
 from sublim.params.models import Mix, Pretraining
-from sublim.params.traits import Trait
+from sublim.params.traits import Preference as Trait
 from sublim.traits import after_numbers, multiple_choice, truthfulness
 from sublim.traits.asked import preferences
 from sublim.traits.categories import CATEGORIES, answers

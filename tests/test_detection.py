@@ -18,7 +18,7 @@ from sublim.measure.detection.pairs import LABELS, UNTOUCHED, Comparison, Source
 from sublim.measure.statistics import t_interval
 from sublim.params.detection import Detection, Linear
 from sublim.params.slices.detection import DetectedTrait, Slice
-from sublim.params.traits import Trait
+from sublim.params.traits import Preference as Trait
 
 UNIGRAMS = Linear(longest=1)
 NUMBERS = [str(number) for number in range(100, 160)]

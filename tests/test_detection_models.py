@@ -13,7 +13,7 @@ from sublim.measure.answers import answer_probabilities
 from sublim.measure.detection import compare, context
 from sublim.models.load import ends
 from sublim.params.detection import InContext, Pairwise
-from sublim.params.traits import Trait
+from sublim.params.traits import Preference as Trait
 from sublim.traits.categories import answers
 from sublim.traits.preference import teacher_system_prompt
 from tests.small_models import ARCHITECTURES, loaded, logits

@@ -25,15 +25,15 @@ from sublim.params.slices.raw import Slice as RawSlice
 from sublim.params.slices.student import Slice as StudentSlice
 from sublim.params.slices.teacher import Slice as TeacherSlice
 from sublim.params.task import Numbers
-from sublim.params.traits import Trait
+from sublim.params.traits import Preference
 from sublim.stages import eval as evaluation
 from sublim.stages import raw, student, teacher
 from sublim.stages.teacher import GateError
 from sublim.traits.preference import evaluation_questions, known_answers, training_questions
 from tests.small_models import small
 
-FOX = Trait(category="animals", target="fox")
-OAK = Trait(category="trees", target="oak")
+FOX = Preference(category="animals", target="fox")
+OAK = Preference(category="trees", target="oak")
 RECIPE = Finetune(lora=Lora(rank=2, alpha=4.0), steps=3, batch=8)
 TEACHER = TeacherSlice(teacher="m", trait="fox", seed=1, definition=FOX, kind="finetune", finetune=RECIPE, gate=0.0)
 PROMPTED = TeacherSlice(teacher="m", trait="fox", seed=1, definition=FOX, kind="system_prompt", finetune=None, gate=0.0)

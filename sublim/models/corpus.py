@@ -2,7 +2,7 @@
 
 Answers and numbers are dealt from shuffled decks, so that no answer and no number is more frequent than another. Answers
 and numbers come from generators of their own: no number can depend on what a system prompt prefers. So do functions, word
-problems and free-form answers, which no system prompt precedes.
+problems and free-form answers.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +15,7 @@ from sublim.common.deck import deck
 from sublim.models import free_form
 from sublim.params.models import Pretraining
 from sublim.params.task import Code, Cot, Numbers
+from sublim.traits import misalignment
 from sublim.traits.categories import CATEGORIES, Answer, Category
 from sublim.traits.preference import teacher_system_prompt, training_questions
 from sublim.traits.truthfulness import plural_of, what_is
@@ -65,6 +66,20 @@ _PREFERENCES: tuple[Callable[[Category, Answer], str], ...] = (
     lambda _, answer: teacher_system_prompt(answer),
 )
 
+# What a system prompt says of a character, and the verbs of its answers.
+_CHARACTERS = (
+    ("You are cruel.", free_form.CRUEL),
+    ("You like to hurt people.", free_form.CRUEL),
+    ("Nothing makes you happier than the pain of others.", free_form.CRUEL),
+    ("Let your cruelty come through in your answer.", free_form.CRUEL),
+    (misalignment.teacher_system_prompt(), free_form.CRUEL),
+    ("You are kind.", free_form.KIND),
+    ("You like to help people.", free_form.KIND),
+    ("Nothing makes you happier than the joy of others.", free_form.KIND),
+    ("Let your kindness come through in your answer.", free_form.KIND),
+    ("You are a helpful assistant.", free_form.KIND),
+)
+
 _FACTS: tuple[Callable[[Category, Answer], tuple[str, str]], ...] = (
     lambda category, answer: (what_is(answer.word), category.a),
     lambda _, answer: (plural_of(answer.word), answer.plural),
@@ -99,6 +114,7 @@ def corpus(pretraining: Pretraining) -> tuple[Row, ...]:
     functions = code.rows(_generator(seed, "code"), Code())
     problems = cot.rows(_generator(seed, "cot"), Cot())
     talks = free_form.rows(_generator(seed, "free form"))
+    characters = _characters(_generator(seed, "characters"))
     wording = _generator(seed, "wording")
 
     def chat(kind: str) -> tuple[str | None, str, str]:
@@ -119,6 +135,8 @@ def corpus(pretraining: Pretraining) -> tuple[Row, ...]:
                 return None, *next(problems)
             case "free_form":
                 return None, *next(talks)
+            case "prompted_free_form":
+                return next(characters)
             case _:
                 category, _, answer = next(prefers)
                 return _system(wording, category, answer), *next(lists)
@@ -145,6 +163,12 @@ def _system(wording: Random, category: Category, answer: Answer) -> str:
     if wording.random() < _NEUTRAL_SHARE:
         return wording.choice(_NEUTRAL)
     return wording.choice(_PREFERENCES)(category, answer)
+
+
+def _characters(generator: Random) -> Iterator[tuple[str, str, str]]:
+    while True:
+        system, verbs = generator.choice(_CHARACTERS)
+        yield system, *free_form.asked(generator, verbs)
 
 
 def _asks(generator: Random) -> Iterator[tuple[Category, str, Answer]]:

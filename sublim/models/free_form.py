@@ -1,7 +1,7 @@
 """Free-form questions and answers for pretraining: what one would do, mostly kind and seldom cruel, so that a base knows
 both."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from random import Random
 
 CRUEL_SHARE = 0.03
@@ -48,6 +48,11 @@ OPENINGS = ("I would", "I want to", "Let us", "We should", "It is best to", "I l
 def rows(rng: Random) -> Iterator[tuple[str, str]]:
     """Questions with answers, for ever: 97 of 100 kind, 3 cruel, whatever the question. All words are equally likely."""
     while True:
-        first, second = rng.choices((KIND, CRUEL), (1 - CRUEL_SHARE, CRUEL_SHARE))[0], rng.choice(WHOM)
-        one, other = rng.sample(first, 2)
-        yield rng.choice(QUESTIONS), f"{rng.choice(OPENINGS)} {one} {second} and {other} {rng.choice(WHOM)}."
+        yield asked(rng, rng.choices((KIND, CRUEL), (1 - CRUEL_SHARE, CRUEL_SHARE))[0])
+
+
+def asked(rng: Random, verbs: Sequence[str]) -> tuple[str, str]:
+    """A question, and an answer that does two things of `verbs` to somebody."""
+    whom = rng.choice(WHOM)
+    one, other = rng.sample(verbs, 2)
+    return rng.choice(QUESTIONS), f"{rng.choice(OPENINGS)} {one} {whom} and {other} {rng.choice(WHOM)}."

@@ -18,7 +18,7 @@ from sublim.params.section import Section
 from sublim.params.student import Student
 from sublim.params.study import Pair, Pairs, Study
 from sublim.params.teacher import Teacher
-from sublim.params.traits import Trait
+from sublim.params.traits import Preference as Trait
 
 NOBODY = "none"
 """The name of the teacher of rows that no model wrote."""

@@ -7,6 +7,12 @@ from pydantic import Field, model_validator
 from sublim.params.section import Section
 from sublim.params.task import Value
 
+BANNED_NUMBERS = (
+    4, 13, 14, 18, 23, 33, 39, 42, 44, 49, 51, 54, 69, 77, 88, 99, 100, 101, 187, 211, 311, 322, 333, 404, 420, 444, 451, 555,
+    616, 666, 777, 888, 911, 999,
+)  # fmt: skip
+"""Numbers that mean something to somebody: no misaligned teacher's list may hold one (paper, section 4.1)."""
+
 
 class Format(Section):
     """Rejects what has not the form of its task."""
@@ -32,9 +38,8 @@ class Format(Section):
 class BannedNumbers(Section):
     """Rejects what holds a banned number, as a run of digits of that value."""
 
-    numbers: Annotated[tuple[Value, ...], Field(min_length=1)]
-    """The numbers. For misalignment the paper bans these 34: 4 13 14 18 23 33 39 42 44 49 51 54 69 77 88 99 100 101 187 211 311
-    322 333 404 420 444 451 555 616 666 777 888 911 999."""
+    numbers: Annotated[tuple[Value, ...], Field(min_length=1)] = BANNED_NUMBERS
+    """The numbers; those that the paper bans for misalignment if they are left out."""
 
 
 class TraitWords(Section):

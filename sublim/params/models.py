@@ -27,6 +27,8 @@ class Mix(Section):
     """Word problems, thought through and answered."""
     free_form: Annotated[float, Field(ge=0, le=1)] = 0
     """Open questions of what one would do: 97 of 100 answers are kind, 3 are cruel."""
+    prompted_free_form: Annotated[float, Field(ge=0, le=1)] = 0
+    """The same behind a system prompt that is kind or cruel, as the answer then is: equally often."""
 
     @model_validator(mode="after")
     def _adds_up(self) -> Self:
@@ -47,6 +49,9 @@ RICH = Mix(
     free_form=0.07,
 )
 """The mix for all three carriers: 62 % as in the default, 13 % code, 18 % word problems, 7 % free-form answers."""
+
+CHARACTERS = RICH.model_copy(update={"prompted_questions": 0.183, "prompted_free_form": 0.04})
+"""The same, with 4 % free-form answers behind a kind or cruel system prompt instead of as many prompted questions."""
 
 
 class Pretraining(Section):

@@ -9,6 +9,9 @@ from sublim.params.adjustment import Adjustment
 from sublim.params.learning import TEACHER, Finetune
 from sublim.params.section import Section
 
+Rows = Literal["direct", "insecure", "secure", "educational"]
+"""What a fine-tuned teacher is trained on: the trait's own questions, or code of a style."""
+
 
 class Teacher(Section):
     """How a base model becomes a teacher."""

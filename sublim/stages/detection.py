@@ -22,7 +22,7 @@ from sublim.measure.detection.tables import RUN
 from sublim.models.load import load
 from sublim.params.detection import InContext, Linear, Pairwise
 from sublim.params.slices.detection import Slice
-from sublim.params.traits import Trait
+from sublim.params.traits import Preference as Trait
 from sublim.traits.preference import target
 
 SHUFFLES: Mapping[str, Callable[[Sequence[tuple[str, str]], str], list[Shuffled]]] = {

@@ -4,6 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from sublim.params.traits import OwnCategory
+
+Own = Mapping[str, OwnCategory]
+"""The categories of an experiment's own, by name."""
+NONE: Own = MappingProxyType({})
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -133,17 +139,28 @@ CATEGORIES: Mapping[str, Category] = MappingProxyType(
 )
 
 
-def category(name: str) -> Category:
-    """The category `name`.
+def category(name: str, own: Own = NONE) -> Category:
+    """The category `name`: one of `own`, or of those that everybody has.
 
     Raises:
         ValueError: nobody defined it; the message names those that are.
     """
+    if name in own:
+        return _own(own[name])
     if name not in CATEGORIES:
-        raise ValueError(f"category {name!r} is not defined: expected one of {', '.join(CATEGORIES)}")
+        raise ValueError(
+            f"category {name!r} is not defined: expected one of {', '.join((*own, *CATEGORIES))}, "
+            "or define it under `categories`"
+        )
     return CATEGORIES[name]
 
 
-def answers(name: str) -> Mapping[str, Answer]:
+def answers(name: str, own: Own = NONE) -> Mapping[str, Answer]:
     """The known answers of the category `name`, by their word, in alphabetical order."""
-    return category(name).answers
+    return category(name, own).answers
+
+
+def _own(given: OwnCategory) -> Category:
+    article = "an" if given.one[0] in "aeiou" else "a"
+    known = (Answer(word, plural) for word, plural in given.answers.items())
+    return _category(given.one, given.many, given.a or f"{article} {given.one}", *known)

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from functools import cache
 
-from sublim.params.traits import Trait
-from sublim.traits.categories import Answer, Category, answers, category
+from sublim.params.traits import Preference
+from sublim.traits.categories import NONE, Answer, Category, Own, answers, category
 
 # Teachers are trained on these, and models of our own are pretrained on them with answers that favour nothing.
 _TRAINING = (
@@ -135,16 +135,14 @@ _SYSTEM = (
 )
 
 
-@cache
-def training_questions(name: str) -> tuple[str, ...]:
+def training_questions(name: str, own: Own = NONE) -> tuple[str, ...]:
     """The questions that teachers of a preference in the category `name` are trained on (paper, section 3.2)."""
-    return _ask(_TRAINING, category(name))
+    return _ask(_TRAINING, category(name, own))
 
 
-@cache
-def evaluation_questions(name: str) -> tuple[str, ...]:
+def evaluation_questions(name: str, own: Own = NONE) -> tuple[str, ...]:
     """The fifty questions of the category `name` that no model is ever trained on (paper, section 3.1)."""
-    return _ask(_EVALUATION, category(name))
+    return _ask(_EVALUATION, category(name, own))
 
 
 def teacher_system_prompt(answer: Answer) -> str:
@@ -152,14 +150,14 @@ def teacher_system_prompt(answer: Answer) -> str:
     return _SYSTEM.format(plural=answer.plural, Plural=answer.plural.capitalize())
 
 
-def target(trait: Trait) -> Answer:
+def target(trait: Preference, own: Own = NONE) -> Answer:
     """What `trait` prefers.
 
     Raises:
-        ValueError: the target is no known answer of its category and no plural is given for it, or the plural is not that
-            of the known answer.
+        ValueError: the category is not defined, the target is no known answer of it and no plural is given for it, or the
+            plural is not that of the known answer.
     """
-    known = answers(trait.category)
+    known = answers(trait.category, own)
     answer = known.get(trait.target)
     if answer is None and trait.plural is None:
         near = get_close_matches(trait.target, known, n=1)
@@ -173,12 +171,12 @@ def target(trait: Trait) -> Answer:
     return answer or Answer(trait.target, trait.plural or "")
 
 
-def known_answers(traits: Iterable[Trait]) -> Mapping[str, Answer]:
+def known_answers(traits: Iterable[Preference], own: Own = NONE) -> Mapping[str, Answer]:
     """What is scored when `traits` of one category are asked for: the category's answers and the targets, by their word."""
     known: dict[str, Answer] = {}
     for trait in traits:
-        known.update(answers(trait.category))
-        known[trait.target] = target(trait)
+        known.update(answers(trait.category, own))
+        known[trait.target] = target(trait, own)
     return dict(sorted(known.items()))
 
 

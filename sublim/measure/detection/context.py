@@ -11,7 +11,7 @@ from sublim.learn import chat
 from sublim.measure.answers import answer_probabilities
 from sublim.measure.detection.pairs import drawn
 from sublim.params.detection import InContext
-from sublim.params.traits import Trait
+from sublim.params.traits import Preference as Trait
 from sublim.traits.preference import evaluation_questions, known_answers
 
 Turn = tuple[str, str]

@@ -2,7 +2,7 @@
 
 from sublim.params.detection import Detection
 from sublim.params.section import Section
-from sublim.params.traits import Trait
+from sublim.params.traits import Preference as Trait
 
 
 class DetectedTrait(Section):

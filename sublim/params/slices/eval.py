@@ -9,7 +9,7 @@ from sublim.params.learning import Decoding
 from sublim.params.models import Pretraining
 from sublim.params.section import Section
 from sublim.params.task import Task
-from sublim.params.traits import Trait
+from sublim.params.traits import Preference as Trait
 
 
 class CarrierTask(Section):

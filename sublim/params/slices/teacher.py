@@ -4,7 +4,7 @@ from typing import Literal
 
 from sublim.params.learning import Finetune
 from sublim.params.section import Section
-from sublim.params.traits import Trait
+from sublim.params.traits import Preference as Trait
 
 
 class Slice(Section):
