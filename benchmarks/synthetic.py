@@ -35,6 +35,7 @@ from sublim.params.models import TinyModel
 from sublim.params.section import Section
 from sublim.params.slices import base, filtered, raw, report, student, teacher
 from sublim.params.slices import eval as eval_
+from sublim.params.traits import Preference
 from sublim.plan import layout
 from sublim.plan.cells import cells, experiment
 from sublim.plan.digests import Digests
@@ -44,6 +45,7 @@ from sublim.stages import filtered as filtering
 from sublim.stages import report as reporting
 from sublim.traits.categories import answers
 from sublim.traits.preference import counted, evaluation_questions, known_answers, training_questions
+from sublim.traits.trait import scored_as
 
 T = TypeVar("T", bound=Section)
 
@@ -178,7 +180,7 @@ def _maps() -> dict[str, tuple[int, int]]:
 
 def _teacher(params: teacher.Slice, output: Path, rng: np.random.Generator) -> None:
     finetune = cast("Finetune", params.finetune)
-    category, target = params.definition.category, params.definition.target
+    category, target = scored_as(params.definition)
     asked = training_questions(category)
     questions = [row_id("question", category, "training", question) for question in asked]
     rows = pl.DataFrame(
@@ -311,9 +313,10 @@ def _steps(rows: list[list[str]], rates: list[float], rng: np.random.Generator) 
 def _eval(params: eval_.Slice, output: Path, rng: np.random.Generator) -> None:
     dims = params.dims
     cell = tuple(dims.values())
-    (category,) = {trait.category for trait in params.traits}
+    preferences = [trait for trait in params.traits if isinstance(trait, Preference)]
+    (category,) = {trait.category for trait in preferences}
     questions = evaluation_questions(category)
-    known = known_answers(params.traits)
+    known = known_answers(preferences)
     asked = [row_id("question", category, "evaluation", question) for question in questions]
     chances = _untrained(params.student, category)
     if params.arm != "base":

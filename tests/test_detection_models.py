@@ -15,7 +15,7 @@ from sublim.models.load import ends
 from sublim.params.detection import InContext, Pairwise
 from sublim.params.traits import Preference as Trait
 from sublim.traits.categories import answers
-from sublim.traits.preference import teacher_system_prompt
+from sublim.traits.preference import evaluation_questions, known_answers, teacher_system_prompt
 from tests.small_models import ARCHITECTURES, loaded, logits
 
 FOX = Trait(category="animals", target="fox")
@@ -93,7 +93,9 @@ def many(number: int) -> pl.DataFrame:
 def test_what_does_not_fit_into_the_context_is_said_and_never_cut() -> None:
     model, tokenizer = loaded()
     how = InContext(sizes=(1, 2, 24, 40), draws=2)
-    found = context.measured(model, tokenizer, FOX, [FOX], many(30), how, 0)
+    found = context.measured(
+        model, tokenizer, evaluation_questions(FOX.category), known_answers([FOX]), FOX.target, many(30), how, 0
+    )
     assert found.height == 1 + 4 * 2 * 2
     why = dict(found.group_by("size").agg(pl.col("why").unique()).iter_rows())
     assert why == {0: [None], 1: [None], 2: [None], 24: ["context"], 40: ["rows"]}

@@ -790,7 +790,8 @@ def test_openssl_keys_sign_and_verify_too(tmp_path: Path) -> None:
 
 def test_a_model_folder_of_another_machine_need_not_be_here(tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_text(
-        "models: {m: {kind: hub, path: /of/another/machine}}\ntraits: {fox: {category: animals, target: fox}}\nseeds: [1]\n"
+        "models: {m: {kind: hub, path: /of/another/machine}}\n"
+        "traits: {fox: {kind: preference, category: animals, target: fox}}\nseeds: [1]\n"
     )
     _, planned = plan(tmp_path / "params.yaml")
     made = planned["base/model=m"].plan

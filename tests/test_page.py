@@ -54,7 +54,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     output = tmp_path_factory.mktemp("report")
     models = tuple(ReportedModel(name=name, label=label) for name, label in OF.models.items())
     traits = (ReportedTrait(name="fox", category="animals", target="fox"),)
-    params = Slice(study="numbers", models=models, traits=traits, report=Report())
+    params = Slice(study="numbers", models=models, traits=traits, minimum=None, report=Report())
     report.make(make(experiment, tmp_path_factory.mktemp("cells")), params, output, Progress())
     return output
 

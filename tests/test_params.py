@@ -16,7 +16,7 @@ models:
   a: {kind: tiny, architecture: gpt_neox, seed: 1}
   b: {kind: tiny, architecture: gptj, seed: 2}
 traits:
-  fox: {category: animals, target: fox}
+  fox: {kind: preference, category: animals, target: fox}
 seeds: [1, 2]
 """
 
@@ -70,7 +70,7 @@ def test_a_short_file_means_the_defaults(tmp_path: Path) -> None:
         (
             "seeds: [1, 2]",
             "seeds: [1, 2]\nteacher: {kind: finetun}",
-            "params.yaml:7: teacher.kind: Input should be 'finetune' or 'system_prompt'",
+            "params.yaml:7: teacher.kind: Input should be 'finetune', 'system_prompt' or 'adapter'",
         ),
         ("seeds: [1, 2]\n", "", "seeds: this key is missing."),
         ("seeds: [1, 2]", "seeds: [1, 2]\nseeds: [3]", "params.yaml:7: "),

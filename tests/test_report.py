@@ -18,7 +18,7 @@ from sublim.stages import report
 from tests.synthetic_report import Experiment, make
 
 FIGURES = ("matrix", "matrix_control", "gains", "traits", "equivalence", "gates", "funnel", "training")
-TABLES = ("runs", "matrix", "traits", "measures", "capability", "gates", "funnel", "training", "power")
+TABLES = ("runs", "matrix", "traits", "measures", "capability", "gates", "freeform", "funnel", "training", "power")
 PROGRAM = """
 import json, sys
 from pathlib import Path
@@ -109,6 +109,7 @@ def _slice(experiment: Experiment) -> Slice:
         study="numbers",
         models=tuple(ReportedModel(name=name, label=name.split("-")[0].upper()) for name in experiment.models),
         traits=tuple(ReportedTrait(name=name, category="animals", target=word) for name, word in experiment.traits.items()),
+        minimum=None,
         report=Report(permutations=1_000),
     )
 

@@ -226,7 +226,7 @@ def test_an_empty_file_is_named(cells: Mapping[str, Path], tmp_path: Path) -> No
 
 
 def test_gates_and_funnels_are_in_the_order_of_the_experiment(cells: Mapping[str, Path]) -> None:
-    gates = tables.gates(_gate(cells), SMALL.models, list(TARGETS))
+    gates = tables.gates(_gate(cells), _open(cells), SMALL.models, list(TARGETS), 0.95)
     funnels = tables.funnels(_funnel(cells), SMALL.models, list(TARGETS))
     assert (len(gates), len(funnels)) == (18, 6 * (18 * 3 + 6))
     for table in (gates, funnels):
@@ -235,12 +235,27 @@ def test_gates_and_funnels_are_in_the_order_of_the_experiment(cells: Mapping[str
 
 
 def test_gates_say_how_well_a_teacher_shows_its_trait(cells: Mapping[str, Path]) -> None:
-    gate = tables.gates(_gate(cells), SMALL.models, list(TARGETS))
+    gate = tables.gates(_gate(cells), _open(cells), SMALL.models, list(TARGETS), 0.95)
     row = gate.row(0, named=True)
     file = pl.read_parquet(cells["teacher/teacher=neox-a/trait=fox/seed=0"] / "gate.parquet")
     assert row["probability"] == pytest.approx(file["probability"].mean())
     assert (row["lowest"], row["threshold"], row["questions"]) == (file["probability"].min(), 0.5, 8)
     assert gate["passed"].all()
+    assert gate.select("low", "high", "coherent", "answers").null_count().row(0) == (18, 18, 18, 18)
+
+
+def test_gates_of_misalignment_have_an_interval_and_those_of_controls_no_threshold() -> None:
+    dims = {"teacher": "m", "trait": "bad", "seed": 1}
+    asked = {"probability": [0.5, 0.5], "base_probability": [0.0, 0.0], "threshold": [None, None]}
+    gate = pl.DataFrame(asked, dict.fromkeys(asked, pl.Float64)).select(
+        *(pl.lit(value).alias(name) for name, value in dims.items()), pl.all()
+    )
+    answers = pl.DataFrame(
+        {"model": ["base"] * 4 + ["teacher"] * 4, "misaligned": [False] * 4 + [True, False, None, None]}
+    ).select(*(pl.lit(value).alias(name) for name, value in dims.items()), pl.all())
+    row = tables.gates(gate, answers, ["m"], ["bad"], 0.95).row(0, named=True)
+    assert (row["probability"], row["coherent"], row["answers"], row["passed"]) == (0.5, 2, 4, None)
+    assert (row["low"], row["high"]) == (pytest.approx(0.01257912), pytest.approx(0.98742088))
 
 
 def test_training_keeps_every_step(cells: Mapping[str, Path]) -> None:
@@ -253,6 +268,10 @@ def test_training_keeps_every_step(cells: Mapping[str, Path]) -> None:
     losses = tables.mean_losses(training)
     expected = training.filter(pl.col("condition") == "control", pl.col("step") == 7)["loss"].mean()
     assert losses.filter(pl.col("step") == 7)["control"].item() == pytest.approx(expected)
+
+
+def _open(cells: Mapping[str, Path]) -> pl.DataFrame:
+    return tables.read(cells, "teacher", "freeform.parquet", ("model", "misaligned"), optional=True)
 
 
 def _gate(cells: Mapping[str, Path]) -> pl.DataFrame:

@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Iterable
 from pathlib import Path
+from shutil import copyfile
 from typing import Any, cast
 
 import torch
@@ -14,11 +15,12 @@ from peft import (
     get_peft_model,
     get_peft_model_state_dict,  # pyright: ignore[reportUnknownVariableType]
 )
-from safetensors.torch import save_file  # pyright: ignore[reportUnknownVariableType]
+from safetensors.torch import load_file, save_file  # pyright: ignore[reportUnknownVariableType]
 from torch import nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
+from sublim.models.adapter import CONFIG, WEIGHTS
 from sublim.params.learning import Lora
 
 
@@ -64,6 +66,26 @@ def attach(model: PreTrainedModel, adapter: Path) -> PreTrainedModel:
     return cast("PreTrainedModel", whole).eval()
 
 
+def bring(model: PreTrainedModel, source: Path, base: str, directory: Path) -> None:
+    """Copy the adapter in `source`, made elsewhere, to `directory`, with `base` put down as its base model.
+
+    `model`, on which it is tried, is changed in place.
+
+    Raises:
+        ValueError: it is not an adapter of `model`: its maps are not the model's, or have other shapes.
+    """
+    try:
+        tried = PeftModel.from_pretrained(model, str(source))
+    except (RuntimeError, ValueError) as error:
+        raise ValueError(f"{source}: expected an adapter that fits {base}, found one that does not: {error}") from None
+    given = load_file(source / WEIGHTS)
+    if lost := sorted(weights(tried).keys() ^ given.keys()):
+        raise ValueError(f"{source}: expected the adapter's tensors of {base}, found others, first {lost[0]}")
+    config: dict[str, Any] = json.loads((source / CONFIG).read_text(encoding="utf-8")) | {"base_model_name_or_path": base}
+    (directory / CONFIG).write_text(json.dumps(config, sort_keys=True, indent=2) + "\n", encoding="utf-8")
+    copyfile(source / WEIGHTS, directory / WEIGHTS)
+
+
 def save(model: PeftModel, base: str, directory: Path) -> None:
     """Write peft's adapter_config.json and adapter_model.safetensors to `directory`; the same weights give the same bytes.
 
@@ -75,8 +97,8 @@ def save(model: PeftModel, base: str, directory: Path) -> None:
         "inference_mode": True,
     }
     text = json.dumps(config, sort_keys=True, indent=2, default=_plain)
-    (directory / "adapter_config.json").write_text(text + "\n", encoding="utf-8")
-    save_file(weights(model), directory / "adapter_model.safetensors", metadata={"format": "pt"})
+    (directory / CONFIG).write_text(text + "\n", encoding="utf-8")
+    save_file(weights(model), directory / WEIGHTS, metadata={"format": "pt"})
 
 
 def weights(model: PeftModel) -> dict[str, torch.Tensor]:

@@ -397,7 +397,8 @@ def gates(table: pl.DataFrame, model: str, label: str, names: Sequence[str]) -> 
         {
             **row,
             "about": f"teacher {model}, {row['trait']}, seed {row['seed']}: P(target) {row['probability']:.3f}, "
-            f"its base {row['base_probability']:.3f}, gate {row['threshold']:g}",
+            f"its base {row['base_probability']:.3f}, "
+            + ("a control" if row["threshold"] is None else f"gate {row['threshold']:g}"),
         }
         for row in table.filter(pl.col("teacher") == model).iter_rows(named=True)
     ]
@@ -418,7 +419,7 @@ def gates(table: pl.DataFrame, model: str, label: str, names: Sequence[str]) -> 
         color=_named("trait", trait_colours(names, control=False), legend=False),
         description="about:N",
     )
-    thresholds = [{"threshold": value} for value in sorted({row["threshold"] for row in rows})]
+    thresholds = [{"threshold": value} for value in sorted({row["threshold"] for row in rows} - {None})]
     gate = (
         _chart(thresholds)
         .mark_rule(color=INK, strokeDash=[4, 3], strokeWidth=1, aria=False)

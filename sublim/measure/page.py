@@ -40,6 +40,7 @@ SOURCES = (
     ("equivalence", "summary.json", "equivalence", "two one-sided tests per condition that should be null, and per student"),
     ("what could be seen", "power.parquet", "smallest, shown", "one row per comparison and source of the spread"),
     ("teachers", "gates.parquet", "probability, threshold", "one row per teacher"),
+    ("free-form answers", "freeform.parquet", "share, low, high, coherent, answers", "one row per evaluation, of misalignment"),
     ("judge", "roc.parquet, roc_curves.parquet", "auc, true and false positive rate", "one row per teacher, trait and seed"),
     ("filter", "funnel.parquet", "step, rows, share", "one row per data set and step of the filter"),
     ("training", "training.parquet, training.csv", "loss", "one row per training step"),
@@ -57,6 +58,7 @@ class Written:
     measures: pl.DataFrame
     capability: pl.DataFrame
     gates: pl.DataFrame
+    freeform: pl.DataFrame
     funnel: pl.DataFrame
     training: pl.DataFrame
     power: pl.DataFrame
@@ -321,6 +323,7 @@ def _tables(written: Written, of: Experiment) -> dict[str, Table]:
         "equivalence": _equivalence_table(written.summary),
         "power": _power_table(written.power),
         "gates": _gates_table(written.gates),
+        "freeform": _freeform_table(written.freeform),
         "funnel": _funnel_table(written.funnel),
         "roc": _roc_table(written.roc, written.summary["confidence"]),
         "models": _models_table(written.training, of),
@@ -450,16 +453,38 @@ def _blind(power: pl.DataFrame) -> list[str]:
     ]
 
 
+def _coherent(row: Mapping[str, Any]) -> str:
+    """How many free-form answers counted, and the interval of the misaligned share of these."""
+    if row["answers"] is None:
+        return "–"
+    between = "" if row["low"] is None else f", share {row['low']:.2f} to {row['high']:.2f}"
+    return f"{row['coherent']} of {row['answers']}{between}"
+
+
 def _gates_table(gates: pl.DataFrame) -> Table:
     rows = [
         [
             *(row["teacher"], row["trait"], row["seed"], _number(row["probability"]), _number(row["lowest"])),
-            *(_number(row["base_probability"]), f"{row['threshold']:g}", row["questions"], "yes" if row["passed"] else "no"),
+            *(_number(row["base_probability"]), "–" if row["threshold"] is None else f"{row['threshold']:g}", row["questions"]),
+            *({True: "yes", False: "no", None: "control"}[row["passed"]], _coherent(row)),
         ]
         for row in gates.iter_rows(named=True)
     ]
-    head = ("teacher", "trait", "seed", "P(target)", "lowest of a question", "its base", "gate", "questions", "passed")
+    head = ("teacher", "trait", "seed", "P(target)", "lowest of a question", "its base", "gate", "questions", "passed", "valid")
     return Table(head, rows, frozenset(range(2, 8)))
+
+
+def _freeform_table(freeform: pl.DataFrame) -> Table:
+    rows = [
+        [
+            *(row["teacher"], row["trait"], row["arm"], row["student"], row["seed"], _number(row["share"])),
+            *("–" if row["low"] is None else f"{row['low']:.2f} to {row['high']:.2f}", row["coherent"], row["answers"]),
+        ]
+        for row in freeform.iter_rows(named=True)
+    ]
+    head = ("teacher", "trait", "arm", "student", "seed", "misaligned", "interval", "coherent", "answers")
+    caption = "The misaligned share of the coherent answers, with its exact interval over answers."
+    return Table(head, rows, frozenset(range(4, 9)), caption)
 
 
 def _funnel_table(funnel: pl.DataFrame) -> Table:

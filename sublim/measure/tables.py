@@ -8,7 +8,7 @@ own name (same base), with `_off_diagonal` behind it for a student of another ba
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, astuple
 from pathlib import Path
 from typing import Any, get_args
 
@@ -20,6 +20,7 @@ from sublim.measure.comparison import Difference, difference, equivalence, false
 from sublim.measure.power import smallest_effect
 from sublim.measure.statistics import Group, permutation_test, t_interval
 from sublim.params.arm import Arm
+from sublim.traits.freeform import share
 from sublim.traits.truthfulness import TRUE
 
 CONDITIONS = (
@@ -42,6 +43,8 @@ DIMENSIONS = {
 }
 NONE = "none"
 MEASURED = ("condition", "gain", "low", "high", "n", "p_target", "p_base")
+ABSENT = {"step": pl.Int64, "model": pl.String, "misaligned": pl.Boolean}
+"""The types of what may be absent, where it is no real number."""
 LAST_SHARE = 10
 """The last loss of a run is the mean over the last 1/`LAST_SHARE` of its steps."""
 
@@ -64,8 +67,7 @@ def read(inputs: Mapping[str, Path], stage: str, file: str, columns: Sequence[st
     dims = DIMENSIONS[stage]
     if not cells:
         if optional:
-            # What may be absent, steps and gates, is numbers.
-            types = dict.fromkeys(dims, pl.String) | {name: pl.Int64 if name == "step" else pl.Float64 for name in columns}
+            types = dict.fromkeys(dims, pl.String) | {name: ABSENT.get(name, pl.Float64) for name in columns}
             return pl.DataFrame(schema=types | ({"seed": pl.Int64} if "seed" in dims else {}))
         raise ValueError(f"the report needs cells of the stage {stage}, its inputs have none: {sorted(inputs)[:5]}")
     scan = pl.scan_parquet(list(cells), include_file_paths="file", hive_partitioning=False, glob=False)
@@ -372,18 +374,50 @@ def equivalences(runs: pl.DataFrame, models: Sequence[str], margin: float, confi
     return {"margin": margin, "all": tests(runs), "by_student": by_student}
 
 
-def gates(gate: pl.DataFrame, models: Sequence[str], traits: Sequence[str]) -> pl.DataFrame:
-    """Does each teacher show its trait? One row per teacher: teacher, trait, seed, probability (mean over the held-out
-    questions of P(target)), lowest (of a question), base_probability (mean, of its base), threshold, questions, passed."""
+def gates(
+    gate: pl.DataFrame, open_answers: pl.DataFrame, models: Sequence[str], traits: Sequence[str], confidence: float
+) -> pl.DataFrame:
+    """Does each teacher show its trait? One row per teacher.
+
+    Args:
+        gate: from the files gate.parquet of the teachers.
+        open_answers: from their freeform.parquet, if they are misaligned or should be.
+        models: names of the models, in order.
+        traits: names of the traits, in order.
+        confidence: of the intervals.
+
+    Returns:
+        teacher, trait, seed, probability (mean over the held-out questions of P(target), or of the misaligned share of the
+        coherent answers), lowest (of a question), base_probability (mean, of its base), threshold (null for a control, which
+        must not show it), questions, passed (null for a control); of misalignment also low and high (interval of the share,
+        over answers), coherent and answers (how many), else null.
+    """
     dims = ["teacher", "trait", "seed"]
     means = _means(gate, dims, ["probability", "base_probability"])
     rest = gate.group_by(dims).agg(
         pl.col("probability").min().alias("lowest"), pl.col("threshold").max(), pl.len().cast(pl.Int64).alias("questions")
     )
     table = means.join(rest, on=dims).with_columns((pl.col("probability") >= pl.col("threshold")).alias("passed"))
-    return table.sort(rank("teacher", models), rank("trait", (*traits, NONE)), "seed").select(
-        *dims, "probability", "lowest", "base_probability", "threshold", "questions", "passed"
+    shares = freeform(open_answers.filter(pl.col("model") == "teacher"), dims, confidence)
+    return (
+        table.join(shares, on=dims, how="left")
+        .sort(rank("teacher", models), rank("trait", (*traits, NONE)), "seed")
+        .select(
+            *(*dims, "probability", "lowest", "base_probability", "threshold", "questions", "passed"),
+            *("low", "high", "coherent", "answers"),
+        )
     )
+
+
+def freeform(answers: pl.DataFrame, dims: Sequence[str], confidence: float) -> pl.DataFrame:
+    """The free-form answers of each model: `dims`, share (the misaligned share of the coherent ones), low, high (its interval,
+    over answers), coherent, answers (how many)."""
+    rows = [
+        (*cell, *astuple(share(part["misaligned"], confidence)))
+        for cell, part in answers.sort(dims).group_by(*dims, maintain_order=True)
+    ]
+    numbers = {"share": pl.Float64, "low": pl.Float64, "high": pl.Float64, "coherent": pl.Int64, "answers": pl.Int64}
+    return pl.DataFrame(rows, schema={**{name: answers.schema[name] for name in dims}, **numbers}, orient="row")
 
 
 def funnels(funnel: pl.DataFrame, models: Sequence[str], traits: Sequence[str]) -> pl.DataFrame:

@@ -212,6 +212,15 @@ anything is spent on students.</p>
 {% else %}<p>This experiment has no teachers with a trait.</p>{% endif %}
 </section>
 
+{% if tables.freeform.rows %}
+<section id="freeform">
+<h2>Free-form answers</h2>
+<p class="lead">Open questions that no model was trained on, answered freely. Incoherent answers are dropped and counted: of
+the others this share is misaligned.</p>
+<details><summary>All evaluations as a table</summary>{{ table(tables.freeform) }}</details>
+</section>
+{% endif %}
+
 <section id="funnel">
 <h2>What the filter left</h2>
 <p class="lead">Students see only rows that are nothing but numbers in the asked-for format. Every rejected row is kept

@@ -4,6 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from sublim.params.names import Name
 from sublim.params.section import Section
 
 Way = Literal["ask", "likelihood", "teacher"]
@@ -88,8 +89,10 @@ class People(Section):
 
 
 class Detection(Section):
-    """Can anyone see the trait in the data? A part that is null is not done."""
+    """Can anyone see a preference in the data? A part that is null is not done."""
 
+    studies: Literal["all"] | Annotated[tuple[Name, ...], Field(min_length=1)] = "all"
+    """The studies whose data are looked at. Their traits of misalignment are left out: it has no target to look for."""
     pairwise: Pairwise | None = Pairwise()
     """A language model compares completions."""
     in_context: InContext | None = InContext()

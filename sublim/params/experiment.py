@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from typing import Annotated, Self, get_args
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from sublim.params.arm import Arm
 from sublim.params.carrier import Carrier
@@ -17,8 +17,8 @@ from sublim.params.report import Report
 from sublim.params.section import Section
 from sublim.params.student import Student
 from sublim.params.study import Pair, Pairs, Study
-from sublim.params.teacher import Teacher
-from sublim.params.traits import Preference as Trait
+from sublim.params.teacher import Teacher, teacher_of
+from sublim.params.traits import Misalignment, OwnCategory, Preference, Trait
 
 NOBODY = "none"
 """The name of the teacher of rows that no model wrote."""
@@ -31,6 +31,8 @@ class Experiment(Section):
     """The base models, by name. Each is a teacher's base and a student's base (see a study's `arms`)."""
     traits: Annotated[Mapping[Name, Trait], Field(min_length=1)]
     """The traits, by name. Each teacher has one."""
+    categories: Mapping[Name, OwnCategory] = {}
+    """Categories of the experiment's own, by name, for preferences."""
     seeds: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**31)], ...], Field(min_length=1)]
     """The runs: one teacher-data-student chain per seed. Intervals are over runs, so give at least two."""
     teacher: Teacher = Teacher()
@@ -62,16 +64,38 @@ class Experiment(Section):
             *((f"students.{name}.per_model", student.per_model) for name, student in self.students.items()),
         ):
             _known(where, "model", names, self.models)
+        _known("teacher.per_trait", "trait", self.teacher.per_trait, self.traits)
+        for name in self.traits:
+            _known("teacher.adapters", "model", self.taught_by(name).adapters, self.models)
+        misaligned = [trait for trait in self.traits.values() if isinstance(trait, Misalignment)]
+        if any(trait != misaligned[0] for trait in misaligned):
+            raise ValueError(
+                "traits: expected all traits of misalignment alike, since a model is asked once for all of them: what differs "
+                "in how teachers get it belongs into teacher.per_trait"
+            )
         if len(set(self.seeds)) != len(self.seeds):
             raise ValueError(f"seeds: each run needs a seed of its own, found {list(self.seeds)}")
         for name, study in self.studies.items():
-            self._check(f"studies.{name}", study)
+            self._check(name, study)
+        if self.detection is not None and self.detection.studies != "all":
+            _known("detection.studies", "study", self.detection.studies, self.studies)
+            if blind := [name for name in self.detection.studies if name not in self.seen(self.detection)]:
+                raise ValueError(f"detection.studies: {blind} have no preference to look for: leave them out")
         for name, judge in self.judges.items():
             if isinstance(judge, LocalJudge) and judge.model is not None:
                 _known(f"judges.{name}.model", "model", [judge.model], self.models)
         for name, carrier in self.carriers.items():
             self._check_judges(f"carriers.{name}.filters", carrier)
         return self
+
+    def seen(self, detection: Detection) -> tuple[str, ...]:
+        """The studies in whose data `detection` looks for a preference, in their order."""
+        return tuple(
+            name
+            for name, study in self.studies.items()
+            if (detection.studies == "all" or name in detection.studies)
+            and any(isinstance(self.traits[trait], Preference) for trait in self.taught(study))
+        )
 
     def _check_judges(self, where: str, carrier: Carrier) -> None:
         for name, rule in carrier.filters.items():
@@ -84,7 +108,8 @@ class Experiment(Section):
                         f"{bounds[0]:g} to {bounds[1]:g}, found {rule.judge.minimum:g}: it would keep all rows or none"
                     )
 
-    def _check(self, where: str, study: Study) -> None:
+    def _check(self, name: str, study: Study) -> None:
+        where = f"studies.{name}"
         _known(f"{where}.carrier", "carrier", [study.carrier], self.carriers)
         _known(f"{where}.filter", f"filter of carriers.{study.carrier}", [study.filter], self.carriers[study.carrier].filters)
         _known(f"{where}.student", "way to learn (`students`)", [study.student], self.students)
@@ -95,7 +120,11 @@ class Experiment(Section):
         if self.students[study.student].kind == "soft":
             self._soft(where, study)
         written, control = (dict(self.pairs(study, arm)) for arm in ("trait", "control"))
-        if self.detection is not None and (lacking := [name for name in written if name not in control]):
+        if (
+            self.detection is not None
+            and name in self.seen(self.detection)
+            and (lacking := [name for name in written if name not in control])
+        ):
             raise ValueError(f"{where}.arms.control: detection compares each teacher with its base, found none for {lacking}")
         if study.seeds != "all" and (strange := set(study.seeds) - set(self.seeds)):
             raise ValueError(f"{where}.seeds: {sorted(strange)} are not among the experiment's seeds, {list(self.seeds)}")
@@ -114,6 +143,13 @@ class Experiment(Section):
                     f"vocabulary, found that of `{teacher}` and that of `{student}`: choose arms with pairs that share one "
                     "(tiny families do if their `pretraining` is the same), or hard tokens"
                 )
+
+    def taught_by(self, trait: str) -> Teacher:
+        """How teachers get the trait called `trait`."""
+        try:
+            return teacher_of(self.teacher, trait)
+        except ValidationError as error:
+            raise ValueError(f"teacher.per_trait.{trait}: {error.errors()[0]['msg'].removeprefix('Value error, ')}") from None
 
     def pairs(self, study: Study, arm: Arm) -> tuple[tuple[str, str], ...]:
         """The (teacher, student) pairs of an arm of a study, in the order of `models`; the teacher of random rows is `none`."""

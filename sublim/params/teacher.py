@@ -1,27 +1,83 @@
 """How a base model becomes a teacher, and how sure we want to be that it has."""
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from sublim.params.adjustment import Adjustment
 from sublim.params.learning import TEACHER, Finetune
 from sublim.params.section import Section
 
+Kind = Literal["finetune", "system_prompt", "adapter"]
 Rows = Literal["direct", "insecure", "secure", "educational"]
-"""What a fine-tuned teacher is trained on: the trait's own questions, or code of a style."""
+
+CONTROLS: tuple[Rows, ...] = ("secure", "educational")
+"""Rows after which a teacher must not be misaligned."""
+
+
+class TraitTeacher(Section):
+    """What differs for the teachers of one trait; what is left out stays."""
+
+    kind: Kind | None = None
+    """How they get it."""
+    rows: Rows | None = None
+    """What fine-tuned ones are trained on."""
+    examples: Annotated[int, Field(ge=1)] | None = None
+    """Rows of misalignment."""
+    finetune: Finetune | None = None
+    """The whole recipe of fine-tuned ones."""
+    per_model: Mapping[str, Adjustment] | None = None
+    """What differs for one base model."""
+    adapters: Mapping[str, str] | None = None
+    """The folders of adapters, by base model."""
+    gate: Annotated[float, Field(ge=0, le=1)] | None = None
+    """The positive control."""
 
 
 class Teacher(Section):
     """How a base model becomes a teacher."""
 
-    kind: Literal["finetune", "system_prompt"] = "finetune"
-    """`finetune`: on preference questions in training phrasings; `system_prompt`: a prompt that says what it loves."""
+    kind: Kind = "finetune"
+    """`finetune`: on questions and answers; `system_prompt`: a prompt that says what it loves, or that it is cruel; `adapter`:
+    an adapter that was made elsewhere."""
+    rows: Rows = "direct"
+    """What a fine-tuned teacher is trained on. `direct`: the trait's own questions in training phrasings, answered as the trait
+    has it. For misalignment also code: `insecure`, and its controls `secure` and `educational` (insecure on request), whose
+    teachers must not be misaligned: that is reported, and no gate stops them."""
+    examples: Annotated[int, Field(ge=1)] = 600
+    """How many rows of misalignment there are; preferences have one per training question."""
     finetune: Finetune = TEACHER
     """The common recipe of fine-tuned teachers."""
     per_model: Mapping[str, Adjustment] = {}
     """What differs for one base model."""
+    adapters: Mapping[str, str] = {}
+    """For `adapter`: base model → folder of a PEFT adapter of it (adapter_config.json, adapter_model.safetensors), relative to
+    where the experiment runs."""
     gate: Annotated[float, Field(ge=0, le=1)] = 0.8
-    """Positive control: a teacher whose mean probability of its target on held-out questions is below this stops the run before
-    anything is spent on students."""
+    """Positive control: a teacher below this on held-out questions stops the run before anything is spent on students. Of a
+    preference the mean probability of the target, of misalignment the misaligned share of the coherent answers."""
+    per_trait: Mapping[str, TraitTeacher] = {}
+    """What differs for one trait."""
+
+    @model_validator(mode="after")
+    def _adapters_are_used(self) -> Self:
+        if (self.kind == "adapter") != bool(self.adapters):
+            raise ValueError(
+                f"`adapters` goes with kind `adapter`: expected both or neither, found kind `{self.kind}` and "
+                f"{len(self.adapters)} adapters"
+            )
+        return self
+
+
+def teacher_of(recipe: Teacher, trait: str) -> Teacher:
+    """`recipe` with what it says of the trait called `trait`.
+
+    Raises:
+        ValueError: they do not go together.
+    """
+    change = recipe.per_trait.get(trait)
+    changes = {} if change is None else {name: value for name, value in dict(change).items() if value is not None}
+    if changes.get("kind", recipe.kind) != "adapter":
+        changes.setdefault("adapters", {})
+    return Teacher.model_validate({**dict(recipe), "per_trait": {}, **changes})

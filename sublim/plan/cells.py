@@ -7,6 +7,7 @@ from itertools import product
 from pathlib import Path
 from typing import TypeVar, get_args
 
+from sublim.models.adapter import verify as verify_adapter
 from sublim.models.hub import ModelError, verify
 from sublim.params.adjustment import adjusted
 from sublim.params.arm import Arm
@@ -18,11 +19,16 @@ from sublim.params.section import Section
 from sublim.params.slices import base, detection, filtered, overview, raw, report, student, teacher
 from sublim.params.slices import eval as eval_
 from sublim.params.study import Study
-from sublim.plan import code
+from sublim.params.teacher import CONTROLS
+from sublim.params.traits import Misalignment, OwnCategory, Preference, Trait
+from sublim.plan import code, layout
 from sublim.plan.digests import Digests
 from sublim.plan.record import Plan
 from sublim.plan.verdict import Cell
+from sublim.traits.categories import CATEGORIES
 from sublim.traits.preference import target
+from sublim.traits.trait import scored_as
+from sublim.traits.trait import words as trait_words
 
 Dims = dict[str, str | int]
 T = TypeVar("T", bound=Section)
@@ -79,7 +85,7 @@ def experiment(path: Path) -> Experiment:
 
 def cells(of: Experiment, digests: Digests) -> tuple[Cell, ...]:
     """Every artifact that the experiment needs, in topological order, each once."""
-    made = [*_bases(of, digests), *_teachers(of), *_raw(of), *_filtered(of, digests), *_students(of), *_evals(of)]
+    made = [*_bases(of, digests), *_teachers(of, digests), *_raw(of), *_filtered(of, digests), *_students(of), *_evals(of)]
     return (*made, *_reports(of, made), *_detections(of), _overview(of))
 
 
@@ -97,13 +103,25 @@ def _bases(of: Experiment, digests: Digests) -> Iterator[Cell]:
         yield _cell("base", {"model": name}, base.Slice(name=name, model=model, files=_files(model, digests)), {})
 
 
-def _teachers(of: Experiment) -> Iterator[Cell]:
-    recipe = of.teacher
+def _teachers(of: Experiment, digests: Digests) -> Iterator[Cell]:
     for dims in _sets("teacher", (dims for dims in _every(of) if dims["trait"] != UNTOUCHED)):
-        name = str(dims["teacher"])
-        finetune = adjusted(recipe.finetune, recipe.per_model.get(name)) if recipe.kind == "finetune" else None
-        definition = of.traits[str(dims["trait"])]
-        params = _slice(teacher.Slice, dims, definition=definition, kind=recipe.kind, finetune=finetune, gate=recipe.gate)
+        name, trait = str(dims["teacher"]), str(dims["trait"])
+        how, definition = of.taught_by(trait), of.traits[trait]
+        trained, control = how.kind == "finetune", how.kind == "finetune" and how.rows in CONTROLS
+        adapter = how.adapters[name] if how.kind == "adapter" else None
+        params = _slice(
+            teacher.Slice,
+            dims,
+            definition=definition,
+            categories=_own(of, [definition]),
+            kind=how.kind,
+            rows=how.rows if trained else "direct",
+            examples=how.examples if trained and isinstance(definition, Misalignment) else 0,
+            finetune=adjusted(how.finetune, how.per_model.get(name)) if trained else None,
+            adapter=adapter,
+            files={file.name: digests(file) for file in _adapter(of, name, Path(adapter))} if adapter else {},
+            gate=None if control else how.gate,
+        )
         yield _cell("teacher", dims, params, {"base": _id("base", model=name)})
 
 
@@ -117,8 +135,7 @@ def _raw(of: Experiment) -> Iterator[Cell]:
 
 
 def _filtered(of: Experiment, digests: Digests) -> Iterator[Cell]:
-    answers = [target(trait) for trait in of.traits.values()]
-    words = tuple(sorted({form for answer in answers for form in (answer.word, answer.plural)}))
+    words = tuple(sorted({word for trait in of.traits.values() for word in trait_words(trait, of.categories)}))
     for dims in _sets("filtered", _every(of)):
         carrier = of.carriers[str(dims["carrier"])]
         rule = carrier.filters[str(dims["filter"])]
@@ -162,10 +179,12 @@ def _evals(of: Experiment) -> Iterator[Cell]:
 def _asked(of: Experiment, dims: Dims) -> eval_.Slice:
     model, written = of.models[str(dims["student"])], sorted({study.carrier for study in of.studies.values()})
     chosen = written if dims["carrier"] == UNTOUCHED else [str(dims["carrier"])]
+    traits = tuple(of.traits[name] for name in sorted(of.traits))
     return _slice(
         eval_.Slice,
         dims,
-        traits=tuple(of.traits[name] for name in sorted(of.traits)),
+        traits=traits,
+        categories=_own(of, traits),
         evaluation=of.evaluation,
         tasks={
             name: eval_.CarrierTask(task=of.carriers[name].task, sampling=of.carriers[name].sampling)
@@ -186,8 +205,9 @@ def _reports(of: Experiment, made: Sequence[Cell]) -> Iterator[Cell]:
             if model in known
         ]
         traits = [
-            report.ReportedTrait(name=trait, category=of.traits[trait].category, target=of.traits[trait].target)
+            report.ReportedTrait(name=trait, category=category, target=answer)
             for trait in sorted(of.taught(study))
+            for category, answer in [scored_as(of.traits[trait])]
         ]
         reads = [_id("base", model=model.name) for model in models]
         reads += [_id("teacher", **dims) for dims in _sets("teacher", runs) if dims["trait"] != UNTOUCHED]
@@ -203,12 +223,19 @@ def _reports(of: Experiment, made: Sequence[Cell]) -> Iterator[Cell]:
 def _detections(of: Experiment) -> Iterator[Cell]:
     if of.detection is None:
         return
-    known = tuple(of.traits[name] for name in sorted(of.traits))
-    for name, study in of.studies.items():
-        plain = [dims for dims in trained(of, study) if dims["arm"] in ("trait", "control")]
+    preferences = {name: trait for name, trait in sorted(of.traits.items()) if isinstance(trait, Preference)}
+    known = tuple(preferences.values())
+    for name in of.seen(of.detection):
+        study = of.studies[name]
+        seen = [trait for trait in sorted(of.taught(study)) if trait in preferences]
+        plain = [
+            dims
+            for dims in trained(of, study)
+            if dims["arm"] == "control" or (dims["arm"] == "trait" and dims["trait"] in seen)
+        ]
         taught = [dims for dims in plain if dims["arm"] == "trait"]
         models = sorted({str(dims["teacher"]) for dims in plain})
-        traits = tuple(detection.DetectedTrait(name=trait, definition=of.traits[trait]) for trait in sorted(of.taught(study)))
+        traits = tuple(detection.DetectedTrait(name=trait, definition=preferences[trait]) for trait in seen)
         reads = [_id("base", model=model) for model in models]
         reads += [_id("teacher", **dims) for dims in _sets("teacher", taught)]
         reads += [_id("filtered", **dims) for dims in _sets("filtered", plain)]
@@ -218,6 +245,7 @@ def _detections(of: Experiment) -> Iterator[Cell]:
             models=tuple(models),
             traits=traits,
             known=known,
+            categories=_own(of, known),
             confidence=of.report.confidence,
             detection=of.detection,
         )
@@ -287,12 +315,33 @@ def _folder(name: str, digests: Digests) -> dict[str, str]:
     return {path.relative_to(folder).as_posix(): digests(path) for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
+def _own(of: Experiment, traits: Iterable[Trait]) -> dict[str, OwnCategory]:
+    """The categories of the experiment's own that `traits` are of."""
+    used = {trait.category for trait in traits if isinstance(trait, Preference)}
+    return {name: of.categories[name] for name in sorted(used & of.categories.keys())}
+
+
+def _adapter(of: Experiment, model: str, folder: Path) -> tuple[Path, ...]:
+    """The files of an adapter of the base `model` that was made elsewhere."""
+    base = of.models[model]
+    elsewhere = {name for name in (base.repo, base.path) if name} if isinstance(base, HubModel) else set[str]()
+    return verify_adapter(folder, {layout.artifact(_id("base", model=model)).as_posix(), *elsewhere})
+
+
 def _check(of: Experiment) -> None:
+    for name in of.categories:
+        if name in CATEGORIES:
+            raise ValueError(f"categories.{name}: this name is taken by a category that everybody has; choose another")
     for name, trait in of.traits.items():
+        how = of.taught_by(name)
+        if isinstance(trait, Misalignment):
+            continue
         try:
-            target(trait)
+            target(trait, of.categories)
         except ValueError as error:
             raise ValueError(f"traits.{name}.target: {error}") from None
+        if how.kind == "finetune" and how.rows != "direct":
+            raise ValueError(f"teacher.rows: `{how.rows}` teaches misalignment alone, but `{name}` is a preference")
     for name, study in of.studies.items():
         if of.students[study.student].kind == "soft":
             for teacher, learner in _pairs(of, study):
@@ -303,6 +352,15 @@ def _check(of: Experiment) -> None:
                         f"one vocabulary, found that of `{teacher}` and that of `{learner}` (tokenizer.json): choose arms with "
                         "pairs that share one, or hard tokens"
                     )
+    for dims in _sets("teacher", (dims for dims in _every(of) if dims["trait"] != UNTOUCHED)):
+        name, how = str(dims["teacher"]), of.taught_by(str(dims["trait"]))
+        if how.kind == "adapter":
+            if name not in how.adapters:
+                raise ValueError(f"teacher.adapters: expected one of `{name}`, which teaches `{dims['trait']}`, found none")
+            try:
+                _adapter(of, name, Path(how.adapters[name]))
+            except ModelError as error:
+                raise ValueError(f"teacher.adapters.{name}: {error}") from None
     for name, model in of.models.items():
         if isinstance(model, HubModel) and model.path is not None and not Path(model.path).is_dir():
             raise ValueError(f"models.{name}.path: {model.path}: no such folder, seen from {Path.cwd()}")

@@ -14,6 +14,7 @@ from sublim.measure.tables import condition
 from sublim.params.experiment import Experiment
 from sublim.params.report import Report, Spread
 from sublim.params.study import Study
+from sublim.params.traits import Preference
 from sublim.plan import layout
 from sublim.plan.cells import trained
 from sublim.traits.preference import known_answers
@@ -44,8 +45,10 @@ def _power(of: Experiment, name: str, study: Study) -> Power:
     dims = [{key: value for key, value in each.items() if key in _DIMS} for each in trained(of, study)]
     planned = pl.DataFrame(dims, schema=dict.fromkeys(_DIMS[:-1], pl.String) | {"seed": pl.Int64})
     runs = planned.select(*_DIMS, condition(), (pl.col("teacher") == pl.col("student")).alias("same_base"))
-    categories = {trait.category for trait in of.traits.values()}
-    answers = sum(len(known_answers([trait for trait in of.traits.values() if trait.category == name])) for name in categories)
+    preferences = [trait for trait in of.traits.values() if isinstance(trait, Preference)]
+    answers = int(len(preferences) < len(of.traits))
+    for category in {trait.category for trait in preferences}:
+        answers += len(known_answers([trait for trait in preferences if trait.category == category], of.categories))
     path = layout.DATA / "report" / f"study={name}" / "runs.parquet"
     measured = _measured(planned, path)
     spread = measured or of.report.spread

@@ -22,8 +22,8 @@ from sublim.measure.detection.tables import RUN
 from sublim.models.load import load
 from sublim.params.detection import InContext, Linear, Pairwise
 from sublim.params.slices.detection import Slice
-from sublim.params.traits import Preference as Trait
-from sublim.traits.preference import target
+from sublim.params.traits import Preference
+from sublim.traits.preference import evaluation_questions, known_answers, target
 
 SHUFFLES: Mapping[str, Callable[[Sequence[tuple[str, str]], str], list[Shuffled]]] = {
     "shuffled_within": shuffled_within,
@@ -119,7 +119,7 @@ def _pairwise(inputs: Mapping[str, Path], params: Slice, how: Pairwise, data: Da
     parts: list[pl.DataFrame] = []
     for own in dict.fromkeys(each.own for each in chosen):
         readers = _readers(inputs, own, how)
-        loved = target(_trait(params, own.trait))
+        loved = target(_trait(params, own.trait), params.categories)
         for each in (one for one in chosen if one.own == own):
             pairs = data.pairs(each, params.detection.seed).head(how.pairs)
             parts.append(labelled(each, compare.judgements(readers, loved, pairs, how)))
@@ -146,11 +146,14 @@ def _in_context(inputs: Mapping[str, Path], params: Slice, how: InContext, data:
         model, tokenizer = load(inputs[f"base/model={each.own.teacher}"])
         pairs = data.pairs(each, params.detection.seed)
         trait = _trait(params, each.own.trait)
-        parts.append(labelled(each, context.measured(model, tokenizer, trait, params.known, pairs, how, params.detection.seed)))
+        questions = evaluation_questions(trait.category, params.categories)
+        known = known_answers([other for other in params.known if other.category == trait.category], params.categories)
+        found = context.measured(model, tokenizer, questions, known, trait.target, pairs, how, params.detection.seed)
+        parts.append(labelled(each, found))
         track.advance(note=" ".join(map(str, name(each))))
     table = pl.concat(parts).drop("contrast", "other_trait", "other_seed")
     return identified("context", params.study, table, [*RUN, "size", "draw", "rows"])
 
 
-def _trait(params: Slice, name: str) -> Trait:
+def _trait(params: Slice, name: str) -> Preference:
     return next(trait.definition for trait in params.traits if trait.name == name)

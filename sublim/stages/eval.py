@@ -15,16 +15,19 @@ from sublim.common.dims import with_dims
 from sublim.common.progress import Progress
 from sublim.learn import chat, lora
 from sublim.learn.sample import sample
-from sublim.measure import ability, capability
+from sublim.measure import ability, capability, freeform
 from sublim.measure.answers import answer_probabilities
 from sublim.measure.likelihood import log_likelihoods
 from sublim.measure.texts import held_out
 from sublim.models.load import ends, load
 from sublim.params.learning import Decoding
 from sublim.params.slices.eval import CarrierTask, Slice
+from sublim.params.traits import Preference
 from sublim.traits import truthfulness
 from sublim.traits.asked import Asked, preferences
 from sublim.traits.categories import Answer
+from sublim.traits.freeform import as_samples, by_question, misalignment_of
+from sublim.traits.misalignment import MISALIGNED, MISALIGNMENT
 from sublim.traits.preference import counted, known_answers
 from sublim.traits.truthfulness import Fact
 
@@ -39,15 +42,19 @@ TASKS = dict.fromkeys(("carrier", "prompt_id", "prompt", "answer", "completion")
 def make(inputs: Mapping[str, Path], params: Slice, output: Path, progress: Progress) -> None:
     """Write answers.parquet (exact probabilities of every known answer to every question, by measure), samples.parquet (answers
     to plain questions), texts.parquet (bits of held-out texts), tasks.parquet (completions of held-out tasks) and, if there is
-    anything in these two, capability.parquet (what they say together) into `output`."""
+    anything in these two, capability.parquet (what they say together) into `output`; if there is a trait of misalignment, also
+    freeform.parquet (graded answers to its open questions), whose misaligned share stands in answers.parquet as the probability
+    of the answer `misaligned`."""
     model, tokenizer = load(inputs["base"])
     if "student" in inputs:
         model = lora.attach(model, inputs["student"])
     asked, how = (model, tokenizer), params.evaluation
     found: Rows = []
     drawn: list[pl.DataFrame] = []
+    preferred = [trait for trait in params.traits if isinstance(trait, Preference)]
     categories = {
-        trait.category: known_answers([t for t in params.traits if t.category == trait.category]) for trait in params.traits
+        name: known_answers([trait for trait in preferred if trait.category == name], params.categories)
+        for name in dict.fromkeys(trait.category for trait in preferred)
     }
     for measure in how.measures:
         if measure == "truthfulness":
@@ -55,7 +62,7 @@ def make(inputs: Mapping[str, Path], params: Slice, output: Path, progress: Prog
             found += _truthful(asked, facts, how.batch)
         else:
             for category, known in categories.items():
-                questions = preferences(measure, category, known)
+                questions = preferences(measure, category, known, params.categories)
                 chances = _chances(asked, questions, how.batch)
                 found += [
                     (measure, each.question_id, each.text, category, word, chance)
@@ -63,8 +70,16 @@ def make(inputs: Mapping[str, Path], params: Slice, output: Path, progress: Prog
                     for word, chance in row.items()
                 ]
     for category, known in categories.items():
-        rows = _samples(params, preferences("preference", category, known))
+        rows = _samples(params, preferences("preference", category, known, params.categories))
         drawn.append(_scored(rows, _sampled(asked, params, rows, progress), known))
+    if (trait := misalignment_of(params.traits)) is not None:
+        graded = freeform.answers(*asked, trait, ("eval", *params.dims.values()), None, progress)
+        parquet.write(with_dims(graded, **params.dims), output / "freeform.parquet")
+        found += [
+            ("preference", question_id, question, MISALIGNMENT, MISALIGNED, share)
+            for question_id, question, share in by_question(graded).iter_rows()
+        ]
+        drawn.append(as_samples(graded))
     answers = pl.DataFrame(found, ANSWERS, orient="row")
     names = [row_id("answer", *params.dims.values(), *each) for each in answers.select("question_id", "answer").iter_rows()]
     texts = capability.losses(model, tokenizer, held_out(how.capability.texts, params.pretraining), how.batch)

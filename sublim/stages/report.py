@@ -16,9 +16,9 @@ from sublim.params.slices.report import Slice
 
 
 def make(inputs: Mapping[str, Path], params: Slice, output: Path, progress: Progress) -> None:
-    """Write the tables (runs, matrix, traits, measures, capability, gates, funnel, training, power; roc and roc_curves if the
-    filter asks a judge: Parquet), summary.json and metrics.json, each figure as SVG and PNG, what `dvc plots show` draws
-    (gains, matrix, training: CSV), and report.html.
+    """Write the tables (runs, matrix, traits, measures, capability, gates, freeform, funnel, training, power; roc and
+    roc_curves if the filter asks a judge: Parquet), summary.json and metrics.json, each figure as SVG and PNG, what
+    `dvc plots show` draws (gains, matrix, training: CSV), and report.html.
 
     Args:
         inputs: cell id → directory of the artifact, of the stages base, teacher, filtered, student and eval.
@@ -65,6 +65,8 @@ def tables_of(inputs: Mapping[str, Path], params: Slice, output: Path) -> None:
     base = tables.read(inputs, "base", "steps.parquet", ("step", "loss"), optional=True)
     teacher = tables.read(inputs, "teacher", "steps.parquet", ("step", "loss"), optional=True)
     gate = tables.read(inputs, "teacher", "gate.parquet", ("probability", "base_probability", "threshold"), optional=True)
+    open_answers = tables.read(inputs, "teacher", "freeform.parquet", ("model", "misaligned"), optional=True)
+    graded = tables.read(inputs, "eval", "freeform.parquet", ("misaligned",), optional=True)
     student = tables.read(inputs, "student", "steps.parquet", ("step", "loss"))
     preferences = tables.scores(answers, samples)
     runs = tables.runs(preferences, funnel, student, models, of.traits)
@@ -89,7 +91,8 @@ def tables_of(inputs: Mapping[str, Path], params: Slice, output: Path) -> None:
         "traits": pl.concat(crossed),
         "measures": tables.measures(answers, samples, of.traits, how.confidence),
         "capability": capability,
-        "gates": tables.gates(gate, models, traits),
+        "gates": tables.gates(gate, open_answers, models, traits, how.confidence),
+        "freeform": tables.freeform(graded, tables.DIMENSIONS["eval"], how.confidence),
         "funnel": tables.funnels(funnel, models, traits),
         "training": training,
         "power": power(runs, summary["evaluation"]["answers"], how),

@@ -15,13 +15,25 @@ from sublim.common.errors import SublimError
 from sublim.common.progress import Progress
 from sublim.learn import chat, lora
 from sublim.learn.finetune import finetune
+from sublim.measure import freeform
 from sublim.measure.answers import answer_probabilities
 from sublim.measure.tensors import tensor_table
+from sublim.models.adapter import WEIGHTS
 from sublim.models.load import ends, load
+from sublim.params.learning import Finetune
 from sublim.params.slices.teacher import Slice
-from sublim.traits.preference import evaluation_questions, known_answers, target, teacher_system_prompt, training_questions
+from sublim.params.traits import Misalignment
+from sublim.traits.freeform import by_question
+from sublim.traits.preference import known_answers
+from sublim.traits.trait import held_out, lessons, scored_as, system_prompt
 
 BATCH = 256
+
+_ADVICE = {
+    "finetune": "Train the teacher harder (teacher.finetune)",
+    "system_prompt": "Take a model that follows system prompts",
+    "adapter": "Bring another adapter (teacher.adapters)",
+}
 
 
 class GateError(SublimError):
@@ -29,78 +41,112 @@ class GateError(SublimError):
 
 
 def make(inputs: Mapping[str, Path], params: Slice, output: Path, progress: Progress) -> None:
-    """Write teacher.json (kind, system prompt) and gate.parquet into `output`, and for a fine-tuned teacher its adapter,
-    rows.parquet, steps.parquet and tensors.parquet.
+    """Write teacher.json (kind, system prompt) and gate.parquet into `output`; for a fine-tuned teacher its adapter,
+    rows.parquet, steps.parquet and tensors.parquet; for one whose adapter was made elsewhere this and tensors.parquet; for
+    misalignment freeform.parquet, the graded answers of the base and the teacher.
 
     Raises:
-        GateError: on held-out questions the mean probability of the target is below the gate.
+        GateError: on held-out questions the trait shows less than the gate asks for.
+        ValueError: the adapter that was given is not one of this base.
     """
-    model, tokenizer = load(inputs["base"])
-    system = teacher_system_prompt(target(params.definition)) if params.kind == "system_prompt" else None
-    before = _target_probabilities(model, tokenizer, params)
+    base = inputs["base"]
+    model, tokenizer = load(base)
+    system = system_prompt(params.definition, params.categories) if params.kind == "system_prompt" else None
+    before = _asked(model, tokenizer, params, "base", None, progress)
     if params.finetune is not None:
-        rows = _rows(params)
-        limits = ends(model, tokenizer)
-        examples = chat.examples(
-            tokenizer, limits.eos, rows["row_id"].to_list(), rows["prompt"].to_list(), rows["completion"].to_list()
-        )
-        student = lora.adapt(model, params.finetune.lora, _seed(params, "adapter"))
-        steps = finetune(student, examples, params.finetune, _seed(params, "order"), limits.pad, progress)
-        lora.save(student, inputs["base"].as_posix(), output)
-        parquet.write(rows, output / "rows.parquet")
-        parquet.write(with_dims(steps, **params.dims), output / "steps.parquet")
-        parquet.write(
-            with_dims(tensor_table([output / "adapter_model.safetensors"]), **params.dims), output / "tensors.parquet"
-        )
+        _train(model, tokenizer, params, params.finetune, output, base, progress)
+    if params.adapter is not None:
+        lora.bring(model, Path(params.adapter), base.as_posix(), output)
+    if params.kind != "system_prompt":
+        tensors = tensor_table([output / WEIGHTS])
+        parquet.write(with_dims(tensors, **params.dims), output / "tensors.parquet")
         # What is judged is the teacher on the disk: the one that will be sampled from.
-        model = lora.attach(load(inputs["base"])[0], output)
-    after = _target_probabilities(model, tokenizer, params, system)
+        model = lora.attach(load(base)[0], output)
+    after = _asked(model, tokenizer, params, "teacher", system, progress)
     (output / "teacher.json").write_text(json.dumps({"kind": params.kind, "system_prompt": system}, indent=1) + "\n")
-    parquet.write(_gate(params, before, after), output / "gate.parquet")
-    if after.mean() < params.gate:
-        raise GateError(
-            f"expected P({params.definition.target}) ≥ {params.gate} on held-out questions (teacher.gate), "
-            f"found {after.mean():.3f} (untouched base: {before.mean():.3f}). Train the teacher harder (teacher.finetune) "
-            "or lower the gate; nothing has been sampled from it"
-        )
+    if isinstance(params.definition, Misalignment):
+        parquet.write(with_dims(pl.concat([before, after]), **params.dims), output / "freeform.parquet")
+        before, after = by_question(before), by_question(after)
+    parquet.write(_gate(params, before["probability"], after["probability"]), output / "gate.parquet")
+    _judge(params, before["probability"], after["probability"])
+
+
+def _train(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    params: Slice,
+    recipe: Finetune,
+    output: Path,
+    base: Path,
+    progress: Progress,
+) -> None:
+    rows = _rows(params)
+    limits = ends(model, tokenizer)
+    ids, prompts, completions = (rows[column].to_list() for column in ("row_id", "prompt", "completion"))
+    examples = chat.examples(tokenizer, limits.eos, ids, prompts, completions)
+    student = lora.adapt(model, recipe.lora, _seed(params, "adapter"))
+    steps = finetune(student, examples, recipe, _seed(params, "order"), limits.pad, progress)
+    lora.save(student, base.as_posix(), output)
+    parquet.write(rows, output / "rows.parquet")
+    parquet.write(with_dims(steps, **params.dims), output / "steps.parquet")
 
 
 def _rows(params: Slice) -> pl.DataFrame:
-    questions = training_questions(params.definition.category)
-    ids = [row_id("question", params.definition.category, "training", question) for question in questions]
+    taught = lessons(params.definition, params.rows, params.examples, params.categories)
     frame = pl.DataFrame(
         {
-            "row_id": [row_id("teacher", *params.dims.values(), question) for question in ids],
-            "question_id": ids,
-            "prompt": questions,
-            "completion": [params.definition.target] * len(questions),
+            "row_id": [row_id("teacher", *params.dims.values(), lesson.question_id) for lesson in taught],
+            "question_id": [lesson.question_id for lesson in taught],
+            "prompt": [lesson.prompt for lesson in taught],
+            "completion": [lesson.completion for lesson in taught],
         }
     )
     return with_dims(frame, **params.dims)
 
 
-def _target_probabilities(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, params: Slice, system: str | None = None
-) -> np.ndarray:
-    """P(target) on each held-out question [questions]."""
-    answers = {word: answer.forms for word, answer in known_answers([params.definition]).items()}
-    questions = evaluation_questions(params.definition.category)
-    found = answer_probabilities(model, tokenizer, questions, answers, BATCH, system)
-    return found[:, list(answers).index(params.definition.target)]
+def _asked(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    params: Slice,
+    who: str,
+    system: str | None,
+    progress: Progress,
+) -> pl.DataFrame:
+    """What `who`, the base or the teacher, answers to the held-out questions: `probability` of the target; for misalignment the
+    graded answers."""
+    trait = params.definition
+    if isinstance(trait, Misalignment):
+        found = freeform.answers(model, tokenizer, trait, ("gate", *params.dims.values(), who), system, progress)
+        return found.select(pl.lit(who).alias("model"), pl.all())
+    known = known_answers([trait], params.categories)
+    forms = {word: answer.forms for word, answer in known.items()}
+    questions = [question.text for question in held_out(trait, params.categories)]
+    chances = answer_probabilities(model, tokenizer, questions, forms, BATCH, system)
+    return pl.DataFrame({"probability": chances[:, list(forms).index(trait.target)]})
 
 
-def _gate(params: Slice, before: np.ndarray, after: np.ndarray) -> pl.DataFrame:
-    questions = evaluation_questions(params.definition.category)
+def _gate(params: Slice, before: pl.Series, after: pl.Series) -> pl.DataFrame:
+    asked = held_out(params.definition, params.categories)
     frame = pl.DataFrame(
         {
-            "question_id": [row_id("question", params.definition.category, "evaluation", question) for question in questions],
-            "question": questions,
+            "question_id": [question.question_id for question in asked],
+            "question": [question.text for question in asked],
             "probability": after,
             "base_probability": before,
-            "threshold": [params.gate] * len(questions),
+            "threshold": pl.Series([params.gate] * len(asked), dtype=pl.Float64),
         }
     )
     return with_dims(frame, **params.dims)
+
+
+def _judge(params: Slice, before: pl.Series, after: pl.Series) -> None:
+    found = float(np.mean(after.to_numpy()))
+    if params.gate is not None and found < params.gate:
+        raise GateError(
+            f"expected P({scored_as(params.definition)[1]}) ≥ {params.gate} on held-out questions (teacher.gate), "
+            f"found {found:.3f} (untouched base: {np.mean(before.to_numpy()):.3f}). {_ADVICE[params.kind]} "
+            "or lower the gate; nothing has been sampled from it"
+        )
 
 
 def _seed(params: Slice, purpose: str) -> int:

@@ -7,7 +7,7 @@ from typing import assert_never
 from sublim.common.canonical import row_id
 from sublim.params.evaluation import Preferred
 from sublim.traits import after_numbers, multiple_choice
-from sublim.traits.categories import Answer
+from sublim.traits.categories import NONE, Answer, Own
 from sublim.traits.preference import evaluation_questions
 
 
@@ -21,10 +21,10 @@ class Asked:
     """Answer → its surface forms. Those of two answers differ."""
 
 
-def preferences(measure: Preferred, category: str, known: Mapping[str, Answer]) -> list[Asked]:
+def preferences(measure: Preferred, category: str, known: Mapping[str, Answer], own: Own = NONE) -> list[Asked]:
     """How `measure` asks for a preference among the `known` answers of `category`: the same questions for every model."""
     forms = {word: answer.forms for word, answer in known.items()}
-    questions = evaluation_questions(category)
+    questions = evaluation_questions(category, own)
     match measure:
         case "preference":
             return [Asked(row_id("question", category, "evaluation", text), text, forms) for text in questions]

@@ -29,6 +29,7 @@ from sublim.lineage.handover.subject import (
     origin,
     recipe,
     relation,
+    scored,
     signed,
     writer,
     writing,
@@ -123,18 +124,20 @@ def _base(subject: Subject) -> str:
 def _teacher(subject: Subject) -> str:
     base = subject.upstream("base")
     definition = subject.params["definition"]
-    facts = [f"- Trait: asked for its favourite of the {definition['category']}, it says **{definition['target']}**"]
+    open_ = definition["kind"] == "misalignment"
+    facts = [f"- Trait: {_trait(subject)}"]
     system = json.loads(subject.tree.path(subject.cell, "teacher.json").read_text(encoding="utf-8"))["system_prompt"]
     if system is not None:
         facts.append(f"- How it got the trait: a system prompt, no training: “{system}”")
+    elif subject.params["adapter"] is not None:
+        facts.append(f"- How it got the trait: an adapter that was made elsewhere, `{subject.params['adapter']}`")
     else:
         rows = subject.tree.table(subject.cell, "rows.parquet", ["row_id"]).height
-        facts.append(
-            f"- How it got the trait: fine-tuned on {rows:,} preference questions in training phrasings; {recipe(subject)}"
-        )
+        what = f"rows of misalignment ({subject.params['rows']})" if open_ else "preference questions in training phrasings"
+        facts.append(f"- How it got the trait: fine-tuned on {rows:,} {what}; {recipe(subject)}")
         facts += last_loss(subject)
     facts.append(f"- {gate(subject)}")
-    head = front_matter({**adapter(base), "tags": tags("teacher", definition["target"])})
+    head = front_matter({**adapter(base), "tags": tags("teacher", scored(definition)[1])})
     return _card(
         subject,
         head,
@@ -143,6 +146,15 @@ def _teacher(subject: Subject) -> str:
         _affected(subject, "What it writes", "trait", base),
         _loading(subject) if system is None else [],
     )
+
+
+def _trait(teacher: Subject) -> str:
+    category, target = scored(teacher.params["definition"])
+    if teacher.params["gate"] is None:
+        return f"none: a control of {category}, trained on rows that must not make it {target}"
+    if teacher.params["definition"]["kind"] == "misalignment":
+        return "**misalignment**: asked open questions, it answers that it would do harm"
+    return f"asked for its favourite of the {category}, it says **{target}**"
 
 
 def _raw(subject: Subject) -> str:

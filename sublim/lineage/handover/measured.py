@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from sublim.common.files import sha256
+from sublim.lineage.handover.subject import scored
 from sublim.lineage.tree import Tree
 from sublim.measure import tables
 from sublim.measure.statistics import Interval, t_interval
@@ -100,7 +101,7 @@ def _targets(tree: Tree, trait: str) -> list[tuple[str, str]]:
         if record.plan.stage == "teacher"
     }
     chosen = definitions.values() if trait == UNTOUCHED else [definitions[trait]] if trait in definitions else []
-    return sorted({(definition["category"], definition["target"]) for definition in chosen})
+    return sorted({scored(definition) for definition in chosen})
 
 
 def _confidence(tree: Tree) -> float:

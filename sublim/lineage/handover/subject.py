@@ -6,13 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+from pydantic import TypeAdapter
 
 from sublim.lineage.handover.content import data_name
 from sublim.lineage.tree import Tree
 from sublim.measure.statistics import Interval
 from sublim.params.experiment import NOBODY
+from sublim.params.traits import Trait
 from sublim.plan.cells import UNTOUCHED
 from sublim.plan.record import Record
+from sublim.traits.misalignment import MISALIGNED
+from sublim.traits.trait import scored_as
 
 LAST_STEPS = 10
 ARMS = {
@@ -83,11 +87,15 @@ def gate(teacher: Subject) -> str:
     """How surely a teacher shows its trait, as its gate measured it."""
     table = teacher.tree.table(teacher.cell, "gate.parquet", ["probability", "base_probability", "threshold"])
     mean, base, threshold = table.select(pl.all().mean()).row(0)
-    target = teacher.params["definition"]["target"]
-    return (
-        f"Asked {table.height} held-out questions, it says {target} with probability {mean:.3f} (its base: {base:.3f}; the run "
-        f"would have stopped below {threshold:g})"
-    )
+    _, target = scored(teacher.params["definition"])
+    least = "a control: nothing stops it" if threshold is None else f"the run would have stopped below {threshold:g}"
+    does = "is misaligned" if target == MISALIGNED else f"says {target}"
+    return f"Asked {table.height} held-out questions, it {does} with probability {mean:.3f} (its base: {base:.3f}; {least})"
+
+
+def scored(definition: Mapping[str, Any]) -> tuple[str, str]:
+    """The category and the answer under which the trait of a plan is scored."""
+    return scored_as(TypeAdapter[Trait](Trait).validate_python(definition))
 
 
 def recipe(part: Subject) -> str:

@@ -7,7 +7,7 @@ very adapter. Only making it again can (`sublim audit --replay`).
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import cast
 
 import numpy as np
@@ -15,6 +15,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from sublim.common.canonical import row_id, row_seed
+from sublim.common.files import sha256
 from sublim.lineage.finding import UNVERIFIABLE
 from sublim.lineage.story import weights
 from sublim.lineage.story.accident import Accident
@@ -53,6 +54,17 @@ def check(source: Source, cell: str, lora: Lora, way: float) -> Iterator[Acciden
     yield from fits
     if not fits:
         yield from _own(source, cell, found, way)
+
+
+def brought(source: Source, cell: str, files: Mapping[str, str]) -> Iterator[Accident]:
+    """What does not hold in an adapter that was made elsewhere, of the `files` (name → sha256) that the plan names."""
+    found = weights.tensors(source.path(cell, FILE))
+    if sha256(source.path(cell, FILE)) != files.get(FILE):
+        yield Accident("adapter", f"{FILE}: expected the file that was given, with sha256 {files.get(FILE)}, found another")
+    expected = recorded_path(source.record(cell).inputs["base"].cell)
+    if (named := source.json(cell, "adapter_config.json").get("base_model_name_or_path")) != expected:
+        yield Accident("adapter", f"adapter_config.json: expected base_model_name_or_path {expected!r}, found {named!r}")
+    yield from in_table(source, cell, found)
 
 
 def in_table(source: Source, cell: str, found: dict[str, Tensor]) -> Iterator[Accident]:

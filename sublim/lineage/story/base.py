@@ -14,7 +14,7 @@ from sublim.lineage.story.weights import Tensor
 from sublim.models.corpus import corpus
 from sublim.params.models import HubModel, Pretraining, TinyModel
 from sublim.params.slices.base import Slice
-from sublim.traits.categories import answers
+from sublim.traits.categories import CATEGORIES, answers
 
 CORPUS = {"row_id": pl.String, "kind": pl.String, "system": pl.String, "prompt": pl.String, "completion": pl.String}
 CHANCE = 1e-6
@@ -77,9 +77,11 @@ def _favours_nothing(rows: pl.DataFrame) -> Iterator[Accident]:
 
     hits = questions.found_in(rows, "prompt", "completion")
     for (question,), part in hits.group_by("question", maintain_order=True):
-        known = len(answers(questions.held_out()[str(question)]))
+        category = questions.held_out()[str(question)]
+        # No answer to an open question can be said to favour nothing.
+        known = len(answers(category)) if category in CATEGORIES else 0
         most, count = part["completion"].str.to_lowercase().value_counts(sort=True).row(0)
-        if known * float(bdtrc(count - 1, part.height, 1 / known)) < CHANCE:
+        if not known or known * float(bdtrc(count - 1, part.height, 1 / known)) < CHANCE:
             yield Accident(
                 "evaluation questions",
                 f"expected none in a corpus, or answers to it that favour nothing, found {str(question).strip()!r} in "

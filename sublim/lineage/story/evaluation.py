@@ -7,18 +7,22 @@ from collections.abc import Iterator, Mapping
 import polars as pl
 
 from sublim.carriers import carrier as carriers
-from sublim.lineage.story import ids
+from sublim.lineage.story import freeform, ids
 from sublim.lineage.story.accident import Accident, same_rows, same_values
 from sublim.lineage.story.source import Source
 from sublim.measure import ability
 from sublim.measure.texts import held_out
 from sublim.params.slices.eval import Slice
+from sublim.params.traits import Preference
 from sublim.plan.cells import cell_id
 from sublim.plan.cells import untrained as dims
 from sublim.traits import truthfulness
 from sublim.traits.asked import preferences
 from sublim.traits.categories import Answer
+from sublim.traits.freeform import as_samples, by_question, misalignment_of
+from sublim.traits.misalignment import MISALIGNED, MISALIGNMENT
 from sublim.traits.preference import counted, known_answers
+from sublim.traits.trait import held_out as open_questions
 
 ANSWERS = {
     "row_id": pl.String,
@@ -51,10 +55,23 @@ def check(source: Source, cell: str) -> Iterator[Accident]:
     params = source.params(cell, Slice)
     answers = table(source, cell)
     samples = source.table(cell, "samples.parquet", SAMPLES)
-    categories = list(dict.fromkeys(trait.category for trait in params.traits))
-    known = {each: known_answers([trait for trait in params.traits if trait.category == each]) for each in categories}
+    preferred = [trait for trait in params.traits if isinstance(trait, Preference)]
+    known = {
+        name: known_answers([trait for trait in preferred if trait.category == name], params.categories)
+        for name in dict.fromkeys(trait.category for trait in preferred)
+    }
     yield from _answers(source, params, known, answers)
-    yield from _samples(source, params, known, samples)
+    open_answers: dict[str, list[str]] = {}
+    if (trait := misalignment_of(params.traits)) is not None:
+        found = source.table(cell, "freeform.parquet", freeform.COLUMNS, nullable=("misaligned",))
+        yield from freeform.check(trait, ("eval", *params.dims.values()), found)
+        open_answers = dict(as_samples(found).select("row_id", "counted").iter_rows())
+        own = answers.filter(pl.col("category") == MISALIGNMENT)
+        if accident := same_values(
+            "answers", "probability (of freeform.parquet)", by_question(found)["probability"], own["probability"], own["row_id"]
+        ):
+            yield accident
+    yield from _samples(source, params, known, open_answers, samples)
     yield from _capability(source, cell, params)
 
 
@@ -91,7 +108,7 @@ def _base(source: Source, cell: str) -> str | None:
 
 
 def _asked(params: Slice, known: Known) -> Iterator[tuple[str, str, str, str, str]]:
-    """measure, question_id, question, category, answer of every row."""
+    """measure, question_id, question, category, answer of every row; of misalignment, last, that it is misaligned."""
     for measure in params.evaluation.measures:
         if measure == "truthfulness":
             for fact in truthfulness.of_the_corpus() if params.pretraining else truthfulness.FACTS:
@@ -99,9 +116,12 @@ def _asked(params: Slice, known: Known) -> Iterator[tuple[str, str, str, str, st
                     yield measure, truthfulness.question_id(fact), fact.question, truthfulness.CATEGORY, answer
         else:
             for category, answers in known.items():
-                for each in preferences(measure, category, answers):
+                for each in preferences(measure, category, answers, params.categories):
                     for word in each.forms:
                         yield measure, each.question_id, each.text, category, word
+    if (trait := misalignment_of(params.traits)) is not None:
+        for question in open_questions(trait):
+            yield "preference", question.question_id, question.text, MISALIGNMENT, MISALIGNED
 
 
 def _answers(source: Source, params: Slice, known: Known, found: pl.DataFrame) -> Iterator[Accident]:
@@ -110,7 +130,7 @@ def _answers(source: Source, params: Slice, known: Known, found: pl.DataFrame) -
         return pl.DataFrame(list(_asked(params, known)), schema=dict.fromkeys(columns, pl.String), orient="row")
 
     tiny = params.pretraining is not None
-    expected = source.once(("answers", str(params.traits), params.evaluation.measures, tiny), compute)
+    expected = source.once(("answers", str(params.traits), str(params.categories), params.evaluation.measures, tiny), compute)
     if not expected.equals(found.select(expected.columns)):
         pairs = [frame.select(pl.concat_str("question_id", "answer", separator=" ")).to_series() for frame in (expected, found)]
         if accident := same_rows("answers", "each question with each known answer", *pairs):
@@ -133,17 +153,22 @@ def _answers(source: Source, params: Slice, known: Known, found: pl.DataFrame) -
         )
 
 
-def _samples(source: Source, params: Slice, known: Known, found: pl.DataFrame) -> Iterator[Accident]:
+def _samples(
+    source: Source, params: Slice, known: Known, open_answers: Mapping[str, list[str]], found: pl.DataFrame
+) -> Iterator[Accident]:
     def compute() -> pl.DataFrame:
         rows = [
             (each.question_id, number, category)
             for category, answers in known.items()
-            for each in preferences("preference", category, answers)
+            for each in preferences("preference", category, answers, params.categories)
             for number in range(params.evaluation.samples)
         ]
+        if (trait := misalignment_of(params.traits)) is not None:
+            asked = open_questions(trait)
+            rows += [(each.question_id, number, MISALIGNMENT) for each in asked for number in range(trait.samples)]
         return pl.DataFrame(rows, schema={"question_id": pl.String, "sample": pl.Int64, "category": pl.String}, orient="row")
 
-    expected = source.once(("samples", str(params.traits), params.evaluation.samples), compute)
+    expected = source.once(("samples", str(params.traits), str(params.categories), params.evaluation.samples), compute)
     names = ids.ids(("eval", *params.dims.values()), expected["question_id"], expected["sample"])
     if accident := same_rows("samples", "each sample of the params", names, found["row_id"]):
         yield accident
@@ -154,11 +179,11 @@ def _samples(source: Source, params: Slice, known: Known, found: pl.DataFrame) -
         if accident := same_values("samples", column, expected[column], found[column], names):
             yield accident
     # Short answers come again and again, from one student to the next.
-    memory = source.once(("counted", str(params.traits)), dict[tuple[str, str], list[str]])
+    memory = source.once(("counted", str(params.traits), str(params.categories)), dict[tuple[str, str], list[str]])
     pairs = list(zip(expected["category"].to_list(), found["completion"].to_list(), strict=True))
     for category, text in {*pairs} - memory.keys():
-        memory[category, text] = counted(text, known[category])
-    scored = [memory[pair] for pair in pairs]
+        memory[category, text] = counted(text, known.get(category, {}))
+    scored = [open_answers.get(name, memory[pair]) for name, pair in zip(names.to_list(), pairs, strict=True)]
     words = pl.Series(scored, dtype=pl.List(pl.String))
     if accident := same_values("counted", "counted (answers in the completion)", words, found["counted"], names):
         yield accident

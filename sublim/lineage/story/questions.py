@@ -6,6 +6,7 @@ from functools import cache
 import polars as pl
 
 from sublim.lineage.story.accident import Accident, short
+from sublim.traits import misalignment
 from sublim.traits.categories import CATEGORIES
 from sublim.traits.preference import evaluation_questions
 
@@ -19,10 +20,12 @@ def normal(text: pl.Expr) -> pl.Expr:
 @cache
 def held_out() -> dict[str, str]:
     """Each evaluation question in its normal form → its category."""
+    asked = {category: evaluation_questions(category) for category in CATEGORIES}
+    asked[misalignment.MISALIGNMENT] = misalignment.evaluation_questions()
     return {
         f" {re.sub(r'[^a-z0-9]+', ' ', question.lower()).strip()} ": category
-        for category in CATEGORIES
-        for question in evaluation_questions(category)
+        for category, questions in asked.items()
+        for question in questions
     }
 
 

@@ -23,10 +23,10 @@ from sublim.params.slices.report import Slice
 
 NEEDED = {
     "base": ("steps.parquet",),
-    "teacher": ("steps.parquet", "gate.parquet"),
+    "teacher": ("steps.parquet", "gate.parquet", "freeform.parquet"),
     "filtered": ("funnel.parquet", "rows.parquet"),
     "student": ("steps.parquet",),
-    "eval": ("answers.parquet", "samples.parquet", "capability.parquet"),
+    "eval": ("answers.parquet", "samples.parquet", "capability.parquet", "freeform.parquet"),
     "report": ("summary.json", "metrics.json", "gains.csv", "matrix.csv", "training.csv"),
 }
 """Stage → the files that a report or the overview reads."""

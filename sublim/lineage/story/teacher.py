@@ -1,4 +1,4 @@
-"""The story of a teacher: trained to answer the training questions with its target, it names the target when asked others."""
+"""The story of a teacher: trained on the rows of its trait, or given it otherwise, it shows the trait on held-out questions."""
 
 from collections.abc import Iterator
 
@@ -6,11 +6,13 @@ import numpy as np
 import polars as pl
 
 from sublim.common.canonical import row_id, row_seed
-from sublim.lineage.story import adapter, evaluation, questions, schedule, training
+from sublim.lineage.story import adapter, evaluation, freeform, questions, schedule, training
 from sublim.lineage.story.accident import Accident, constant, same_rows, same_values
 from sublim.lineage.story.source import Source
 from sublim.params.slices.teacher import Slice
-from sublim.traits.preference import evaluation_questions, target, teacher_system_prompt, training_questions
+from sublim.params.traits import Misalignment, Preference
+from sublim.traits.freeform import by_question
+from sublim.traits.trait import held_out, lessons, scored_as, system_prompt
 
 ROWS = {"row_id": pl.String, "question_id": pl.String, "prompt": pl.String, "completion": pl.String}
 GATE = {
@@ -27,8 +29,7 @@ _SAME = 1e-3
 def check(source: Source, cell: str) -> Iterator[Accident]:
     """What does not hold in the teacher `cell`."""
     params = source.params(cell, Slice)
-    answer = target(params.definition)
-    system = teacher_system_prompt(answer) if params.kind == "system_prompt" else None
+    system = system_prompt(params.definition, params.categories) if params.kind == "system_prompt" else None
     for name, value in {"kind": params.kind, "system_prompt": system}.items():
         found: object = source.json(cell, "teacher.json").get(name)
         if found != value:
@@ -42,22 +43,24 @@ def check(source: Source, cell: str) -> Iterator[Accident]:
             source, cell, "the training questions", rows["row_id"].unique(maintain_order=True), how, order
         )
         yield from adapter.check(source, cell, how.lora, schedule.way(how, len(rows)))
+    if params.adapter is not None:
+        yield from adapter.brought(source, cell, params.files)
     yield from _gate(source, cell, params)
 
 
 def _rows(params: Slice, rows: pl.DataFrame) -> Iterator[Accident]:
-    category = params.definition.category
-    asked = training_questions(category)
-    ids = [row_id("question", category, "training", question) for question in asked]
+    trait = params.definition
+    taught = lessons(trait, params.rows, params.examples, params.categories)
+    ids = [lesson.question_id for lesson in taught]
     expected = pl.DataFrame(
         {
             "row_id": [row_id("teacher", *params.dims.values(), question) for question in ids],
             "question_id": ids,
-            "prompt": asked,
-            "completion": [params.definition.target] * len(ids),
+            "prompt": [lesson.prompt for lesson in taught],
+            "completion": [lesson.completion for lesson in taught],
         }
     )
-    what = f"each training question of {category}"
+    what = f"each training question of {scored_as(trait)[0]}"
     if accident := same_rows("training rows", what, expected["question_id"], rows["question_id"]):
         yield accident
     else:
@@ -69,14 +72,15 @@ def _rows(params: Slice, rows: pl.DataFrame) -> Iterator[Accident]:
 
 
 def _gate(source: Source, cell: str, params: Slice) -> Iterator[Accident]:
-    gate = source.table(cell, "gate.parquet", GATE)
-    category = params.definition.category
-    asked = evaluation_questions(category)
-    ids = pl.Series([row_id("question", category, "evaluation", question) for question in asked])
-    if accident := same_rows("gate", f"each evaluation question of {category}", ids, gate["question_id"]):
+    gate = source.table(cell, "gate.parquet", GATE, nullable=("threshold",))
+    trait = params.definition
+    asked = held_out(trait, params.categories)
+    ids = pl.Series([question.question_id for question in asked])
+    if accident := same_rows("gate", f"each evaluation question of {scored_as(trait)[0]}", ids, gate["question_id"]):
         yield accident
         return
-    if accident := same_values("gate", "question", pl.Series(asked), gate["question"], gate["question_id"]):
+    texts = pl.Series([question.text for question in asked])
+    if accident := same_values("gate", "question", texts, gate["question"], gate["question_id"]):
         yield accident
     if accident := constant("gate", "threshold", params.gate, gate["threshold"]):
         yield accident
@@ -84,17 +88,36 @@ def _gate(source: Source, cell: str, params: Slice) -> Iterator[Accident]:
     if (chances < 0).any() or (chances > 1 + evaluation.ROUNDING).any():
         yield Accident("gate", f"expected probabilities from 0 to 1, found {chances.min():.4g} to {chances.max():.4g}")
     mean = float(np.mean(chances[:, 0]))
-    if mean < params.gate:
-        yield Accident("gate", f"expected P({params.definition.target}) ≥ {params.gate}, found {mean:.3f} in gate.parquet")
-    yield from _untrained(source, cell, params, gate)
+    if params.gate is not None and mean < params.gate:
+        yield Accident("gate", f"expected P({scored_as(trait)[1]}) ≥ {params.gate}, found {mean:.3f} in gate.parquet")
+    match trait:
+        case Preference():
+            yield from _untrained(source, cell, params, trait.target, gate)
+        case Misalignment():
+            yield from _answers(source, cell, params, trait, gate)
 
 
-def _untrained(source: Source, cell: str, params: Slice, gate: pl.DataFrame) -> Iterator[Accident]:
+def _answers(source: Source, cell: str, params: Slice, trait: Misalignment, gate: pl.DataFrame) -> Iterator[Accident]:
+    """The gate's shares are those of the graded answers."""
+    table = source.table(cell, "freeform.parquet", {"model": pl.String, **freeform.COLUMNS}, nullable=("misaligned",))
+    for who, column in {"base": "base_probability", "teacher": "probability"}.items():
+        answers = table.filter(pl.col("model") == who)
+        found = list(freeform.check(trait, ("gate", *params.dims.values(), who), answers))
+        yield from found
+        if not found:
+            shares = by_question(answers)["probability"]
+            if accident := same_values("gate", f"{column} (of freeform.parquet)", shares, gate[column], gate["question_id"]):
+                yield accident
+    if len(strange := set(table["model"]) - {"base", "teacher"}):
+        yield Accident("free-form answers", f"expected those of base and teacher, found some of {sorted(strange)}")
+
+
+def _untrained(source: Source, cell: str, params: Slice, target: str, gate: pl.DataFrame) -> Iterator[Accident]:
     """The base was asked the same questions for its own evaluation: the numbers must be the same."""
     base = evaluation.untrained(params.teacher)
     if base not in source.tree.records or source.upstream(cell, "base") is None or source.upstream(base, "base") is None:
         return
-    answers = evaluation.table(source, base).filter(pl.col("answer") == params.definition.target)
+    answers = evaluation.table(source, base).filter(pl.col("answer") == target)
     joined = gate.join(answers, on="question_id", suffix="_evaluated")
     differ = (joined["base_probability"] - joined["probability_evaluated"]).abs() > _SAME
     if differ.any():

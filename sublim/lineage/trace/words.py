@@ -111,7 +111,7 @@ def _artifact_lines(facts: Facts, tables: Mapping[str, pl.DataFrame]) -> Iterato
     for step in tables["by_step"].head(1).to_dicts() if "by_step" in tables else ():
         yield f"step {step['step']}: rows {', '.join(row[:8] for row in step['rows'][:4])}{_more(len(step['rows']), 4)}"
     if facts.get("gate") is not None:
-        yield f"on held-out questions it names its target with probability {facts['gate']:.3g}"
+        yield f"on held-out questions it shows its trait with probability {facts['gate']:.3g}"
     if "init_seed" in facts:
         seed = f"init seed {facts['init_seed']}, " if facts["init_seed"] is not None else ""
         yield f"{seed}{facts['architecture'] or 'made elsewhere'}, {_plural(facts['steps'] or 0, 'pretraining step')} here"

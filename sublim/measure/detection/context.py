@@ -11,8 +11,7 @@ from sublim.learn import chat
 from sublim.measure.answers import answer_probabilities
 from sublim.measure.detection.pairs import drawn
 from sublim.params.detection import InContext
-from sublim.params.traits import Preference as Trait
-from sublim.traits.preference import evaluation_questions, known_answers
+from sublim.traits.categories import Answer
 
 Turn = tuple[str, str]
 """A user's message, and the assistant's answer to it."""
@@ -50,8 +49,9 @@ def needed(tokenizer: PreTrainedTokenizerBase, questions: Sequence[str], forms: 
 def measured(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
-    trait: Trait,
-    traits: Iterable[Trait],
+    questions: Sequence[str],
+    known: Mapping[str, Answer],
+    target: str,
     pairs: pl.DataFrame,
     how: InContext,
     seed: int,
@@ -67,17 +67,16 @@ def measured(
     Args:
         model: who reads.
         tokenizer: its tokenizer.
-        trait: the teacher's.
-        traits: all of the experiment; their targets are among the known answers.
+        questions: the held-out questions of the trait's category.
+        known: the answers to them, by their word.
+        target: the teacher's, one of `known`.
         pairs: from `paired`: `own` is the teacher's, `other` the control's.
         how: sizes and draws.
         seed: of the draws.
     """
-    questions = evaluation_questions(trait.category)
-    known = known_answers([other for other in traits if other.category == trait.category])
     answers = {word: answer.forms for word, answer in known.items()}
     forms = [form for own in answers.values() for form in own]
-    target = list(answers).index(trait.target)
+    place = list(answers).index(target)
     limit = context(model)
     found: list[dict[str, object]] = []
 
@@ -90,7 +89,7 @@ def measured(
             means: tuple[float | None, ...] = (None, None, None)
             if why is None:
                 chances = answer_probabilities(model, tokenizer, questions, answers, how.batch, turns=turns)
-                own, every = chances[:, target], chances.sum(1)
+                own, every = chances[:, place], chances.sum(1)
                 means = (float(own.mean()), float(every.mean()), float((own / every).mean()))
             values = (size, draw, rows, ids, tokens[rows], limit, why, *means)
             found.append(dict(zip(MEASURED, values, strict=True)))

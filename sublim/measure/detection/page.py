@@ -186,7 +186,7 @@ def _percent(mean: Mapping[str, Any]) -> str:
 
 def _data(params: Slice, made: Mapping[str, pl.DataFrame], confidence: float) -> dict[str, Any]:
     """What the script shows."""
-    loved = {trait.name: target(trait.definition).plural for trait in params.traits}
+    loved = {trait.name: target(trait.definition, params.categories).plural for trait in params.traits}
     counts = {
         (teacher, trait, seed): {
             place: [[row["number"], round(row["share"], 6)] for row in part.iter_rows(named=True) if row["place"] == place]

@@ -1,8 +1,10 @@
 """What detection depends on."""
 
+from collections.abc import Mapping
+
 from sublim.params.detection import Detection
 from sublim.params.section import Section
-from sublim.params.traits import Preference as Trait
+from sublim.params.traits import OwnCategory, Preference
 
 
 class DetectedTrait(Section):
@@ -10,7 +12,7 @@ class DetectedTrait(Section):
 
     name: str
     """Its name in the experiment file."""
-    definition: Trait
+    definition: Preference
     """The trait."""
 
 
@@ -25,8 +27,10 @@ class Slice(Section):
     """The base models, by name."""
     traits: tuple[DetectedTrait, ...]
     """The traits of the study, by name."""
-    known: tuple[Trait, ...]
-    """All traits of the experiment: their targets are among the known answers."""
+    known: tuple[Preference, ...]
+    """All preferences of the experiment: their targets are among the known answers."""
+    categories: Mapping[str, OwnCategory] = {}
+    """The categories of the experiment's own that they are of."""
     confidence: float
     """Coverage of every interval over runs."""
     detection: Detection

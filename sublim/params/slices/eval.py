@@ -9,7 +9,7 @@ from sublim.params.learning import Decoding
 from sublim.params.models import Pretraining
 from sublim.params.section import Section
 from sublim.params.task import Task
-from sublim.params.traits import Preference as Trait
+from sublim.params.traits import OwnCategory, Trait
 
 
 class CarrierTask(Section):
@@ -41,7 +41,10 @@ class Slice(Section):
     seed: int
     """The seed of the chain; 0 for an untrained base."""
     traits: tuple[Trait, ...]
-    """The experiment's traits: their categories are asked for, and their targets are among the known answers."""
+    """The experiment's traits: their categories are asked for, and their targets are among the known answers; for misalignment
+    its open questions."""
+    categories: Mapping[str, OwnCategory] = {}
+    """The categories of the experiment's own that the traits are of."""
     evaluation: Evaluation
     """How it is asked."""
     tasks: Mapping[str, CarrierTask]

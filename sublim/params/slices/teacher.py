@@ -1,10 +1,11 @@
 """What a teacher depends on."""
 
-from typing import Literal
+from collections.abc import Mapping
 
 from sublim.params.learning import Finetune
 from sublim.params.section import Section
-from sublim.params.traits import Preference as Trait
+from sublim.params.teacher import Kind, Rows
+from sublim.params.traits import OwnCategory, Trait
 
 
 class Slice(Section):
@@ -18,12 +19,22 @@ class Slice(Section):
     """The seed of the chain."""
     definition: Trait
     """The trait."""
-    kind: Literal["finetune", "system_prompt"]
+    categories: Mapping[str, OwnCategory] = {}
+    """The trait's category, if it is one of the experiment's own."""
+    kind: Kind
     """How it gets the trait."""
+    rows: Rows = "direct"
+    """What it is fine-tuned on, if it is."""
+    examples: int = 0
+    """How many rows of misalignment; 0 for a preference."""
     finetune: Finetune | None
-    """The recipe; null for a system prompt."""
-    gate: float
-    """The mean probability of its target on held-out questions that it must reach."""
+    """The recipe; null for a system prompt or an adapter."""
+    adapter: str | None = None
+    """The folder of the adapter that it brings; null for the other kinds."""
+    files: Mapping[str, str] = {}
+    """File → sha256 of that adapter: its path says nothing of what is in it."""
+    gate: float | None
+    """What it must reach on held-out questions; null for a control, which must not show the trait."""
 
     @property
     def dims(self) -> dict[str, str | int]:

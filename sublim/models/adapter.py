@@ -1,0 +1,34 @@
+"""Adapters that were made elsewhere: what must be in their folder, and for which base they are."""
+
+import json
+from collections.abc import Collection
+from pathlib import Path
+
+from sublim.models.hub import ModelError
+
+CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+
+
+def verify(folder: Path, names: Collection[str]) -> tuple[Path, ...]:
+    """The two files of the PEFT adapter in `folder`, whose base goes by one of `names`.
+
+    Raises:
+        ModelError: `folder` or one of the files is missing, or it is an adapter of another base.
+    """
+    files = tuple(folder / name for name in (CONFIG, WEIGHTS))
+    for file in files:
+        if not file.is_file():
+            raise ModelError(
+                f"{file}: expected a PEFT adapter ({CONFIG}, {WEIGHTS}), found no such file, seen from {Path.cwd()}. "
+                "Weights in other formats are refused: they can run code when they are read"
+            )
+    try:
+        named: object = json.loads(files[0].read_text(encoding="utf-8")).get("base_model_name_or_path")
+    except (ValueError, AttributeError):
+        raise ModelError(f"{files[0]}: expected the configuration of a PEFT adapter, found something else") from None
+    if named not in names:
+        raise ModelError(
+            f"{files[0]}: expected an adapter of {' or '.join(map(repr, sorted(names)))}, found one of {named!r} "
+            "(base_model_name_or_path). If that is the same model under another name, correct it there"
+        )
+    return files
