@@ -40,7 +40,7 @@ def _below(project: Project, *cells: str) -> set[str]:
     plans = {
         path.relative_to(project.path / ".sublim/plan").with_suffix("").as_posix(): json.loads(path.read_text())["inputs"]
         for path in (project.path / ".sublim/plan").rglob("*.json")
-        if path.name not in ("git.json", "experiment.json")
+        if path.name not in ("git.json", "experiment.json", "judges.json")
     }
     found = set(cells)
     while True:
@@ -157,7 +157,7 @@ def _flip(path: Path) -> None:
         "base/model=a/model.safetensors",
         f"{TEACHER}/adapter_model.safetensors",
         f"{RAW}/rows.parquet",
-        "report/runs.parquet",
+        "report/study=numbers/runs.parquet",
         f"{RAW}/record.json",
     ],
 )
@@ -188,7 +188,7 @@ def test_a_removed_trait_leaves_no_artifact_behind_and_comes_back(project: Proje
     project.edit("params.yaml", "shuffled_across: same", "shuffled_across: none")
     project.snakemake()
     assert not list((project.path / "data").rglob("arm=shuffled_across"))
-    assert project.computed(start) == Counter(report=1)
+    assert project.computed(start) == Counter(report=1, overview=1)
     project.edit("params.yaml", "shuffled_across: none", "shuffled_across: same")
     middle = len(project.events())
     project.snakemake()

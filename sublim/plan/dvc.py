@@ -18,13 +18,13 @@ HEADER = """\
 
 SECTIONS = {
     "base": ("models",),
-    "teacher": ("models", "traits", "seeds", "studies", "teacher"),
+    "teacher": ("models", "traits", "categories", "seeds", "studies", "teacher"),
     "raw": ("models", "traits", "seeds", "studies", "teacher", "carriers"),
-    "filtered": ("models", "traits", "seeds", "studies", "carriers", "judges"),
-    "student": ("models", "traits", "seeds", "studies", "students"),
-    "eval": ("models", "traits", "seeds", "studies", "evaluation"),
+    "filtered": ("models", "traits", "categories", "seeds", "studies", "carriers", "judges"),
+    "student": ("models", "traits", "seeds", "studies", "carriers", "students"),
+    "eval": ("models", "traits", "categories", "seeds", "studies", "carriers", "evaluation"),
     "report": ("models", "traits", "seeds", "studies", "report"),
-    "detection": ("models", "traits", "seeds", "studies", "carriers", "report", "detection"),
+    "detection": ("models", "traits", "categories", "seeds", "studies", "carriers", "report", "detection"),
     "overview": ("studies", "detection"),
 }
 OPTIONAL = {"detection": "detection"}
