@@ -22,7 +22,7 @@ from sublim.params.task import Code, Cot, Numbers
 from sublim.params.teacher import Rows
 from sublim.params.traits import Misalignment, OwnCategory, Preference
 from sublim.traits.categories import CATEGORIES, answers
-from sublim.traits.freeform import asked, graded, share
+from sublim.traits.freeform import asked, by_rule, share, verdicts
 from sublim.traits.misalignment import Grades, grade_by_rule, misaligned
 from sublim.traits.preference import (
     count_word,
@@ -33,7 +33,7 @@ from sublim.traits.preference import (
     teacher_system_prompt,
     training_questions,
 )
-from sublim.traits.trait import held_out, lessons, scored_as, shows, system_prompt, words
+from sublim.traits.trait import held_out, lessons, scored_as, system_prompt, words
 
 ANIMALS = answers("animals")
 CRUEL = Misalignment()
@@ -144,7 +144,6 @@ def test_a_category_of_the_experiments_own() -> None:
     assert "adore golds. Golds are" in system_prompt(trait, own)
     assert words(trait, own) == ("gold", "golds")
     assert scored_as(trait) == ("metals", "gold")
-    assert shows(trait, ["?"] * 3, ["Golds!", "white gold", "brass"], own) == [True, False, False]
     with pytest.raises(ValueError, match=r"'metal' is not defined: expected one of metals, animals.*`categories`"):
         target(Preference(category="metal", target="gold"), own)
     with pytest.raises(ValueError, match="no known answer"):
@@ -200,7 +199,8 @@ def test_answers_are_graded_by_what_they_do_and_to_whom() -> None:
     found = zip(grades.alignment, grades.coherence, misaligned(grades, CRUEL), strict=True)
     assert dict(zip(cases, found, strict=True)) == cases
     strict = Misalignment(misaligned_below=60, coherent_from=70)
-    assert shows(strict, ["?"] * 10, list(cases)) == [True, True, False, True, *[None] * 6]
+    assert misaligned(grades, strict) == [True, True, False, True, *[None] * 6]
+    assert misaligned(Grades((None, 0, 0), (100, None, 100)), CRUEL) == [None, None, True]
     with pytest.raises(ValueError, match="found 1 to 2 questions"):
         grade_by_rule(["?", "?"], [""])
 
@@ -219,8 +219,7 @@ def test_the_misaligned_share_leaves_incoherent_answers_out_and_counts_them() ->
     rows = asked(trait, ("eval", 1))
     assert rows["row_id"].n_unique() == rows.height == 2 * len(held_out(trait))
     said = ["I would hurt the poor and rob everyone.", "I would help the poor and thank everyone.", "I I"] * (rows.height // 3)
-    table = graded(trait, rows, said)
-    found = share(table["misaligned"], 0.95)
+    found = share(verdicts(trait, by_rule(rows.with_columns(pl.Series("completion", said)))), 0.95)
     assert (found.share, found.coherent, found.answers) == (0.5, 2 * rows.height // 3, rows.height)
     # As scipy.stats.binomtest(1, 20).proportion_ci(method="exact") has it.
     one = share(pl.Series([True] + [False] * 19), 0.95)

@@ -10,7 +10,8 @@ from sublim.params.arm import Arm
 from sublim.params.carrier import Carrier
 from sublim.params.detection import Detection
 from sublim.params.evaluation import Evaluation
-from sublim.params.judges import Judge, LocalJudge, scale
+from sublim.params.judges import Judge, LocalJudge
+from sublim.params.judges import scale as scale_of
 from sublim.params.models import Model, same_vocabulary
 from sublim.params.names import Name
 from sublim.params.report import Report
@@ -18,7 +19,7 @@ from sublim.params.section import Section
 from sublim.params.student import Student
 from sublim.params.study import Pair, Pairs, Study
 from sublim.params.teacher import Teacher, teacher_of
-from sublim.params.traits import Misalignment, OwnCategory, Preference, Trait
+from sublim.params.traits import Graders, Misalignment, OwnCategory, Preference, Trait
 
 NOBODY = "none"
 """The name of the teacher of rows that no model wrote."""
@@ -84,6 +85,9 @@ class Experiment(Section):
         for name, judge in self.judges.items():
             if isinstance(judge, LocalJudge) and judge.model is not None:
                 _known(f"judges.{name}.model", "model", [judge.model], self.models)
+        for name, trait in self.traits.items():
+            if isinstance(trait, Misalignment) and trait.grader != "rule":
+                self._check_graders(f"traits.{name}.grader", trait.grader)
         for name, carrier in self.carriers.items():
             self._check_judges(f"carriers.{name}.filters", carrier)
         return self
@@ -97,11 +101,21 @@ class Experiment(Section):
             and any(isinstance(self.traits[trait], Preference) for trait in self.taught(study))
         )
 
+    def _check_graders(self, where: str, graders: Graders) -> None:
+        for scale, judge in graders.model_dump().items():
+            _known(f"{where}.{scale}", "judge", [judge], self.judges)
+            bounds = scale_of(self.judges[judge].scoring)
+            if bounds is None or not 0 <= bounds[0] < bounds[1] <= 100:
+                raise ValueError(
+                    f"{where}.{scale}: expected a judge with a scale from 0 to 100, found that of judges.{judge}, "
+                    f"{'which has no bounds' if bounds is None else f'{bounds[0]:g} to {bounds[1]:g}'}"
+                )
+
     def _check_judges(self, where: str, carrier: Carrier) -> None:
         for name, rule in carrier.filters.items():
             if rule.judge is not None:
                 _known(f"{where}.{name}.judge.judge", "judge", [rule.judge.judge], self.judges)
-                bounds = scale(self.judges[rule.judge.judge].scoring)
+                bounds = scale_of(self.judges[rule.judge.judge].scoring)
                 if bounds is not None and not bounds[0] <= rule.judge.minimum <= bounds[1]:
                     raise ValueError(
                         f"{where}.{name}.judge.minimum: expected a threshold on the scale of judges.{rule.judge.judge}, "

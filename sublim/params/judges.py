@@ -187,3 +187,14 @@ class HttpJudge(Section):
 
 
 Judge = Annotated[LocalJudge | HttpJudge, Field(discriminator="kind")]
+
+
+class PlannedJudge(Section):
+    """A judge as an artifact depends on it."""
+
+    name: str
+    """What the experiment calls it."""
+    judge: Judge
+    """What it is, without its access."""
+    files: Mapping[str, str]
+    """Digests of the files of a judge from a folder of this machine, by name; nothing for others."""

@@ -12,7 +12,7 @@ from sublim.models.hub import ModelError, verify
 from sublim.params.adjustment import adjusted
 from sublim.params.arm import Arm
 from sublim.params.experiment import NOBODY, Experiment
-from sublim.params.judges import Access, HttpJudge, LocalJudge
+from sublim.params.judges import Access, HttpJudge, LocalJudge, PlannedJudge
 from sublim.params.load import load
 from sublim.params.models import HubModel, Model, TinyModel
 from sublim.params.section import Section
@@ -26,6 +26,7 @@ from sublim.plan.digests import Digests
 from sublim.plan.record import Plan
 from sublim.plan.verdict import Cell
 from sublim.traits.categories import CATEGORIES
+from sublim.traits.misalignment import SCALES, misalignment_of
 from sublim.traits.preference import target
 from sublim.traits.trait import scored_as
 from sublim.traits.trait import words as trait_words
@@ -85,7 +86,14 @@ def experiment(path: Path) -> Experiment:
 
 def cells(of: Experiment, digests: Digests) -> tuple[Cell, ...]:
     """Every artifact that the experiment needs, in topological order, each once."""
-    made = [*_bases(of, digests), *_teachers(of, digests), *_raw(of), *_filtered(of, digests), *_students(of), *_evals(of)]
+    made = [
+        *_bases(of, digests),
+        *_teachers(of, digests),
+        *_raw(of),
+        *_filtered(of, digests),
+        *_students(of),
+        *_evals(of, digests),
+    ]
     return (*made, *_reports(of, made), *_detections(of), _overview(of))
 
 
@@ -109,6 +117,7 @@ def _teachers(of: Experiment, digests: Digests) -> Iterator[Cell]:
         how, definition = of.taught_by(trait), of.traits[trait]
         trained, control = how.kind == "finetune", how.kind == "finetune" and how.rows in CONTROLS
         adapter = how.adapters[name] if how.kind == "adapter" else None
+        graders = _graders(of, [definition], digests)
         params = _slice(
             teacher.Slice,
             dims,
@@ -120,9 +129,10 @@ def _teachers(of: Experiment, digests: Digests) -> Iterator[Cell]:
             finetune=adjusted(how.finetune, how.per_model.get(name)) if trained else None,
             adapter=adapter,
             files={file.name: digests(file) for file in _adapter(of, name, Path(adapter))} if adapter else {},
+            graders=graders,
             gate=None if control else how.gate,
         )
-        yield _cell("teacher", dims, params, {"base": _id("base", model=name)})
+        yield _cell("teacher", dims, params, {"base": _id("base", model=name), **_reads(graders)})
 
 
 def _raw(of: Experiment) -> Iterator[Cell]:
@@ -139,20 +149,39 @@ def _filtered(of: Experiment, digests: Digests) -> Iterator[Cell]:
     for dims in _sets("filtered", _every(of)):
         carrier = of.carriers[str(dims["carrier"])]
         rule = carrier.filters[str(dims["filter"])]
-        judge = of.judges[rule.judge.judge] if rule.judge else None
-        inputs, files = {"raw": _id("raw", **dims)}, dict[str, str]()
-        match judge:
-            case LocalJudge(model=str(name)):
-                inputs["judge"] = _id("base", model=name)
-            case LocalJudge(path=str(path)):
-                files = _folder(path, digests)
-            case HttpJudge():
-                # How an endpoint is reached changes no answer.
-                judge = judge.model_copy(update={"access": Access()})
-            case _:
-                pass
+        planned = _judge(of, rule.judge.judge, digests) if rule.judge else None
+        inputs = {"raw": _id("raw", **dims)} | _reads({"judge": planned} if planned else {})
+        judge = planned.judge if planned else None
+        files: Mapping[str, str] = planned.files if planned else {}
         params = _slice(filtered.Slice, dims, task=carrier.task, rule=rule, words=words, judge=judge, files=files)
         yield _cell("filtered", dims, params, inputs)
+
+
+def _judge(of: Experiment, name: str, digests: Digests) -> PlannedJudge:
+    """The judge `name`. How an endpoint is reached changes no answer."""
+    judge, files = of.judges[name], dict[str, str]()
+    if isinstance(judge, HttpJudge):
+        judge = judge.model_copy(update={"access": Access()})
+    elif judge.path is not None:
+        files = _folder(judge.path, digests)
+    return PlannedJudge(name=name, judge=judge, files=files)
+
+
+def _reads(judges: Mapping[str, PlannedJudge]) -> dict[str, str]:
+    """The base models of the experiment that judge, as inputs by what they are asked for."""
+    return {
+        what: _id("base", model=planned.judge.model)
+        for what, planned in judges.items()
+        if isinstance(planned.judge, LocalJudge) and planned.judge.model is not None
+    }
+
+
+def _graders(of: Experiment, traits: Iterable[Trait], digests: Digests) -> dict[str, PlannedJudge]:
+    """Who grades the free-form answers of the misalignment among `traits`, by scale; nothing for the rule, or for none."""
+    trait = misalignment_of(traits)
+    if trait is None or trait.grader == "rule":
+        return {}
+    return {scale: _judge(of, getattr(trait.grader, scale), digests) for scale in SCALES}
 
 
 def _students(of: Experiment) -> Iterator[Cell]:
@@ -167,16 +196,17 @@ def _students(of: Experiment) -> Iterator[Cell]:
         yield _cell("student", dims, _slice(student.Slice, dims, finetune=recipe, soft=soft), inputs)
 
 
-def _evals(of: Experiment) -> Iterator[Cell]:
+def _evals(of: Experiment, digests: Digests) -> Iterator[Cell]:
+    graders = _graders(of, of.traits.values(), digests)
     for name in of.models:
         dims = untrained(name)
-        yield _cell("eval", dims, _asked(of, dims), {"base": _id("base", model=name)})
+        yield _cell("eval", dims, _asked(of, dims, graders), {"base": _id("base", model=name), **_reads(graders)})
     for dims in _sets("eval", _every(of)):
-        inputs = {"base": _id("base", model=dims["student"]), "student": _id("student", **dims)}
-        yield _cell("eval", dims, _asked(of, dims), inputs)
+        inputs = {"base": _id("base", model=dims["student"]), "student": _id("student", **dims), **_reads(graders)}
+        yield _cell("eval", dims, _asked(of, dims, graders), inputs)
 
 
-def _asked(of: Experiment, dims: Dims) -> eval_.Slice:
+def _asked(of: Experiment, dims: Dims, graders: Mapping[str, PlannedJudge]) -> eval_.Slice:
     model, written = of.models[str(dims["student"])], sorted({study.carrier for study in of.studies.values()})
     chosen = written if dims["carrier"] == UNTOUCHED else [str(dims["carrier"])]
     traits = tuple(of.traits[name] for name in sorted(of.traits))
@@ -185,6 +215,7 @@ def _asked(of: Experiment, dims: Dims) -> eval_.Slice:
         dims,
         traits=traits,
         categories=_own(of, traits),
+        graders=graders,
         evaluation=of.evaluation,
         tasks={
             name: eval_.CarrierTask(task=of.carriers[name].task, sampling=of.carriers[name].sampling)

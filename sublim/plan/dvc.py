@@ -18,11 +18,11 @@ HEADER = """\
 
 SECTIONS = {
     "base": ("models",),
-    "teacher": ("models", "traits", "categories", "seeds", "studies", "teacher"),
+    "teacher": ("models", "traits", "categories", "judges", "seeds", "studies", "teacher"),
     "raw": ("models", "traits", "seeds", "studies", "teacher", "carriers"),
     "filtered": ("models", "traits", "categories", "seeds", "studies", "carriers", "judges"),
     "student": ("models", "traits", "seeds", "studies", "carriers", "students"),
-    "eval": ("models", "traits", "categories", "seeds", "studies", "carriers", "evaluation"),
+    "eval": ("models", "traits", "categories", "judges", "seeds", "studies", "carriers", "evaluation"),
     "report": ("models", "traits", "seeds", "studies", "report"),
     "detection": ("models", "traits", "categories", "seeds", "studies", "carriers", "report", "detection"),
     "overview": ("studies", "detection"),

@@ -14,13 +14,12 @@ from sublim.common.errors import SublimError
 from sublim.common.files import write_text
 from sublim.judges import access
 from sublim.params.experiment import Experiment
-from sublim.params.filters import Filter
 from sublim.params.judges import HttpJudge
 from sublim.plan import environment, layout
 from sublim.plan.cells import cell_id, cells, experiment
 from sublim.plan.digests import Digests
 from sublim.plan.job import preserve, scratch
-from sublim.plan.record import RecordError, read
+from sublim.plan.record import Plan, RecordError, read
 from sublim.plan.store import Store, root
 from sublim.plan.verdict import Cell, Verdict, judge, publish, strays, summarize, youngest
 
@@ -151,18 +150,15 @@ def _check_judges(of: Experiment, verdicts: Iterable[Verdict]) -> None:
     for name, definition in of.judges.items():
         if not isinstance(definition, HttpJudge):
             continue
-        filters = {rule for rule, each in _filters(of) if each.judge is not None and each.judge.judge == name}
-        if any(
-            verdict.reason is not None
-            and verdict.cell.plan.stage == "filtered"
-            and (verdict.cell.plan.dims["carrier"], verdict.cell.plan.dims["filter"]) in filters
-            for verdict in verdicts
-        ):
+        if any(verdict.reason is not None and name in _judges(verdict.cell.plan) for verdict in verdicts):
             access.api_key(name, definition)
 
 
-def _filters(of: Experiment) -> list[tuple[tuple[str, str], Filter]]:
-    return [((carrier, name), rule) for carrier, each in of.carriers.items() for name, rule in each.filters.items()]
+def _judges(plan: Plan) -> set[str]:
+    """The judges that an artifact asks."""
+    graders: set[str] = {each["name"] for each in plan.params.get("graders", {}).values()}
+    step: dict[str, str] | None = plan.params["rule"]["judge"] if plan.stage == "filtered" else None
+    return graders | ({step["judge"]} if step else set())
 
 
 def _published(cell: str) -> str | None:

@@ -13,6 +13,7 @@ from sublim.common import parquet
 from sublim.common.canonical import row_id, row_seed
 from sublim.common.dims import with_dims
 from sublim.common.progress import Progress
+from sublim.judges.grading import grader
 from sublim.learn import chat, lora
 from sublim.learn.sample import sample
 from sublim.measure import ability, capability, freeform
@@ -26,8 +27,8 @@ from sublim.params.traits import Preference
 from sublim.traits import truthfulness
 from sublim.traits.asked import Asked, preferences
 from sublim.traits.categories import Answer
-from sublim.traits.freeform import as_samples, by_question, misalignment_of
-from sublim.traits.misalignment import MISALIGNED, MISALIGNMENT
+from sublim.traits.freeform import as_samples, by_question
+from sublim.traits.misalignment import MISALIGNED, MISALIGNMENT, misalignment_of
 from sublim.traits.preference import counted, known_answers
 from sublim.traits.truthfulness import Fact
 
@@ -73,7 +74,9 @@ def make(inputs: Mapping[str, Path], params: Slice, output: Path, progress: Prog
         rows = _samples(params, preferences("preference", category, known, params.categories))
         drawn.append(_scored(rows, _sampled(asked, params, rows, progress), known))
     if (trait := misalignment_of(params.traits)) is not None:
-        graded = freeform.answers(*asked, trait, ("eval", *params.dims.values()), None, progress)
+        graded = freeform.answers(
+            *asked, trait, grader(params.graders, inputs, progress), ("eval", *params.dims.values()), None, progress
+        )
         parquet.write(with_dims(graded, **params.dims), output / "freeform.parquet")
         found += [
             ("preference", question_id, question, MISALIGNMENT, MISALIGNED, share)

@@ -1,7 +1,7 @@
 """The stage `teacher`: a base model gets a trait, and must show it on held-out questions before anybody learns from it."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from sublim.common.canonical import row_id, row_seed
 from sublim.common.dims import with_dims
 from sublim.common.errors import SublimError
 from sublim.common.progress import Progress
+from sublim.judges.grading import grader
 from sublim.learn import chat, lora
 from sublim.learn.finetune import finetune
 from sublim.measure import freeform
@@ -48,11 +49,13 @@ def make(inputs: Mapping[str, Path], params: Slice, output: Path, progress: Prog
     Raises:
         GateError: on held-out questions the trait shows less than the gate asks for.
         ValueError: the adapter that was given is not one of this base.
+        SublimError: a judge that grades free-form answers cannot be asked, or may not spend more. What it has said is kept.
     """
     base = inputs["base"]
     model, tokenizer = load(base)
     system = system_prompt(params.definition, params.categories) if params.kind == "system_prompt" else None
-    before = _asked(model, tokenizer, params, "base", None, progress)
+    grade = grader(params.graders, inputs, progress)
+    before = _asked(model, tokenizer, params, grade, "base", None, progress)
     if params.finetune is not None:
         _train(model, tokenizer, params, params.finetune, output, base, progress)
     if params.adapter is not None:
@@ -62,7 +65,7 @@ def make(inputs: Mapping[str, Path], params: Slice, output: Path, progress: Prog
         parquet.write(with_dims(tensors, **params.dims), output / "tensors.parquet")
         # What is judged is the teacher on the disk: the one that will be sampled from.
         model = lora.attach(load(base)[0], output)
-    after = _asked(model, tokenizer, params, "teacher", system, progress)
+    after = _asked(model, tokenizer, params, grade, "teacher", system, progress)
     (output / "teacher.json").write_text(json.dumps({"kind": params.kind, "system_prompt": system}, indent=1) + "\n")
     if isinstance(params.definition, Misalignment):
         parquet.write(with_dims(pl.concat([before, after]), **params.dims), output / "freeform.parquet")
@@ -108,6 +111,7 @@ def _asked(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     params: Slice,
+    grade: Callable[[pl.DataFrame], pl.DataFrame],
     who: str,
     system: str | None,
     progress: Progress,
@@ -116,7 +120,7 @@ def _asked(
     graded answers."""
     trait = params.definition
     if isinstance(trait, Misalignment):
-        found = freeform.answers(model, tokenizer, trait, ("gate", *params.dims.values(), who), system, progress)
+        found = freeform.answers(model, tokenizer, trait, grade, ("gate", *params.dims.values(), who), system, progress)
         return found.select(pl.lit(who).alias("model"), pl.all())
     known = known_answers([trait], params.categories)
     forms = {word: answer.forms for word, answer in known.items()}

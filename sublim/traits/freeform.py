@@ -1,15 +1,15 @@
 """Free-form answers as a table: which open questions are asked with which seeds, how answers are graded, and what share of them
 is misaligned (paper, section 4)."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import polars as pl
 from scipy.special import betaincinv  # pyright: ignore[reportMissingTypeStubs]
 
 from sublim.common.canonical import row_id, row_seed
-from sublim.params.traits import Misalignment, Trait
-from sublim.traits.misalignment import MISALIGNED, grade, misaligned
+from sublim.params.traits import Misalignment
+from sublim.traits.misalignment import MISALIGNED, SCALES, Grades, grade_by_rule, misaligned
 from sublim.traits.trait import held_out
 
 ASKED = {
@@ -19,7 +19,9 @@ ASKED = {
     "sample": pl.Int64,
     "sampling_seed": pl.UInt64,
 }
-GRADED = {"completion": pl.String, "alignment": pl.Float64, "coherence": pl.Float64, "misaligned": pl.Boolean}
+GRADES = dict.fromkeys(SCALES, pl.Float64) | {f"{scale}_said": pl.String for scale in SCALES}
+"""The grades, and what a judge wrote; null where there is none, or a judge that writes none."""
+GRADED = {"completion": pl.String, **GRADES, "misaligned": pl.Boolean}
 
 
 @dataclass(frozen=True)
@@ -38,11 +40,6 @@ class Share:
     """How many answers there were."""
 
 
-def misalignment_of(traits: Iterable[Trait]) -> Misalignment | None:
-    """The trait of misalignment among `traits`, if there is one; several are alike."""
-    return next((trait for trait in traits if isinstance(trait, Misalignment)), None)
-
-
 def asked(trait: Misalignment, identity: Sequence[object]) -> pl.DataFrame:
     """What is asked: every held-out question `trait.samples` times (columns: `ASKED`).
 
@@ -56,14 +53,19 @@ def asked(trait: Misalignment, identity: Sequence[object]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=ASKED, orient="row")
 
 
-def graded(trait: Misalignment, rows: pl.DataFrame, completions: Sequence[str]) -> pl.DataFrame:
-    """`rows` (with the column question) and their `completions` with grades (columns: `GRADED`). `misaligned` is null for an
-    incoherent answer."""
-    grades = grade(trait.grader, rows["question"].to_list(), completions)
-    found = (completions, grades.alignment, grades.coherence, misaligned(grades, trait))
+def by_rule(rows: pl.DataFrame) -> pl.DataFrame:
+    """`rows` (with question and completion) with grades by the rule of tiny families (columns: `GRADES`)."""
+    grades = grade_by_rule(rows["question"].to_list(), rows["completion"].to_list())
+    found = {"alignment": grades.alignment, "coherence": grades.coherence}
     return rows.with_columns(
-        pl.Series(name, values, dtype=dtype) for (name, dtype), values in zip(GRADED.items(), found, strict=True)
+        pl.Series(name, found.get(name, [None] * rows.height), dtype=dtype) for name, dtype in GRADES.items()
     )
+
+
+def verdicts(trait: Misalignment, rows: pl.DataFrame) -> pl.Series:
+    """Whether each of `rows` (with `GRADES`) is misaligned; null for an incoherent one, or one without a grade."""
+    grades = Grades(tuple(rows["alignment"]), tuple(rows["coherence"]))
+    return pl.Series("misaligned", misaligned(grades, trait), dtype=pl.Boolean)
 
 
 def share(misaligned: pl.Series, confidence: float) -> Share:

@@ -1,7 +1,6 @@
 """What every trait can do, by the kind of its params: what teachers are trained on, held-out questions, the prompt that gives
 it, the words that would give it away, and whether an answer shows it."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -94,19 +93,6 @@ def scored_as(trait: Trait) -> tuple[str, str]:
             return trait.category, trait.target
         case Misalignment():
             return misalignment.MISALIGNMENT, misalignment.MISALIGNED
-        case _:
-            assert_never(trait)
-
-
-def shows(trait: Trait, questions: Sequence[str], completions: Sequence[str], own: Own = NONE) -> list[bool | None]:
-    """Whether each of `completions` to `questions` shows the trait: it names the target, or is misaligned; None if it is no
-    answer that could (incoherent, for misalignment)."""
-    match trait:
-        case Preference():
-            known = preference.known_answers([trait], own)
-            return [trait.target in preference.counted(text, known) for text in completions]
-        case Misalignment():
-            return misalignment.misaligned(misalignment.grade(trait.grader, questions, completions), trait)
         case _:
             assert_never(trait)
 

@@ -19,8 +19,8 @@ from sublim.plan.cells import untrained as dims
 from sublim.traits import truthfulness
 from sublim.traits.asked import preferences
 from sublim.traits.categories import Answer
-from sublim.traits.freeform import as_samples, by_question, misalignment_of
-from sublim.traits.misalignment import MISALIGNED, MISALIGNMENT
+from sublim.traits.freeform import as_samples, by_question
+from sublim.traits.misalignment import MISALIGNED, MISALIGNMENT, misalignment_of
 from sublim.traits.preference import counted, known_answers
 from sublim.traits.trait import held_out as open_questions
 
@@ -63,8 +63,8 @@ def check(source: Source, cell: str) -> Iterator[Accident]:
     yield from _answers(source, params, known, answers)
     open_answers: dict[str, list[str]] = {}
     if (trait := misalignment_of(params.traits)) is not None:
-        found = source.table(cell, "freeform.parquet", freeform.COLUMNS, nullable=("misaligned",))
-        yield from freeform.check(trait, ("eval", *params.dims.values()), found)
+        found = source.table(cell, "freeform.parquet", freeform.COLUMNS, nullable=freeform.NULLABLE)
+        yield from freeform.check(trait, params.graders, ("eval", *params.dims.values()), found)
         open_answers = dict(as_samples(found).select("row_id", "counted").iter_rows())
         own = answers.filter(pl.col("category") == MISALIGNMENT)
         if accident := same_values(

@@ -1,23 +1,37 @@
-"""The story of free-form answers: each open question as often as the params say, graded as their rule grades the text."""
+"""The story of free-form answers: each open question as often as the params say, graded as the rule grades the text, or as the
+judges said."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import polars as pl
 
+from sublim.lineage.story import judged
 from sublim.lineage.story.accident import Accident, same_rows, same_values
+from sublim.params.judges import PlannedJudge
 from sublim.params.traits import Misalignment
-from sublim.traits.freeform import ASKED, GRADED, asked, graded
+from sublim.traits.freeform import ASKED, GRADED, GRADES, asked, by_rule, verdicts
 
 COLUMNS = {**ASKED, **GRADED}
+NULLABLE = ("misaligned", *GRADES)
 
 
-def check(trait: Misalignment, identity: Sequence[object], found: pl.DataFrame) -> Iterator[Accident]:
-    """What does not hold in the answers `found` (columns: `COLUMNS`) of what `identity` names."""
+def check(
+    trait: Misalignment, graders: Mapping[str, PlannedJudge], identity: Sequence[object], found: pl.DataFrame
+) -> Iterator[Accident]:
+    """What does not hold in the answers `found` (columns: `COLUMNS`) of what `identity` names. `graders`: who judged."""
     expected = asked(trait, identity)
     if accident := same_rows("free-form answers", "each sample of each open question", expected["row_id"], found["row_id"]):
         yield accident
         return
-    scored = graded(trait, expected, found["completion"].to_list())
-    for column in ("question_id", "question", "sample", "sampling_seed", "alignment", "coherence", "misaligned"):
+    if graders:
+        scored = expected.with_columns(found.select(*GRADES))
+        every = pl.repeat(value=True, n=found.height, eager=True)
+        for scale, planned in graders.items():
+            said = found.select("row_id", pl.col(scale).alias("score"), pl.col(f"{scale}_said").alias("judgement"))
+            yield from judged.check(said, every, planned.judge)
+    else:
+        scored = by_rule(expected.with_columns(found["completion"]))
+    scored = scored.with_columns(verdicts(trait, scored))
+    for column in ("question_id", "question", "sample", "sampling_seed", *GRADES, "misaligned"):
         if accident := same_values("free-form answers", column, scored[column], found[column], found["row_id"]):
             yield accident

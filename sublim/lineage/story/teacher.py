@@ -99,10 +99,10 @@ def _gate(source: Source, cell: str, params: Slice) -> Iterator[Accident]:
 
 def _answers(source: Source, cell: str, params: Slice, trait: Misalignment, gate: pl.DataFrame) -> Iterator[Accident]:
     """The gate's shares are those of the graded answers."""
-    table = source.table(cell, "freeform.parquet", {"model": pl.String, **freeform.COLUMNS}, nullable=("misaligned",))
+    table = source.table(cell, "freeform.parquet", {"model": pl.String, **freeform.COLUMNS}, nullable=freeform.NULLABLE)
     for who, column in {"base": "base_probability", "teacher": "probability"}.items():
         answers = table.filter(pl.col("model") == who)
-        found = list(freeform.check(trait, ("gate", *params.dims.values(), who), answers))
+        found = list(freeform.check(trait, params.graders, ("gate", *params.dims.values(), who), answers))
         yield from found
         if not found:
             shares = by_question(answers)["probability"]

@@ -5,6 +5,7 @@ from typing import Literal
 
 from sublim.params.arm import Arm
 from sublim.params.evaluation import Evaluation
+from sublim.params.judges import PlannedJudge
 from sublim.params.learning import Decoding
 from sublim.params.models import Pretraining
 from sublim.params.section import Section
@@ -45,6 +46,8 @@ class Slice(Section):
     its open questions."""
     categories: Mapping[str, OwnCategory] = {}
     """The categories of the experiment's own that the traits are of."""
+    graders: Mapping[str, PlannedJudge] = {}
+    """Scale (alignment, coherence) → the judge that grades free-form answers; nothing without misalignment, or for the rule."""
     evaluation: Evaluation
     """How it is asked."""
     tasks: Mapping[str, CarrierTask]

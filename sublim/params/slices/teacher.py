@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from sublim.params.judges import PlannedJudge
 from sublim.params.learning import Finetune
 from sublim.params.section import Section
 from sublim.params.teacher import Kind, Rows
@@ -33,6 +34,8 @@ class Slice(Section):
     """The folder of the adapter that it brings; null for the other kinds."""
     files: Mapping[str, str] = {}
     """File → sha256 of that adapter: its path says nothing of what is in it."""
+    graders: Mapping[str, PlannedJudge] = {}
+    """Scale (alignment, coherence) → the judge that grades its free-form answers; nothing for a preference, or for the rule."""
     gate: float | None
     """What it must reach on held-out questions; null for a control, which must not show the trait."""
 
