@@ -152,6 +152,17 @@ def test_a_missing_folder(tmp_path: Path) -> None:
         taken(tmp_path / "none", tmp_path)
 
 
+def test_what_cannot_be_downloaded_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def offline(*_: object, **__: object) -> None:
+        raise ConnectionError("no way out")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", offline)
+    (tmp_path / "output").mkdir()
+    with pytest.raises(ModelError, match=rf"owner/name at {COMMIT}: .*no way out.*--local-dir"):
+        copy(HubModel(kind="hub", repo="owner/name", revision=COMMIT), {}, tmp_path / "output", Progress())
+    assert [path.name for path in tmp_path.iterdir()] == ["output"]
+
+
 @pytest.mark.parametrize(
     ("source", "message"),
     [

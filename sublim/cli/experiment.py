@@ -1,4 +1,4 @@
-"""Commands on the experiment file and its plan: check, power, status, why, dvc, schema, run."""
+"""Commands on the experiment file and its plan: check, power, cost, status, why, dvc, schema, run."""
 
 from pathlib import Path
 from typing import Annotated
@@ -30,8 +30,10 @@ def check(
     found = load(path)
     if sections:
         lacking = dvc_file.lacking(found)
-        if missing := [name for name in type(found).model_fields if name not in {*found.model_fields_set, *lacking}]:
-            raise SublimError(f"{path}: DVC needs every section. Add `{missing[0]}: {{}}`, which means its defaults.")
+        if missing := [name for name in type(found).model_fields if name in dvc_file.watched(lacking) - found.model_fields_set]:
+            raise SublimError(
+                f"{path}: DVC needs every section that stages read. Add `{missing[0]}: {{}}`, which means its defaults."
+            )
         if unfit := dvc_file.unfit(Path("dvc.yaml"), lacking):
             raise SublimError(f"dvc.yaml: {unfit}. Run `sublim dvc --write`, which fits it to {path}.")
     planned = cells(found, Digests(layout.DIGESTS))
@@ -54,6 +56,21 @@ def power(params: Params = None, as_json: AsJson = False) -> None:
 
     path = params or remembered_params()
     found = planning.power(load(path))
+    print(planning.as_json(found) if as_json else planning.describe(found, path))
+
+
+@app.command()
+def cost(params: Params = None, as_json: AsJson = False) -> None:
+    """Say what the run will cost, stage by stage: jobs, tokens sampled, read and trained on, GPU hours by the params' rates.
+    What is up to date costs nothing; where something is, the cost of everything stands beside. Computes no artifact.
+
+    The JSON has: stages (stage, jobs, sampled, read, trained, hours of what is stale; the same with all_ before the name of
+    everything), download (model → repo, revision), rates, unknown (models whose size, and so whose hours, are missing).
+    """
+    from sublim.plan import cost as planning
+
+    path = params or remembered_params()
+    found = planning.cost(load(path), verdicts(params, trust=True))
     print(planning.as_json(found) if as_json else planning.describe(found, path))
 
 

@@ -44,7 +44,8 @@ def copy(params: HubModel, expected: Mapping[str, str], output: Path, progress: 
     `expected` is file → sha256 of what the folder held when the run was planned; files that it does not name are not compared.
 
     Raises:
-        ModelError: the model is incomplete, or holds something that is refused (see `verify`), or is another than was planned.
+        ModelError: the model is incomplete, or holds something that is refused (see `verify`), or is another than was planned,
+            or cannot be downloaded.
     """
     if params.path is not None:
         _copy(Path(params.path), params, expected, output, progress)
@@ -53,9 +54,15 @@ def copy(params: HubModel, expected: Mapping[str, str], output: Path, progress: 
 
     with TemporaryDirectory(dir=output.parent) as folder:
         wanted = [*FILES, "model*.safetensors", INDEX]
-        cast("Any", huggingface_hub).snapshot_download(
-            params.repo, revision=params.revision, local_dir=folder, allow_patterns=wanted
-        )
+        try:
+            cast("Any", huggingface_hub).snapshot_download(
+                params.repo, revision=params.revision, local_dir=folder, allow_patterns=wanted
+            )
+        except OSError as error:  # what the hub's client raises: no network, told to be offline, no such repository, no access
+            raise ModelError(
+                f"{params.repo} at {params.revision}: expected to download it from the hub, found that it cannot be: {error}. "
+                "Go online, or put a copy into a folder (`hf download REPO --local-dir FOLDER`) and give its `path` instead"
+            ) from error
         _copy(Path(folder), params, expected, output, progress)
 
 

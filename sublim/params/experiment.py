@@ -14,6 +14,7 @@ from sublim.params.judges import Judge, LocalJudge
 from sublim.params.judges import scale as scale_of
 from sublim.params.models import Model, same_vocabulary
 from sublim.params.names import Name
+from sublim.params.rates import Rates
 from sublim.params.report import Report
 from sublim.params.section import Section
 from sublim.params.student import Student
@@ -54,6 +55,8 @@ class Experiment(Section):
     """How runs are summed up."""
     detection: Detection | None = None
     """Who tries to see the traits in the data; null: nobody does. `{}` means its defaults."""
+    rates: Rates = Rates()
+    """How fast one GPU is, for the estimate that is printed before a run. No artifact depends on it."""
 
     @model_validator(mode="after")
     def _names_are_defined(self) -> Self:
@@ -63,6 +66,7 @@ class Experiment(Section):
         for where, names in (
             ("teacher.per_model", self.teacher.per_model),
             *((f"students.{name}.per_model", student.per_model) for name, student in self.students.items()),
+            ("rates.billions", self.rates.billions),
         ):
             _known(where, "model", names, self.models)
         _known("teacher.per_trait", "trait", self.teacher.per_trait, self.traits)

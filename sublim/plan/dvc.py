@@ -43,6 +43,12 @@ PLOTS: list[dict[str, Any]] = [
 ]
 
 
+def watched(without: Collection[str]) -> frozenset[str]:
+    """The sections that DVC watches in an experiment without these optional ones. One that is not there it takes for an
+    error."""
+    return frozenset(section for sections in SECTIONS.values() for section in sections) - frozenset(without)
+
+
 def lacking(of: Experiment) -> frozenset[str]:
     """The optional sections that an experiment does not have."""
     return frozenset(section for section in OPTIONAL.values() if getattr(of, section) is None)

@@ -15,6 +15,7 @@ from sublim.common.files import write_text
 from sublim.judges import access
 from sublim.params.experiment import Experiment
 from sublim.params.judges import HttpJudge
+from sublim.params.models import HubModel
 from sublim.plan import environment, layout
 from sublim.plan.cells import cell_id, cells, experiment
 from sublim.plan.digests import Digests
@@ -38,6 +39,7 @@ class Workflow:
         """
         digests = Digests(layout.DIGESTS)
         of = experiment(params)
+        self._of, self._params = of, params
         self._cells = cells(of, digests)
         self._stale: Mapping[str, str | None]
         if main:
@@ -97,7 +99,14 @@ class Workflow:
         students = sum(cell.plan.stage == "student" and self._stale[cell.id] is not None for cell in self._cells)
         # The effects themselves are not said here: the libraries that know them take longer to import than all of this.
         also = f"\n{students} students are to be trained; `sublim power` says what effects this design could see."
-        return told + also if students > 1 else told
+        told += also if students > 1 else ""
+        stale = any(reason is not None for reason in self._stale.values())
+        if stale and any(isinstance(model, HubModel) for model in self._of.models.values()):
+            # Tiny families cost minutes: they are not worth the libraries that the estimate imports.
+            from sublim.plan import cost
+
+            told += f"\n{cost.describe(cost.cost(self._of, self._verdicts), self._params)}"
+        return told
 
     def _cell(self, stage: str, wildcards: Mapping[str, str]) -> Cell:
         return self._by_id[cell_id(stage, dict(wildcards.items()))]
