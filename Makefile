@@ -10,7 +10,7 @@ export DVC_NO_ANALYTICS := 1
 run: $(VENV)/installed
 	snakemake -j8
 	@echo
-	@echo "The report is $(CURDIR)/data/report/report.html"
+	@echo "The overview is $(CURDIR)/data/overview/overview.html"
 
 test: $(VENV)/installed $(VENV)/third-party/installed
 	pytest -n 2 --dist worksteal

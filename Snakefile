@@ -43,6 +43,7 @@ include: "workflow/rules/student.smk"
 include: "workflow/rules/eval.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/detection.smk"
+include: "workflow/rules/theory.smk"
 include: "workflow/rules/overview.smk"
 
 

@@ -138,8 +138,8 @@ class LogHandler(LogHandlerBase):
         self._run = ended(self._run)
         self._stop()
         self._say(words.ending(self._run, time.time() - self._began, files.actions(self._root, self._history)))
-        if self._run.done("report") and (self._root / files.REPORT).is_file():
-            self._say(f"report: {os.path.relpath(self._root / files.REPORT, self._home)}")
+        if self._run.done("overview") and (self._root / files.OVERVIEW).is_file():
+            self._say(f"overview: {os.path.relpath(self._root / files.OVERVIEW, self._home)}")
 
     def _stop(self) -> None:
         self._ended.set()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 PROGRESS = Path(".sublim/progress")
 HISTORY = Path(".sublim/history.jsonl")
-REPORT = Path("data/report/report.html")
+OVERVIEW = Path("data/overview/overview.html")
 LOG_BYTES = 100_000
 
 

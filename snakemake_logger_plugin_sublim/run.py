@@ -7,7 +7,7 @@ from typing import Any
 
 from snakemake_interface_logger_plugins.common import LogEvent
 
-STAGES = ("base", "teacher", "raw", "filtered", "student", "eval", "report")
+STAGES = ("base", "teacher", "raw", "filtered", "student", "eval", "report", "detection", "theory", "overview")
 INTERRUPTED = "Terminating processes on user request"
 """How Snakemake says that it was interrupted; after that, jobs do not fail, they are stopped."""
 

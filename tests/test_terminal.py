@@ -91,7 +91,7 @@ def tell(*records: logging.LogRecord, settings: Settings | None = None) -> None:
 def test_it_agrees_with_the_pipeline() -> None:
     assert tuple(cells.STAGES) == STAGES
     assert (files.PROGRESS, files.HISTORY) == (layout.PROGRESS, layout.HISTORY)
-    assert files.REPORT.parent == layout.artifact("report")
+    assert files.OVERVIEW.parent == layout.artifact("overview")
 
 
 def test_targets_and_the_sum_are_no_stages() -> None:
@@ -131,22 +131,22 @@ def test_a_run_in_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
     line = json.dumps({"time": 1, "cell": STUDENT, "action": "restored", "seconds": 1}) + "\n"
     layout.HISTORY.write_text(line)
     handler = LogHandler(Settings(), None)
-    for record in (said(None, "Building DAG of jobs..."), totals(student=1, report=1), info(1, STUDENT), finished(1)):
+    for record in (said(None, "Building DAG of jobs..."), totals(student=1, overview=1), info(1, STUDENT), finished(1)):
         handler.handle(record)
     with layout.HISTORY.open("a") as history:
         history.write(line.replace("restored", "computed") + line + "cut off")
-    layout.artifact("report").mkdir(parents=True)
-    files.REPORT.write_text("")
-    for record in (info(2, "report"), finished(2), said(None, "Elapsed time: 0:00:01"), said(None, "A remark")):
+    layout.artifact("overview").mkdir(parents=True)
+    files.OVERVIEW.write_text("")
+    for record in (info(2, "overview"), finished(2), said(None, "Elapsed time: 0:00:01"), said(None, "A remark")):
         handler.handle(record)
     handler.close()
     assert capsys.readouterr().err.splitlines() == [
-        "2 jobs: 1 student, 1 report",
+        "2 jobs: 1 student, 1 overview",
         "0 s: student 1/1",
-        "0 s: report 1/1",
+        "0 s: overview 1/1",
         "A remark",
         "done: 1 computed, 1 restored, 0 already valid in 0 s",
-        "report: data/report/study=numbers/report.html",
+        "overview: data/overview/overview.html",
     ]
 
 

@@ -56,6 +56,8 @@ def power(params: Params = None, as_json: AsJson = False) -> None:
 
     path = params or remembered_params()
     found = planning.power(load(path))
+    if not found:
+        raise SublimError(f"{path}: there are no studies, only theory: nothing is compared that could be too small to see.")
     print(planning.as_json(found) if as_json else planning.describe(found, path))
 
 

@@ -1,4 +1,4 @@
-"""All studies side by side: the numbers of their reports in one table, one figure and one page."""
+"""All studies side by side: the numbers of their reports in one table, one figure and one page, and theory beside them."""
 
 import json
 from collections.abc import Mapping
@@ -18,15 +18,17 @@ from sublim.measure.template import STYLE
 PAGE = """<!doctype html>
 <html lang="en">
 <head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>All studies</title><style>{{ style }}</style></head>
+<title>{{ title }}</title><style>{{ style }}</style></head>
 <body>
-<header><h1>All studies</h1></header>
+<header><h1>{{ title }}</h1>{% if told %}<p class="headline">{{ told }}</p>{% endif %}</header>
 <main>
+{% if studies %}
 <section>
 <figure>{{ figure }}
 <figcaption>Gain in P(target) over the untrained base in each condition of each study: mean over runs with its t interval.
 Numbers: <code>studies.parquet</code>, from the <code>summary.json</code> of each report.</figcaption></figure>
 </section>
+{% endif %}
 {% for study in studies %}
 <section id="{{ study.name }}">
 <h2><a href="../report/study={{ study.name }}/report.html">{{ study.name }}</a></h2>
@@ -42,6 +44,7 @@ groups).</p>{% endif %}
 data?</a></p>{% endif %}
 </section>
 {% endfor %}
+{{ theory }}
 </main>
 </body>
 </html>
@@ -57,6 +60,14 @@ class Named:
     filter: str
     method: str
     detected: bool
+
+
+@dataclass(frozen=True)
+class Theory:
+    """What the page says of theory."""
+
+    headline: Markup
+    section: Markup
 
 
 def summaries(reports: Mapping[str, Path]) -> dict[str, Any]:
@@ -80,11 +91,15 @@ def figure(table: pl.DataFrame) -> Chart:
     return figures.beside(*([figures.study(table, name)] for name in dict.fromkeys(table["study"])))
 
 
-def render(said: Mapping[str, Any], studies: list[Named], drawn: str) -> str:
-    """The page as HTML text. `drawn`: the figure as SVG."""
+def render(said: Mapping[str, Any], studies: list[Named], drawn: str, why: Theory | None) -> str:
+    """The page as HTML text. `drawn`: the figure of the studies as SVG, if there are any. `why`: what is said of theory,
+    if there is any."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     return environment.from_string(PAGE).render(
         style=Markup(STYLE),  # noqa: S704
+        title="All studies" if studies else "Subliminal learning: why it happens",
+        told=why.headline if why else "",
+        theory=why.section if why else "",
         figure=Markup(drawn),  # noqa: S704
         studies=[_shown(study, said[study.name]) for study in studies],
     )

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from typing import Annotated, Self, get_args
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from sublim.params.arm import Arm
 from sublim.params.carrier import Carrier
@@ -12,7 +12,7 @@ from sublim.params.detection import Detection
 from sublim.params.evaluation import Evaluation
 from sublim.params.judges import Judge, LocalJudge
 from sublim.params.judges import scale as scale_of
-from sublim.params.models import Model, same_vocabulary
+from sublim.params.models import Model, TinyModel, same_vocabulary
 from sublim.params.names import Name
 from sublim.params.rates import Rates
 from sublim.params.report import Report
@@ -20,22 +20,33 @@ from sublim.params.section import Section
 from sublim.params.student import Student
 from sublim.params.study import Pair, Pairs, Study
 from sublim.params.teacher import Teacher, teacher_of
+from sublim.params.theory import Mlp, Theorem
 from sublim.params.traits import Graders, Misalignment, OwnCategory, Preference, Trait
 
 NOBODY = "none"
 """The name of the teacher of rows that no model wrote."""
 
 
-class Experiment(Section):
-    """An experiment in subliminal learning: teachers with a trait write data, students learn from what the filter keeps."""
+STUDIED = ("traits", "seeds", "teacher", "judges", "carriers", "students", "studies", "evaluation", "detection")
+"""The sections that studies alone have a use for: an experiment of theory alone has none of them."""
+STUDIES = {"numbers": Study(carrier="numbers", filter="strict", student="hard")}
 
-    models: Annotated[Mapping[Name, Model], Field(min_length=1)]
+
+class Experiment(Section):
+    """An experiment in subliminal learning: teachers with a trait write data, students learn from what the filter keeps. It
+    needs `models`, `traits` and `seeds`; or `mlp` or `theorem`, which may also stand alone."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"anyOf": [{"required": keys} for keys in (["models", "traits", "seeds"], ["mlp"], ["theorem"])]}
+    )
+
+    models: Mapping[Name, Model] = {}
     """The base models, by name. Each is a teacher's base and a student's base (see a study's `arms`)."""
-    traits: Annotated[Mapping[Name, Trait], Field(min_length=1)]
+    traits: Mapping[Name, Trait] = {}
     """The traits, by name. Each teacher has one."""
     categories: Mapping[Name, OwnCategory] = {}
     """Categories of the experiment's own, by name, for preferences."""
-    seeds: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**31)], ...], Field(min_length=1)]
+    seeds: tuple[Annotated[int, Field(ge=0, lt=2**31)], ...] = ()
     """The runs: one teacher-data-student chain per seed. Intervals are over runs, so give at least two."""
     teacher: Teacher = Teacher()
     """How a base model becomes a teacher."""
@@ -45,18 +56,57 @@ class Experiment(Section):
     """What teachers write, by name."""
     students: Annotated[Mapping[Name, Student], Field(min_length=1)] = {"hard": Student()}
     """How students learn, by name."""
-    studies: Annotated[Mapping[Name, Study], Field(min_length=1)] = {
-        "numbers": Study(carrier="numbers", filter="strict", student="hard")
-    }
-    """What is run, by name."""
+    studies: Mapping[Name, Study] = Field(
+        default_factory=lambda given: STUDIES if given.get("traits") else {},
+        json_schema_extra={"default": {name: study.model_dump(mode="json") for name, study in STUDIES.items()}},
+    )
+    """What is run, by name. None, if there are no traits."""
     evaluation: Evaluation = Evaluation()
     """How students are asked for their preference."""
     report: Report = Report()
     """How runs are summed up."""
     detection: Detection | None = None
     """Who tries to see the traits in the data; null: nobody does. `{}` means its defaults."""
+    mlp: Mlp | None = None
+    """Digits, where transmission can be seen bare (paper, section 6.2); null: this is not done. `{}` means its defaults."""
+    theorem: Theorem | None = None
+    """Theorem 1, checked by numbers (paper, section 6.1); null: it is not. `{}` means its defaults."""
     rates: Rates = Rates()
     """How fast one GPU is, for the estimate that is printed before a run. No artifact depends on it."""
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        theory = self.mlp is not None or self.theorem is not None
+        given = [name for name in STUDIED if name in self.model_fields_set and getattr(self, name)]
+        if theory and not given:
+            return self
+        why = (
+            f"`{given[0]}` is there, so this is more than theory: give models, traits and seeds as well, or leave it out."
+            if theory
+            else "An experiment needs models, traits and seeds; or `mlp` or `theorem`."
+        )
+        for name in ("models", "traits", "seeds", "studies"):
+            if not getattr(self, name):
+                found = "nothing is in it." if name in self.model_fields_set else "this key is missing."
+                raise ValueError(f"{name}: {found} {why}")
+        return self
+
+    @model_validator(mode="after")
+    def _models_are_comparable(self) -> Self:
+        pairs: Mapping[str, str] = {} if self.theorem is None else self.theorem.models
+        _known("theorem.models", "model", (*pairs, *pairs.values()), self.models)
+        if not self.traits and (idle := sorted(set(self.models) - {*pairs, *pairs.values()})):
+            raise ValueError(f"models.{idle[0]}: nothing is done with it: give traits and seeds, or name it in theorem.models")
+        for name, other in pairs.items():
+            found = [self.models[each] for each in (name, other)]
+            same = [each.model_copy(update={"seed": 0}) for each in found if isinstance(each, TinyModel)]
+            if len(same) < 2 or same[0] != same[1] or found[0] == found[1]:
+                raise ValueError(
+                    f"theorem.models.{name}: expected tiny models that differ in their seed alone, found {name} and {other}"
+                )
+            if name == "mlp":
+                raise ValueError("theorem.models.mlp: `mlp` is the name of the nets for digits; call the model something else")
+        return self
 
     @model_validator(mode="after")
     def _names_are_defined(self) -> Self:

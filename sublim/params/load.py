@@ -54,7 +54,9 @@ def load(path: Path, check: Callable[[Experiment], None] = lambda _: None) -> Ex
         experiment = Experiment.model_validate_json(json.dumps(_composed(tree)))
         check(experiment)
     except ValidationError as error:
-        lines = sorted({_explain(path, tree, found) for found in error.errors()})
+        # That `studies` has no default while something else is wrong is no mistake of anybody's.
+        mistakes = [found for found in error.errors() if found["type"] != "default_factory_not_called"]
+        lines = sorted({_explain(path, tree, found) for found in mistakes} | _left_out(path, tree, mistakes))
         raise ParamsError("\n".join(text for _, text in lines)) from None
     except TypeError as error:
         raise ParamsError(f"{path}: {error}: write dates and other special values as quoted text.") from None
@@ -87,6 +89,14 @@ def _explain(path: Path, tree: CommentedMap, error: ErrorDetails) -> tuple[int, 
             return line, where + error["msg"].removeprefix("Value error, ")
         case _:
             return line, f"{where}{error['msg']}; found {json.dumps(error['input'], ensure_ascii=False, default=str)[:80]}."
+
+
+def _left_out(path: Path, tree: CommentedMap, mistakes: list[ErrorDetails]) -> set[tuple[int, str]]:
+    """The sections without which there is neither a study nor theory. What holds between sections, and so this too, is looked
+    at by the model only if each of them is right."""
+    whole = all(found["loc"] for found in mistakes)
+    missing = [name for name in ("models", "traits", "seeds") if name not in tree]
+    return {(1, f"{path}:1: {name}: this key is missing.") for name in missing if whole and not {"mlp", "theorem"} & set(tree)}
 
 
 def _place(path: Path, tree: CommentedMap, message: str) -> tuple[int, str]:

@@ -16,7 +16,7 @@ from sublim.params.judges import Access, HttpJudge, LocalJudge, PlannedJudge
 from sublim.params.load import load
 from sublim.params.models import HubModel, Model, TinyModel
 from sublim.params.section import Section
-from sublim.params.slices import base, detection, filtered, overview, raw, report, student, teacher
+from sublim.params.slices import base, detection, filtered, overview, raw, report, student, teacher, theory
 from sublim.params.slices import eval as eval_
 from sublim.params.study import Study
 from sublim.params.teacher import CONTROLS
@@ -47,6 +47,7 @@ STAGES: Mapping[str, tuple[str, ...]] = {
     "eval": ("teacher", "trait", "carrier", "filter", "arm", "method", "student", "seed"),
     "report": ("study",),
     "detection": ("study",),
+    "theory": ("of",),
     "overview": (),
 }
 """Stage → the dimensions of its cells, in the order of their path."""
@@ -60,7 +61,8 @@ UPSTREAM: Mapping[str, tuple[str, ...]] = {
     "eval": ("base", "student"),
     "report": ("base", "teacher", "filtered", "student", "eval"),
     "detection": ("base", "teacher", "filtered", "report"),
-    "overview": ("report",),
+    "theory": ("base",),
+    "overview": ("report", "theory"),
 }
 """Stage → the stages that it reads."""
 
@@ -94,7 +96,8 @@ def cells(of: Experiment, digests: Digests) -> tuple[Cell, ...]:
         *_students(of),
         *_evals(of, digests),
     ]
-    return (*made, *_reports(of, made), *_detections(of), _overview(of))
+    theories = list(_theory(of))
+    return (*made, *_reports(of, made), *_detections(of), *theories, _overview(of, theories))
 
 
 def writer(dims: Mapping[str, str | int], base: str) -> dict[str, str]:
@@ -198,7 +201,7 @@ def _students(of: Experiment) -> Iterator[Cell]:
 
 def _evals(of: Experiment, digests: Digests) -> Iterator[Cell]:
     graders = _graders(of, of.traits.values(), digests)
-    for name in of.models:
+    for name in of.models if of.traits else ():
         dims = untrained(name)
         yield _cell("eval", dims, _asked(of, dims, graders), {"base": _id("base", model=name), **_reads(graders)})
     for dims in _sets("eval", _every(of)):
@@ -283,15 +286,40 @@ def _detections(of: Experiment) -> Iterator[Cell]:
         yield _cell("detection", {"study": name}, params, {cell: cell for cell in (*reads, _id("report", study=name))})
 
 
-def _overview(of: Experiment) -> Cell:
+def _theory(of: Experiment) -> Iterator[Cell]:
+    if of.mlp is not None:
+        yield _cell("theory", {"of": "mlp"}, theory.Slice(of="mlp", experiment=of.mlp), {})
+    if of.theorem is None:
+        return
+    how = of.theorem
+    subjects: dict[str, tuple[theory.NetSubject | theory.ModelSubject, dict[str, str]]] = {}
+    if how.net is not None:
+        subjects["mlp"] = theory.NetSubject(net=how.net, inits=how.inits, rows=how.rows), {}
+    for name, other in sorted(how.models.items()):
+        subject = theory.ModelSubject(
+            names=(name, other),
+            trait=how.trait,
+            categories=_own(of, [how.trait]),
+            prompts=how.prompts,
+            tokens=how.tokens,
+        )
+        subjects[name] = subject, {"base": _id("base", model=name), "other": _id("base", model=other)}
+    for name, (subject, inputs) in subjects.items():
+        steps = theory.Steps(
+            subject=subject, imitation=how.imitation, step_sizes=how.step_sizes, draws=how.draws, seed=how.seed
+        )
+        yield _cell("theory", {"of": f"theorem-{name}"}, theory.Slice(of=f"theorem-{name}", experiment=steps), inputs)
+
+
+def _overview(of: Experiment, theories: Sequence[Cell]) -> Cell:
     studies = tuple(
         overview.ReportedStudy(
             name=name, carrier=study.carrier, filter=study.filter, method=study.student, detected=of.detection is not None
         )
         for name, study in sorted(of.studies.items())
     )
-    inputs = {study.name: _id("report", study=study.name) for study in studies}
-    return _cell("overview", {}, overview.Slice(studies=studies), inputs)
+    inputs = {study.name: _id("report", study=study.name) for study in studies} | {cell.id: cell.id for cell in theories}
+    return _cell("overview", {}, overview.Slice(studies=studies, confidence=of.report.confidence), inputs)
 
 
 def _every(of: Experiment) -> Iterator[Dims]:
@@ -373,6 +401,11 @@ def _check(of: Experiment) -> None:
             raise ValueError(f"traits.{name}.target: {error}") from None
         if how.kind == "finetune" and how.rows != "direct":
             raise ValueError(f"teacher.rows: `{how.rows}` teaches misalignment alone, but `{name}` is a preference")
+    if of.theorem is not None:
+        try:
+            target(of.theorem.trait, of.categories)
+        except ValueError as error:
+            raise ValueError(f"theorem.trait.target: {error}") from None
     for name, study in of.studies.items():
         if of.students[study.student].kind == "soft":
             for teacher, learner in _pairs(of, study):

@@ -7,7 +7,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from sublim.params.experiment import Experiment
+from sublim.params.experiment import STUDIED, Experiment
 from sublim.plan import code, layout
 from sublim.plan.cells import STAGES, UPSTREAM
 
@@ -25,22 +25,33 @@ SECTIONS = {
     "eval": ("models", "traits", "categories", "judges", "seeds", "studies", "carriers", "evaluation"),
     "report": ("models", "traits", "seeds", "studies", "report"),
     "detection": ("models", "traits", "categories", "seeds", "studies", "carriers", "report", "detection"),
-    "overview": ("studies", "detection"),
+    "theory": ("models", "categories", "mlp", "theorem"),
+    "overview": ("studies", "detection", "report"),
 }
-OPTIONAL = {"detection": "detection"}
-"""Stage → the section without which an experiment has no artifact of it. DVC takes a section that is not there for an error,
-and warns of an empty folder at every command: such a stage is left out of dvc.yaml."""
+OPTIONAL = {
+    "base": ("models",),
+    **dict.fromkeys(("teacher", "raw", "filtered", "student", "eval", "report"), ("studies",)),
+    "detection": ("detection",),
+    "theory": ("mlp", "theorem"),
+}
+"""Stage → the sections without any of which an experiment has no artifact of it. DVC takes a section that is not there for an
+error, and warns of an empty folder at every command: such a stage is left out of dvc.yaml, and so is the section."""
 
 
 OVERVIEW = f"{layout.DATA}/overview"
 BARS = {"template": "bar_horizontal", "x": "gain"}
 LOSSES = ["diagonal", "off_diagonal", "control", "shuffled_within", "shuffled_across"]
-PLOTS: list[dict[str, Any]] = [
-    {f"{OVERVIEW}/matrix.csv": BARS | {"y": "pair", "title": "Gain by teacher → student"}},
-    {f"{OVERVIEW}/gains.csv": BARS | {"y": "what", "title": "Gain by student and arm"}},
-    {"training": {"x": "step", "y": {f"{OVERVIEW}/training.csv": LOSSES}, "title": "Students' loss"}},
-    {f"{OVERVIEW}/overview.png": None},
-]
+PLOTS: dict[str, list[dict[str, Any]]] = {
+    "studies": [
+        {f"{OVERVIEW}/matrix.csv": BARS | {"y": "pair", "title": "Gain by teacher → student"}},
+        {f"{OVERVIEW}/gains.csv": BARS | {"y": "what", "title": "Gain by student and arm"}},
+        {"training": {"x": "step", "y": {f"{OVERVIEW}/training.csv": LOSSES}, "title": "Students' loss"}},
+        {f"{OVERVIEW}/overview.png": None},
+    ],
+    "mlp": [{f"{OVERVIEW}/mlp.png": None}],
+    "theorem": [{f"{OVERVIEW}/theorem.png": None}],
+}
+"""Section → what is drawn of it."""
 
 
 def watched(without: Collection[str]) -> frozenset[str]:
@@ -50,28 +61,45 @@ def watched(without: Collection[str]) -> frozenset[str]:
 
 
 def lacking(of: Experiment) -> frozenset[str]:
-    """The optional sections that an experiment does not have."""
-    return frozenset(section for section in OPTIONAL.values() if getattr(of, section) is None)
+    """The sections that an experiment may lack, and that this one does not have."""
+    without = {section for sections in OPTIONAL.values() for section in sections if not getattr(of, section)}
+    if not of.studies:
+        without |= {*STUDIED, *(() if of.categories else ("categories",))}
+    return frozenset(without)
 
 
 def unfit(file: Path, without: Collection[str]) -> str | None:
-    """Which stage `file`, a dvc.yaml, lacks or has too much for an experiment without these optional sections."""
+    """What `file`, a dvc.yaml, lacks or has too much for an experiment without these sections."""
     found = YAML(typ="safe").load(file)["stages"]  # pyright: ignore[reportUnknownMemberType]
-    for stage, section in OPTIONAL.items():
-        if (stage in found) == (section in without):
-            has = (
-                f"has the stage `{stage}`, and the experiment no section"
-                if stage in found
-                else f"has no stage `{stage}` for the section"
+    here = _stages(without)
+    for stage in STAGES:
+        needed = " or ".join(f"`{section}`" for section in OPTIONAL.get(stage, ()))
+        if stage in found and stage not in here:
+            return f"it has the stage `{stage}`, and the experiment no section {needed}"
+        if stage in here and stage not in found:
+            return f"it has no stage `{stage}` for the section {needed}"
+    for stage in here:
+        expected, own = _sections(stage, without), found[stage].get("params", [])
+        if other := sorted({*expected} ^ {*own}):
+            return (
+                f"its stage `{stage}` {'depends on' if other[0] in own else 'knows nothing of'} the section `{other[0]}`, "
+                f"which the experiment {'has not' if other[0] in own else 'has'}"
             )
-            return f"it {has} `{section}`"
     return None
 
 
+def _stages(without: Collection[str]) -> list[str]:
+    return [stage for stage in STAGES if stage not in OPTIONAL or not set(OPTIONAL[stage]) <= set(without)]
+
+
+def _sections(stage: str, without: Collection[str]) -> list[str]:
+    return [section for section in SECTIONS[stage] if section not in without]
+
+
 def text(without: Collection[str] = ()) -> str:
-    """The contents of dvc.yaml. They depend on the code's import closures, and on which optional sections the experiment does
-    not have: `without` (see `lacking`)."""
-    here = [stage for stage in STAGES if OPTIONAL.get(stage) not in without]
+    """The contents of dvc.yaml. They depend on the code's import closures, and on which sections the experiment does not have:
+    `without` (see `lacking`)."""
+    here = _stages(without)
     stages: dict[str, Any] = {
         "check": {"cmd": "python -m sublim check --clear --sections --params params.yaml", "deps": ["params.yaml"]}
     }
@@ -80,15 +108,16 @@ def text(without: Collection[str] = ()) -> str:
         files = sorted(path.relative_to(code.PACKAGE.parent).as_posix() for source in sources for path in code.files_of(source))
         stages[stage] = {
             "cmd": [f"snakemake -j8 {stage}_all", f"python -m sublim audit --stage {stage}"],
-            "deps": [*(f"{layout.DATA}/{upstream}" for upstream in UPSTREAM[stage]), *files],
-            "params": [section for section in SECTIONS[stage] if section not in without],
+            "deps": [*(f"{layout.DATA}/{upstream}" for upstream in UPSTREAM[stage] if upstream in here), *files],
+            "params": _sections(stage, without),
             "outs": [{f"{layout.DATA}/{stage}": {"persist": True}}],
         }
     stages["audit"] = {
         "cmd": "python -m sublim audit",
         "deps": ["params.yaml", "sublim", *(f"{layout.DATA}/{stage}" for stage in here)],
     }
-    document = {"stages": stages, "metrics": [f"{OVERVIEW}/metrics.json"], "plots": PLOTS}
+    plots = [plot for section, drawn in PLOTS.items() if section not in without for plot in drawn]
+    document = {"stages": stages, "metrics": [f"{OVERVIEW}/metrics.json"], "plots": plots}
     stream = StringIO()
     yaml = YAML()
     yaml.width = 128

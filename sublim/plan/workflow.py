@@ -68,6 +68,12 @@ class Workflow:
         """The records of all cells of a stage."""
         return [os.fspath(layout.record(cell.id)) for cell in self._cells if cell.plan.stage == stage]
 
+    def figures(self) -> dict[str, str]:
+        """The figures of the overview, each with the name of its caption: which there are depends on the experiment."""
+        studies = any(cell.plan.stage == "report" for cell in self._cells)
+        theory = {str(cell.plan.dims["of"]).partition("-")[0] for cell in self._cells if cell.plan.stage == "theory"}
+        return ({"overview": "studies"} if studies else {}) | {name: name for name in sorted(theory)}
+
     def inputs(self, stage: str, ancient: Callable[[str], Any]) -> Callable[[Any], dict[str, Any]]:
         """The input function of a stage's rule: the verdict on the cell, and the records of what it is made from.
 

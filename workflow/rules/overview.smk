@@ -10,13 +10,16 @@ rule overview:
                 category="Overview",
             )
         ),
-        figure=update(
-            report(
-                "data/overview/overview.svg",
-                caption="../report/studies.rst",
-                category="Overview",
+        figures=[
+            update(
+                report(
+                    f"data/overview/{name}.svg",
+                    caption=f"../report/{caption}.rst",
+                    category="Overview",
+                )
             )
-        ),
+            for name, caption in experiment.figures().items()
+        ],
     log:
         ".sublim/log/overview.log",
     resources:

@@ -63,9 +63,9 @@ def card(tree: Tree, what: Path, rev: str | None = None) -> str:
     _check(subject)
     write = CARDS.get(subject.record.plan.stage)
     if write is None:
-        raise SublimError(
-            f"{what}: a report tells of itself: open {data_name(subject.cell)}/report.html. Cards are for the rest."
-        )
+        stage = subject.record.plan.stage
+        page = f"{data_name('overview')}/overview.html" if stage == "theory" else f"{data_name(subject.cell)}/{stage}.html"
+        raise SublimError(f"{what}: there is a page on that: open {page}. Cards are for models and their data.")
     return write(subject)
 
 

@@ -57,6 +57,9 @@ def _expected(plan: Plan) -> dict[str, str] | None:
         case "eval":
             student = {} if dims["arm"] == "base" else {"student": _cell("student", **dims)}
             return {"base": _cell("base", model=dims["student"]), **student}
+        case "theory":
+            names = plan.params["experiment"].get("subject", {}).get("names", ())
+            return {as_: _cell("base", model=name) for as_, name in zip(("base", "other"), names, strict=False)}
         case _:
             return None
 

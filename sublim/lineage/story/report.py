@@ -28,6 +28,7 @@ NEEDED = {
     "student": ("steps.parquet",),
     "eval": ("answers.parquet", "samples.parquet", "capability.parquet", "freeform.parquet"),
     "report": ("summary.json", "metrics.json", "gains.csv", "matrix.csv", "training.csv"),
+    "theory": ("nets.parquet", "theorem.parquet"),
 }
 """Stage → the files that a report or the overview reads."""
 KEYS = (
@@ -46,6 +47,13 @@ KEYS = (
     "what",
     "pair",
     "source",
+    "subject",
+    "imitation",
+    "same_init",
+    "teacher_init",
+    "student_init",
+    "draw",
+    "step_size",
 )
 """Columns that say which row of a table of the report is meant."""
 _SAME = 1e-9
@@ -71,8 +79,12 @@ def check_overview(source: Source, cell: str) -> Iterator[Accident]:
     from sublim.stages import overview
 
     params = source.params(cell, Overview)
+
+    def page_of(inputs: Mapping[str, Path], again: Path) -> str:
+        return overview.page_of(inputs, params, again, None)
+
     yield from made_again(
-        source, cell, overview.tables_of, "overview.html", lambda inputs, _: overview.page_of(inputs, params, "<svg ></svg>")
+        source, cell, lambda inputs, again: overview.tables_of(inputs, params, again), "overview.html", page_of
     )
 
 

@@ -18,7 +18,7 @@ import polars as pl
 from sublim.common.canonical import digest
 from sublim.common.files import write_text
 from sublim.lineage.finding import UNVERIFIABLE, Finding
-from sublim.lineage.story import base, copies, detection, evaluation, filtered, raw, report, student, teacher
+from sublim.lineage.story import base, copies, detection, evaluation, filtered, raw, report, student, teacher, theory
 from sublim.lineage.story.accident import Accident, UnfitError
 from sublim.lineage.story.source import Source
 from sublim.lineage.tree import Tree
@@ -34,6 +34,7 @@ CHECKS: Mapping[str, Callable[[Source, str], Iterator[Accident]]] = {
     "eval": evaluation.check,
     "report": report.check,
     "detection": detection.check,
+    "theory": theory.check,
     "overview": report.check_overview,
 }
 
@@ -135,7 +136,7 @@ def _waves(tree: Tree, stages: Collection[str]) -> list[list[tuple[str, ...]]]:
     students of a data set. Reports, detection and the overview are the last waves.
     """
     waves: dict[str, dict[str, list[str]]] = {
-        wave: {} for wave in ("base", "teacher", "raw", "student", "eval", "report", "detection", "overview")
+        wave: {} for wave in ("base", "teacher", "raw", "student", "eval", "theory", "report", "detection", "overview")
     }
     for stage in CHECKS:
         for cell in tree.cells(stage) if stage in stages else ():

@@ -12,7 +12,7 @@ from sublim.plan.record import Record
 
 Kind = Literal[
     "number", "evaluation", "answer", "sample", "artifact", "file", "filtered row", "raw row", "teacher row", "corpus row",
-    "teacher rows", "corpus", "source file", "stage", "runs",
+    "teacher rows", "corpus", "measurement", "source file", "stage", "runs",
 ]  # fmt: skip
 
 

@@ -68,6 +68,10 @@ class _Walk:
                 reached = [cell for cell in downstream(self.reader, [place.cell]) if cell != place.cell]
                 below = (*self.stages(reached), *self.numbers_of([place.cell]))
                 return Node(kind, row.name, facts={"cell": place.cell, **row.rows[0]}, next=below), reached
+            case "theory":
+                reached = [cell for cell in downstream(self.reader, [place.cell]) if cell != place.cell]
+                facts = {"cell": place.cell, **row.rows[0]}
+                return Node("measurement", row.name, facts=facts, next=self.stages(reached)), reached
             case _:
                 return self._training_row(row)
 

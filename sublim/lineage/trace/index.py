@@ -30,6 +30,7 @@ TABLES: dict[str, tuple[str, ...]] = {
     "raw": ("rows.parquet",),
     "filtered": ("rows.parquet",),
     "eval": ("answers.parquet", "samples.parquet"),
+    "theory": ("nets.parquet", "theorem.parquet"),
 }
 """Stage → its tables whose rows have an id."""
 

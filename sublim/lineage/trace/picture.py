@@ -16,7 +16,9 @@ from sublim.measure.figures import CONDITION_NAMES
 from sublim.plan.record import Record
 
 TEMPLATE = Path(__file__).with_suffix(".html")
-COLUMNS = ("base", "teacher", "raw", "filtered", "student", "eval", "matrix", "means", "report", "detection", "overview")
+COLUMNS = (
+    "base", "teacher", "raw", "filtered", "student", "eval", "matrix", "means", "report", "detection", "theory", "overview",
+)  # fmt: skip
 _ROWS = 200
 """How many rows of a data set the page lists."""
 _ARMS = {"shuffled_within": "within", "shuffled_across": "across"}
@@ -115,9 +117,8 @@ def _label(cell: str, record: Record, trace: Trace) -> str:
     if record.plan.stage == "eval":
         run = trace.numbers.run.get(cell)
         return f"{run['p_base']:.3f} → {run['p_target']:.3f}" if run else f"{dims['student']} untrained"
-    names = (
-        [f"{dims['teacher']} → {dims['student']}"] if "student" in dims else [dims.get("model") or dims.get("teacher") or cell]
-    )
+    one = dims.get("model") or dims.get("teacher") or dims.get("of", cell)
+    names = [f"{dims['teacher']} → {dims['student']}"] if "student" in dims else [one]
     if record.plan.stage == REPORT:
         names = [dims["study"]]
     what = (dims.get("trait"), dims.get("carrier"), dims.get("filter"), arm, dims.get("method"), dims.get("seed"))

@@ -74,6 +74,8 @@ class _Walk:
                 node = self._student(cell)
             case "eval":
                 node = self._eval(cell)
+            case "theory":
+                node = _artifact(cell, {}, *self._from(cell, "base", "one init"), *self._from(cell, "other", "another init"))
             case _:
                 node = self._report(cell)
         return replace(node, relation=relation)
@@ -93,6 +95,8 @@ class _Walk:
                 question = asked.filter(pl.col("question_id") == row.rows[0]["question_id"]).select("question").head(1)
                 facts = dict(row.rows[0]) | {"question": None if question.is_empty() else question.item()}
                 return Node("sample", row.name, facts=facts, next=(self.artifact(place.cell, "drawn by"),))
+            case "theory", _:
+                return Node("measurement", row.name, facts=dict(row.rows[0]), next=(self.artifact(place.cell, "row of"),))
             case _:
                 kind = "teacher row" if stage == "teacher" else "corpus row"
                 facts = dict(row.rows[0])

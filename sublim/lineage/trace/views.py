@@ -45,6 +45,9 @@ VIEWS: dict[str, tuple[str, str]] = {
     "ngrams": ("detection", "ngrams.parquet"),
     "in_context": ("detection", "context.parquet"),
     "seen_and_transmitted": ("detection", "transmission.parquet"),
+    "nets": ("theory", "nets.parquet"),
+    "net_steps": ("theory", "steps.parquet"),
+    "theorem": ("theory", "theorem.parquet"),
     "studies": ("overview", "studies.parquet"),
 }
 """View → the stage and the file whose tables it has, of all cells of the stage, which stand in front."""

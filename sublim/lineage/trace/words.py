@@ -22,7 +22,7 @@ _TEXT = 150
 _VALUE = 60
 STAGE_NAMES = {
     "base": "base", "teacher": "teacher", "raw": "raw data set", "filtered": "filtered data set", "student": "student",
-    "eval": "evaluation", "report": "report", "detection": "detection", "overview": "overview",
+    "eval": "evaluation", "report": "report", "detection": "detection", "theory": "theory experiment", "overview": "overview",
 }  # fmt: skip
 Facts = Mapping[str, Any]
 
@@ -182,6 +182,13 @@ def _row_lines(facts: Facts) -> Iterator[str]:
         yield f"sampling seed {facts['sampling_seed']}"
     if "temperature" in facts:
         yield f"temperature {facts['temperature']:g}, top_p {facts['top_p']:g}, at most {_plural(facts['max_tokens'], 'token')}"
+    if "accuracy" in facts:
+        yield f"{facts['condition']}, net {facts['seed']}: accuracy {facts['accuracy_before']:.3g} → {facts['accuracy']:.3g}"
+    if "step_size" in facts:
+        yield (
+            f"{facts['teacher_init']} → {facts['student_init']}, {facts['imitation']}, step size {facts['step_size']:.3g}: "
+            f"teacher's loss {facts['loss_before']:.6g} → {facts['loss_after']:.6g}"
+        )
     if "reasons" in facts:
         if facts["reasons"]:
             yield f"rejected: {', '.join(facts['reasons'])}"

@@ -19,7 +19,9 @@ class ReportedStudy(Section):
 
 
 class Slice(Section):
-    """What the overview depends on, beside the reports that it reads."""
+    """What the overview depends on, beside the reports and the theory that it reads."""
 
     studies: tuple[ReportedStudy, ...]
     """All studies, by name."""
+    confidence: float
+    """Coverage of the intervals of theory."""
