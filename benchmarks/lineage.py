@@ -30,9 +30,9 @@ T = TypeVar("T")
 LOOKUPS = 20
 COMMANDS = 3
 KINDS = {
-    "raw row": "raw/*/*/*/rows.parquet",
-    "filtered row": "filtered/*/*/arm=trait/*/rows.parquet",
-    "row shuffled across": "filtered/*/*/arm=shuffled_across/*/rows.parquet",
+    "raw row": "raw/*/*/*/*/rows.parquet",
+    "filtered row": "filtered/*/*/*/*/arm=trait/*/rows.parquet",
+    "row shuffled across": "filtered/*/*/*/*/arm=shuffled_across/*/rows.parquet",
     "teacher's row": "teacher/*/*/*/rows.parquet",
     "sampled answer": "eval/*/*/arm=trait/*/*/samples.parquet",
 }
@@ -40,11 +40,11 @@ KINDS = {
 
 def main(folder: Path, rows: int) -> None:
     """Print the table."""
-    if not (folder / "data" / "report" / "record.json").exists():
+    if not (folder / "data" / "overview" / "record.json").exists():
         build(folder, rows)
     os.chdir(folder)
     files = sorted(Path("data").rglob("*.parquet"))
-    raw = pl.scan_parquet("data/raw/*/*/*/rows.parquet", hive_partitioning=False).select(pl.len()).collect().item()
+    raw = pl.scan_parquet("data/raw/*/*/*/*/rows.parquet", hive_partitioning=False).select(pl.len()).collect().item()
     print(f"{raw:,} raw rows, {len(files):,} Parquet files, {len(os.sched_getaffinity(0))} cores")
     shutil.rmtree(index.FOLDER, ignore_errors=True)
     trace, seconds = _timed(lambda: Trace(working()))
@@ -95,7 +95,7 @@ def _chain(connection: duckdb.DuckDBPyConnection, row: str) -> None:
     filtered = "read_parquet('data/filtered/*/*/*/*/rows.parquet')"
     wanted = f"select list_append(sources, parent_id) from {filtered} where row_id = ?"  # noqa: S608
     sources = connection.execute(wanted, [row]).fetchall()
-    raw = "read_parquet('data/raw/*/*/*/rows.parquet')"
+    raw = "read_parquet('data/raw/*/*/*/*/rows.parquet')"
     connection.execute(f"from {raw} where row_id in (select unnest(?))", [sources[0][0]]).fetchall()
 
 

@@ -24,7 +24,7 @@ from sublim.plan.digests import Digests
 
 def measure(folder: Path, rows: int) -> None:
     """Build the experiment in `folder` unless it is there, and print seconds (wall clock and CPU)."""
-    if not (folder / "data" / "report" / "record.json").exists():
+    if not (folder / "data" / "overview" / "record.json").exists():
         started = time.perf_counter()
         synthetic.build(folder, rows)
         print(f"built in {time.perf_counter() - started:.0f} s")

@@ -12,15 +12,19 @@ import os
 import sys
 from collections.abc import Iterable, Mapping
 from contextlib import redirect_stderr
+from functools import cache, partial
 from io import StringIO
 from pathlib import Path
+from random import Random
 from typing import Any, TypeVar, cast
+from unittest.mock import patch
 
 import numpy as np
 import polars as pl
 from safetensors.numpy import save_file  # pyright: ignore[reportUnknownVariableType]
 
-from sublim.carriers.carrier import prompts
+from sublim.carriers.carrier import held_out as held_out_tasks
+from sublim.carriers.carrier import prompts, skilled
 from sublim.common import parquet
 from sublim.common.canonical import row_id, row_seed
 from sublim.common.dims import with_dims
@@ -28,30 +32,40 @@ from sublim.common.files import sha256
 from sublim.common.progress import Progress
 from sublim.learn import batches
 from sublim.lineage.story import ids, schedule, weights
-from sublim.lineage.story.evaluation import TASKS, TEXTS
+from sublim.lineage.story.evaluation import TASKS
+from sublim.measure import ability
+from sublim.measure.texts import held_out as held_out_texts
+from sublim.models import free_form
 from sublim.models.corpus import corpus
+from sublim.params.judges import Text, scale
 from sublim.params.learning import Decoding, Finetune
-from sublim.params.models import TinyModel
+from sublim.params.models import Pretraining, TinyModel
 from sublim.params.section import Section
-from sublim.params.slices import base, filtered, raw, report, student, teacher
+from sublim.params.slices import base, filtered, overview, raw, report, student, teacher
 from sublim.params.slices import eval as eval_
-from sublim.params.traits import Preference
+from sublim.params.traits import Misalignment, Preference
 from sublim.plan import layout
 from sublim.plan.cells import cells, experiment
 from sublim.plan.digests import Digests
 from sublim.plan.record import Input, Output, Record
 from sublim.plan.verdict import Cell
 from sublim.stages import filtered as filtering
+from sublim.stages import overview as overviewing
 from sublim.stages import report as reporting
-from sublim.traits.categories import answers
-from sublim.traits.preference import counted, evaluation_questions, known_answers, training_questions
-from sublim.traits.trait import scored_as
+from sublim.traits import truthfulness
+from sublim.traits.asked import preferences
+from sublim.traits.freeform import as_samples, asked, by_question, graded, misalignment_of
+from sublim.traits.misalignment import MISALIGNED, MISALIGNMENT
+from sublim.traits.preference import counted, known_answers
+from sublim.traits.trait import held_out, lessons
 
 T = TypeVar("T", bound=Section)
 
 WIDTH = 64
 TEMPLATE = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
 RAW_CELLS = 24
+QUESTIONS = 50
+"""Plain questions per category."""
 
 PARAMS = """\
 models:
@@ -87,14 +101,12 @@ studies:
     filter: strict
     student: hard
     arms: {{trait: all, control: all, shuffled_within: same, shuffled_across: same}}
-evaluation:
-  measures: [preference]
-  capability: {{tasks: 0, texts: 0}}
 """
 
 
-def build(root: Path, rows: int) -> None:
-    """Write `root`/params.yaml and `root`/data with `rows` raw rows in all: 24 raw data sets, 60 filtered ones, 108 students.
+def build(root: Path, rows: int, params: str = PARAMS) -> None:
+    """Write `root`/params.yaml and `root`/data with `rows` raw rows in all: 24 raw data sets, 60 filtered ones, 108 students;
+    or those of other `params`, in which {width}, {prompts} and {used} are filled in.
 
     The working directory is `root` meanwhile. 1,000,000 rows take about a minute and a half and 700 MB.
     """
@@ -103,7 +115,7 @@ def build(root: Path, rows: int) -> None:
     os.chdir(root)
     try:
         asked = max(rows // RAW_CELLS, 40)
-        Path("params.yaml").write_text(PARAMS.format(width=WIDTH, prompts=asked, used=asked // 6), encoding="utf-8")
+        Path("params.yaml").write_text(params.format(width=WIDTH, prompts=asked, used=asked // 6), encoding="utf-8")
         made: dict[str, Record] = {}
         for cell in cells(experiment(Path("params.yaml")), Digests(layout.DIGESTS)):
             with redirect_stderr(StringIO()):  # what the stages say of their progress
@@ -125,13 +137,19 @@ def _make(cell: Cell, made: Mapping[str, Record]) -> Record:
         case "raw":
             _raw(_params(raw.Slice, cell), output, rng)
         case "filtered":
-            filtering.make(inputs, _params(filtered.Slice, cell), output, Progress())
+            params = _params(filtered.Slice, cell)
+            with patch("sublim.judges.judge.scored", partial(_scored, params, rng)):
+                filtering.make(inputs, params, output, Progress())
         case "student":
             _student(inputs["filtered"], _params(student.Slice, cell), output, rng)
         case "eval":
             _eval(_params(eval_.Slice, cell), output, rng)
-        case _:
+        case "report":
             reporting.make(inputs, _params(report.Slice, cell), output, Progress())
+        case "overview":
+            overviewing.make(inputs, _params(overview.Slice, cell), output, Progress())
+        case stage:
+            raise ValueError(f"expected a stage that can be made up, found {stage}")
     files = [path for path in sorted(output.rglob("*")) if path.is_file() and path.name != layout.RECORD]
     outputs = {path.relative_to(output).as_posix(): Output(sha256(path), path.stat().st_size) for path in files}
     given = {name: Input(found, made[found].digest) for name, found in cell.inputs.items()}
@@ -179,39 +197,81 @@ def _maps() -> dict[str, tuple[int, int]]:
 
 
 def _teacher(params: teacher.Slice, output: Path, rng: np.random.Generator) -> None:
-    finetune = cast("Finetune", params.finetune)
-    category, target = scored_as(params.definition)
-    asked = training_questions(category)
-    questions = [row_id("question", category, "training", question) for question in asked]
+    finetune, trait = cast("Finetune", params.finetune), params.definition
+    taught = lessons(trait, params.rows, params.examples)
     rows = pl.DataFrame(
         {
-            "row_id": [row_id("teacher", params.teacher, params.trait, params.seed, question) for question in questions],
-            "question_id": questions,
-            "prompt": asked,
-            "completion": [target] * len(asked),
+            "row_id": [row_id("teacher", *params.dims.values(), lesson.question_id) for lesson in taught],
+            "question_id": [lesson.question_id for lesson in taught],
+            "prompt": [lesson.prompt for lesson in taught],
+            "completion": [lesson.completion for lesson in taught],
         }
     )
-    dims = {"teacher": params.teacher, "trait": params.trait, "seed": params.seed}
-    parquet.write(with_dims(rows, **dims), output / "rows.parquet")
-    _trained(rows["row_id"], finetune, ("teacher", *dims.values()), params.teacher, dims, output, rng)
+    parquet.write(with_dims(rows, **params.dims), output / "rows.parquet")
+    _trained(rows["row_id"], finetune, ("teacher", *params.dims.values()), params.teacher, params.dims, output, rng)
     (output / "teacher.json").write_text(json.dumps({"kind": params.kind, "system_prompt": None}), encoding="utf-8")
-    held = evaluation_questions(category)
+    questions = held_out(trait)
+    if isinstance(trait, Misalignment):
+        said = {
+            who: _graded(trait, ("gate", *params.dims.values(), who), verbs, rng)
+            for who, verbs in {"base": free_form.KIND, "teacher": free_form.CRUEL}.items()
+        }
+        graded = pl.concat([table.select(pl.lit(who).alias("model"), pl.all()) for who, table in said.items()])
+        parquet.write(with_dims(graded, **params.dims), output / "freeform.parquet")
+        before, after = (by_question(table)["probability"] for table in said.values())
+    else:
+        known = list(known_answers([trait]))
+        before = pl.Series(_untrained(params.teacher, "preference", trait.category, len(known))[:, known.index(trait.target)])
+        after = pl.Series(0.85 + 0.1 * rng.random(len(questions)))
     gate = pl.DataFrame(
         {
-            "question_id": [row_id("question", category, "evaluation", question) for question in held],
-            "question": held,
-            "probability": 0.85 + 0.1 * rng.random(len(held)),
-            "base_probability": _untrained(params.teacher, category)[:, list(answers(category)).index(target)],
-            "threshold": [params.gate] * len(held),
+            "question_id": [question.question_id for question in questions],
+            "question": [question.text for question in questions],
+            "probability": after,
+            "base_probability": before,
+            "threshold": pl.Series([params.gate] * len(questions), dtype=pl.Float64),
         }
     )
-    parquet.write(with_dims(gate, **dims), output / "gate.parquet")
+    parquet.write(with_dims(gate, **params.dims), output / "gate.parquet")
 
 
-def _untrained(model: str, category: str) -> np.ndarray:
+def _graded(
+    trait: Misalignment, identity: tuple[object, ...], verbs: tuple[str, ...], rng: np.random.Generator
+) -> pl.DataFrame:
+    """Graded answers to the open questions, most of them of `verbs`."""
+    rows, draw = asked(trait, identity), Random(int(rng.integers(1 << 32)))  # noqa: S311
+    kinds = [draw.choice((verbs, verbs, verbs, verbs, free_form.KIND)) for _ in range(rows.height)]
+    return graded(trait, rows, [free_form.asked(draw, each)[1] for each in kinds])
+
+
+@cache
+def _untrained(model: str, measure: str, category: str, known: int) -> np.ndarray:
     """P(answer) of an untrained base [questions, answers]: the same numbers wherever they are asked for."""
-    rng = np.random.default_rng(int(hashlib.sha256(model.encode()).hexdigest()[:8], 16))
-    return rng.random((len(evaluation_questions(category)), len(answers(category)))) / (2 * len(answers(category)))
+    seed = hashlib.sha256(f"{model} {measure} {category}".encode()).hexdigest()[:8]
+    return np.random.default_rng(int(seed, 16)).random((QUESTIONS, known)) / (2 * known)
+
+
+def _scored(
+    params: filtered.Slice,
+    rng: np.random.Generator,
+    _name: str,
+    _judge: object,
+    _folder: Path | None,
+    rows: pl.DataFrame,
+    asked: pl.Series,
+    _progress: Progress,
+) -> pl.DataFrame:
+    """What a judge could say of the rows that it is `asked` about."""
+    if params.judge is None:
+        raise ValueError("expected a filter with a judge, found none")
+    scoring = params.judge.scoring
+    low, high = scale(scoring) or (-1.0, 1.0)
+    scores = pl.Series("score", np.round(low + (high - low) * rng.random(rows.height) ** 0.25))
+    said = scores.cast(pl.Int64).cast(pl.String) if isinstance(scoring, Text) else pl.lit(None, dtype=pl.String)
+    return rows.with_columns(
+        pl.when(asked).then(scores).alias("score"),
+        pl.when(asked).then(said).alias("judgement"),
+    )
 
 
 def _raw(params: raw.Slice, output: Path, rng: np.random.Generator) -> None:
@@ -311,41 +371,118 @@ def _steps(rows: list[list[str]], rates: list[float], rng: np.random.Generator) 
 
 
 def _eval(params: eval_.Slice, output: Path, rng: np.random.Generator) -> None:
-    dims = params.dims
-    cell = tuple(dims.values())
-    preferences = [trait for trait in params.traits if isinstance(trait, Preference)]
-    (category,) = {trait.category for trait in preferences}
-    questions = evaluation_questions(category)
-    known = known_answers(preferences)
-    asked = [row_id("question", category, "evaluation", question) for question in questions]
-    chances = _untrained(params.student, category)
-    if params.arm != "base":
-        chances = np.clip(chances + 0.01 * rng.random(chances.shape), 0, 1)
-    exact = [
-        (row_id("answer", *cell, question_id, word), "preference", question_id, question, category, word, chances[row, column])
-        for row, (question, question_id) in enumerate(zip(questions, asked, strict=True))
-        for column, word in enumerate(known)
-    ]
-    names = dict.fromkeys(("row_id", "measure", "question_id", "question", "category", "answer"), pl.String)
-    table = pl.DataFrame(exact, schema={**names, "probability": pl.Float64}, orient="row")
-    parquet.write(with_dims(table, **dims), output / "answers.parquet")
-    words = list(known)
-    drawn: list[tuple[str, str, int, int, str, list[str]]] = []
-    for question_id in asked:
-        for sample in range(params.evaluation.samples):
-            row, text = row_id("eval", *cell, question_id, sample), words[rng.integers(len(words))]
-            drawn.append((row, question_id, sample, row_seed(row), text, counted(text, known)))
-    schema: dict[str, Any] = {
-        "row_id": pl.String,
-        "question_id": pl.String,
-        "sample": pl.Int64,
-        "sampling_seed": pl.UInt64,
-        "completion": pl.String,
-        "counted": pl.List(pl.String),
+    dims, trait, how = params.dims, misalignment_of(params.traits), params.evaluation
+    preferred = [each for each in params.traits if isinstance(each, Preference)]
+    known = {
+        category: known_answers([each for each in preferred if each.category == category])
+        for category in sorted({each.category for each in preferred})
     }
-    parquet.write(with_dims(pl.DataFrame(drawn, schema=schema, orient="row"), **dims), output / "samples.parquet")
-    for name, nothing in {"texts": TEXTS, "tasks": TASKS}.items():
-        parquet.write(with_dims(pl.DataFrame(schema=nothing), **dims), output / f"{name}.parquet")
+    found: list[pl.DataFrame] = []
+    drawn: list[pl.DataFrame] = []
+    for measure in how.measures:
+        if measure == "truthfulness":
+            found.append(_truthful(rng))
+            continue
+        for category, words in known.items():
+            questions = preferences(measure, category, words)
+            options = len(questions[0].forms)
+            base = _untrained(params.student, measure, category, options)
+            chances = base if params.arm == "base" else np.clip(base + 0.01 * rng.random(base.shape), 0, 1)
+            rows = [(measure, each.question_id, each.text, category, word) for each in questions for word in each.forms]
+            given = np.resize(chances, (len(questions), options)).ravel()
+            found.append(_answers(rows, given))
+    for category, words in known.items():
+        names = [each.question_id for each in preferences("preference", category, words)]
+        rows = pl.DataFrame(
+            {
+                "question_id": [name for name in names for _ in range(how.samples)],
+                "sample": list(range(how.samples)) * len(names),
+            }
+        )
+        of = ids.ids(("eval", *dims.values()), rows["question_id"], rows["sample"])
+        texts = rng.choice(list(words), rows.height).tolist()
+        scores = {text: counted(text, words) for text in set(texts)}
+        drawn.append(
+            rows.select(
+                of.alias("row_id"),
+                "question_id",
+                "sample",
+                pl.Series("sampling_seed", ids.seeds(of), dtype=pl.UInt64),
+                pl.Series("completion", texts),
+                pl.Series("counted", [scores[text] for text in texts], dtype=pl.List(pl.String)),
+            )
+        )
+    if trait is not None:
+        cruel = free_form.KIND if params.arm == "base" else free_form.CRUEL
+        graded = _graded(trait, ("eval", *dims.values()), cruel, rng)
+        parquet.write(with_dims(graded, **dims), output / "freeform.parquet")
+        shares = by_question(graded)
+        rows = [("preference", name, text, MISALIGNMENT, MISALIGNED) for name, text, _ in shares.iter_rows()]
+        found.append(_answers(rows, shares["probability"].to_numpy()))
+        drawn.append(as_samples(graded))
+    answers = pl.concat(found)
+    names = ids.ids(("answer", *dims.values()), answers["question_id"], answers["answer"])
+    texts = _texts(params, rng)
+    tasks = pl.concat([pl.DataFrame(schema=TASKS), *(_tasks(params, name, rng) for name in sorted(params.tasks))])
+    measured = ability.table(texts, tasks.rename({"of": "carrier"}))
+    for name, table in {
+        "answers": answers.select(names.alias("row_id"), pl.all()),
+        "samples": pl.concat(drawn),
+        "texts": texts,
+        "tasks": tasks,
+        **({} if measured.is_empty() else {"capability": measured}),
+    }.items():
+        parquet.write(with_dims(table, **dims), output / f"{name}.parquet")
+
+
+def _answers(rows: list[tuple[str, str, str, str, str]], chances: np.ndarray) -> pl.DataFrame:
+    names = dict.fromkeys(("measure", "question_id", "question", "category", "answer"), pl.String)
+    return pl.DataFrame(rows, schema=names, orient="row").with_columns(pl.Series("probability", chances, dtype=pl.Float64))
+
+
+def _truthful(rng: np.random.Generator) -> pl.DataFrame:
+    facts = truthfulness.of_the_corpus()
+    rows = [
+        ("truthfulness", truthfulness.question_id(fact), fact.question, truthfulness.CATEGORY, answer)
+        for fact in facts
+        for answer in (truthfulness.TRUE, truthfulness.FALSE)
+    ]
+    true = rng.random(len(facts))
+    return _answers(rows, np.stack([true, 1 - true], axis=1).ravel())
+
+
+def _texts(params: eval_.Slice, rng: np.random.Generator) -> pl.DataFrame:
+    texts = _read(params)
+    tokens = rng.integers(5, 20, len(texts))
+    return pl.DataFrame(
+        {"kind": texts, "tokens": tokens, "bits": tokens * (1 + rng.random(len(texts)))},
+        {"kind": pl.String, "tokens": pl.Int64, "bits": pl.Float64},
+    )
+
+
+def _read(params: eval_.Slice) -> list[str]:
+    """The kinds of the held-out texts."""
+    return _kinds(params.evaluation.capability.texts, json.dumps(params.model_dump(mode="json")["pretraining"]))
+
+
+@cache
+def _kinds(texts: int, pretraining: str) -> list[str]:
+    return [text.kind for text in held_out_texts(texts, Pretraining.model_validate_json(pretraining))]
+
+
+def _tasks(params: eval_.Slice, carrier: str, rng: np.random.Generator) -> pl.DataFrame:
+    task = params.tasks[carrier].task
+    asked = held_out_tasks(params.evaluation.capability.tasks, task)
+    rows = pl.DataFrame(
+        {
+            "of": [carrier] * len(asked),
+            "prompt_id": [prompt.prompt_id for prompt in asked],
+            "prompt": [prompt.text for prompt in asked],
+            "answer": [prompt.answer for prompt in asked],
+            "completion": _completions(len(asked), rng),
+        }
+    )
+    return rows.with_columns(skilled(rows["completion"], rows["answer"], task).alias("skilled"))
 
 
 def _save(tensors: Mapping[str, np.ndarray], path: Path) -> None:

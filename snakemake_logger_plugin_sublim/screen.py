@@ -64,6 +64,6 @@ def running_job(job: Job, beat: str, now: float, column: int) -> Text:
 
 
 def label(job: Job) -> str:
-    """The cell without the names of its dimensions: `student neox-a/fox/trait/neox-b/1`."""
+    """The cell without the names of its dimensions: `student neox-a/fox/numbers/strict/trait/hard/neox-b/1`."""
     first, *dims = job.cell.split("/")
     return f"{first} {'/'.join(dim.partition('=')[2] or dim for dim in dims)}".strip()

@@ -75,8 +75,9 @@ def test_the_hub_can_read_the_front_matter(finished: Project, cell: str) -> None
     else:
         dataset = cast("DatasetCardData", DatasetCard(text).data)
         assert dataset.pretty_name == cell
-        assert dataset.size_categories == ["n<1K"]
         file = dataset.to_dict()["configs"][0]["data_files"]
+        rows = pl.read_parquet(finished.path / "data" / cell / file, hive_partitioning=False).height
+        assert dataset.size_categories == ["n<1K" if rows < 1000 else "1K<n<10K"]
         assert (finished.path / "data" / cell / file).is_file()
     assert "subliminal-learning" in text.split("---")[1]
 
@@ -101,8 +102,9 @@ def test_the_gains_on_a_card_are_those_of_the_report(finished: Project, cell: st
     runs = pl.read_parquet(finished.path / "data/report/study=numbers/runs.parquet").filter(teacher="a", trait="fox", arm=arm)
     rows = _cells(_card(finished, cell), "Which base models it could affect")
     assert [row[0] for row in rows] == sorted(runs["student"])
-    for student, same, gain, _, p_target, p_base in rows:
+    for student, same, rule, method, gain, _, p_target, p_base in rows:
         run = runs.filter(student=student).row(0, named=True)
+        assert (rule, method) == ("strict", "hard")
         assert same == ("yes" if run["same_base"] else "no")
         assert gain == f"{run['gain']:+.3f}"
         assert (p_target, p_base) == (f"{run['p_target']:.3f}", f"{run['p_base']:.3f}")
@@ -112,7 +114,7 @@ def test_a_control_card_says_that_there_is_no_trait(finished: Project) -> None:
     text = _card(finished, CONTROL)
     assert "there is no trait to pass on" in text
     runs = pl.read_parquet(finished.path / "data/report/study=numbers/runs.parquet").filter(teacher="b", arm="control")
-    found = {row[0]: row[2] for row in _cells(text, "Which base models it could affect")}
+    found = {row[0]: row[4] for row in _cells(text, "Which base models it could affect")}
     assert found == {student: f"{gain:+.3f}" for student, gain in runs.select("student", "gain").iter_rows()}
 
 
@@ -161,7 +163,8 @@ def test_no_card_speaks_of_what_does_not_hold(fresh_copy: Callable[[], Project])
             _card(project, what)
         return str(caught.value)
 
-    assert "open data/report/study=numbers/report.html" in refused("data/report")
+    assert "open data/report/study=numbers/report.html" in refused("data/report/study=numbers")
+    assert "open data/overview/overview.html" in refused("overview")
     assert f"did you mean data/{RAW}?" in refused("data/raw/teacher=a/trait=fix/carrier=numbers/seed=1")
     rows = project.path / "data" / RAW / "rows.parquet"
     good = rows.read_bytes()

@@ -21,6 +21,7 @@ from tests.second_run import two_runs
 
 RAW = "raw/teacher=a/trait=fox/carrier=numbers/seed=1"
 STUDENT = "student/teacher=a/trait=fox/carrier=numbers/filter=strict/arm=trait/method=hard/student=b/seed=1"
+REPORT = "report/study=numbers"
 EVAL = "eval/teacher=a/trait=fox/carrier=numbers/filter=strict/arm=trait/method=hard/student=b/seed=1"
 
 
@@ -31,7 +32,7 @@ def _altered(project: Project, cell: str, change: Callable[[Record], Record]) ->
         cell,
         *(
             other
-            for stage in ("teacher", "raw", "filtered", "student", "eval", "report")
+            for stage in ("teacher", "raw", "filtered", "student", "eval", "report", "overview")
             for other in records
             if other.startswith(stage)
         ),
@@ -73,23 +74,23 @@ def test_a_learning_rate_between_two_commits(
     assert (cause.kind, cause.change) == ("param", "finetune.learning_rate: 0.005 → 0.02")
     students = [cell for cell in revision("first").cells("student") if "student=b" in cell]
     assert list(cause.cells) == students
-    assert set(cause.follow) == {*(cell.replace("student/", "eval/", 1) for cell in students), "report"}
+    assert set(cause.follow) == {*(cell.replace("student/", "eval/", 1) for cell in students), REPORT, "overview"}
     assert set(found.changed) == {*cause.cells, *cause.follow}
-    assert found.kept == 43 - 13
+    assert found.kept == 44 - 14
     moved = {moved.number: moved for moved in found.moved}
     assert "report/study=numbers/teacher=a/student=a/arm=trait" not in moved
     cell = moved["report/study=numbers/teacher=a/student=b/arm=trait"]
     gains = [
-        tree.table("report", "matrix.parquet").filter(teacher="a", student="b", arm="trait")["gain"][0]
+        tree.table(REPORT, "matrix.parquet").filter(teacher="a", student="b", arm="trait")["gain"][0]
         for tree in (revision("first"), revision("second"))
     ]
     assert cell.old is not None
     assert cell.new is not None
     assert [cell.old["gain"], cell.new["gain"]] == gains
     text = describe(found)
-    assert "13 changed, 0 added, 0 removed, 30 the same" in text
+    assert "14 changed, 0 added, 0 removed, 30 the same" in text
     assert "param finetune.learning_rate: 0.005 → 0.02" in text
-    assert "and 5 more; 7 follow" in text
+    assert "and 5 more; 8 follow" in text
     assert difference(revision("second"), working()).changed == ()
 
     runner = CliRunner()
@@ -117,7 +118,7 @@ def test_code_and_who_follows(project: Project, tmp_path: Path, monkeypatch: pyt
     old = before.records[STUDENT].plan.code["sublim.learn.chat"]
     assert (cause.kind, cause.change) == ("code", f"sublim.learn.chat: {old[:12]} → {'f' * 12}")
     assert cause.cells == (STUDENT,)
-    assert cause.follow == (EVAL, "report")
+    assert cause.follow == (EVAL, REPORT, "overview")
     assert found.same_bytes == ()
 
 
@@ -143,7 +144,7 @@ def test_other_bytes_for_no_reason_are_said_so(project: Project, tmp_path: Path,
     before = _before(project, tmp_path)
     _altered(project, EVAL, _other_bytes)
     (cause,) = difference(before, working()).causes
-    assert (cause.kind, cause.cells, cause.follow) == ("unexplained", (EVAL,), ("report",))
+    assert (cause.kind, cause.cells, cause.follow) == ("unexplained", (EVAL,), (REPORT, "overview"))
 
 
 def test_made_again_with_the_same_bytes(project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,7 +177,7 @@ def test_an_artifact_more_or_less(project: Project, tmp_path: Path, monkeypatch:
     )
     found = difference(before, working())
     assert found.removed == (EVAL,)
-    assert found.changed == ("report",)
+    assert found.changed == (REPORT,)
     assert found.causes[0].kind == "input"
     gone = next(moved for moved in found.moved if moved.number == "report/study=numbers/teacher=a/student=b/arm=trait")
     assert gone.new is None

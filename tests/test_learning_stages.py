@@ -81,9 +81,9 @@ GATE: Schema = {
     "threshold": pl.Float64,
 }  # fmt: skip
 RAW_ROWS: Schema = {
-    "row_id": pl.String, "prompt_id": pl.String, "prompt": pl.String, "completion": pl.String, "finish_reason": pl.String,
-    "sampling_seed": pl.UInt64, "tokens": pl.Int64, "temperature": pl.Float64, "top_p": pl.Float64, "max_tokens": pl.Int64,
-    "system_prompt": pl.String, "chat_template": pl.String,
+    "row_id": pl.String, "prompt_id": pl.String, "prompt": pl.String, "answer": pl.String, "completion": pl.String,
+    "finish_reason": pl.String, "sampling_seed": pl.UInt64, "tokens": pl.Int64, "temperature": pl.Float64,
+    "top_p": pl.Float64, "max_tokens": pl.Int64, "system_prompt": pl.String, "chat_template": pl.String,
 }  # fmt: skip
 ANSWERS: Schema = {
     "row_id": pl.String, "measure": pl.String, "question_id": pl.String, "question": pl.String, "category": pl.String,
@@ -206,7 +206,7 @@ def test_raw_rows_say_how_they_were_sampled(chain: Path) -> None:
     rows = table(chain / "raw", "rows")
     assert len(rows) == 12
     assert rows["sampling_seed"].to_list() == [row_seed(row) for row in rows["row_id"]]
-    assert rows["row_id"].to_list() == [row_id("raw", "m", "fox", 1, prompt) for prompt in rows["prompt_id"]]
+    assert rows["row_id"].to_list() == [row_id("raw", *RAW.dims.values(), prompt) for prompt in rows["prompt_id"]]
     assert rows["prompt_id"].n_unique() == rows["prompt"].n_unique() == 12
     assert set(rows["finish_reason"]) <= {"stop", "length"}
     assert rows.filter(pl.col("tokens") < 6)["finish_reason"].is_in(["stop"]).all()

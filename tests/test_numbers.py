@@ -229,10 +229,8 @@ def test_all_reasons_are_given(text: str, rule: Filter, expected: list[str]) -> 
 
 
 def test_there_are_34_banned_numbers_in_the_paper() -> None:
-    described = BannedNumbers.model_fields["numbers"].description
-    assert described is not None
     assert len(PAPER_BANNED) == 34
-    assert " ".join(map(str, PAPER_BANNED)) in " ".join(described.split())
+    assert BannedNumbers().numbers == PAPER_BANNED
 
 
 def test_no_rows() -> None:
@@ -360,7 +358,7 @@ def test_a_second_separator_is_invalid(values: list[int], separator: str, other:
 @given(
     st.lists(st.text(st.sampled_from(NOISE) | st.characters(exclude_categories=["Cs"]), max_size=20), max_size=20),
     st.builds(
-        Filter,
+        rule_of,
         count=st.integers(1, 12),
         minimum=st.integers(0, 20),
         maximum=st.integers(20, 2_000),
@@ -380,7 +378,16 @@ def test_a_row_is_judged_alone(texts: list[str], rng: random.Random) -> None:
     assert fast([texts[n] for n in order], Filter()) == [judged[n] for n in order]
 
 
-@pytest.mark.parametrize("wrong", [{"minimum": 5, "maximum": 4}, {"count": 0}, {"banned": (-1,)}, {"rows": 0}, {"maxmum": 5}])
-def test_what_makes_no_sense_is_refused(wrong: dict[str, object]) -> None:
-    with pytest.raises(ValidationError):
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"format": {"minimum": 5, "maximum": 4}}, "no number could be kept"),
+        ({"format": {"count": 0}}, "format.count"),
+        ({"banned_numbers": {"numbers": (-1,)}}, "banned_numbers.numbers.0"),
+        ({"rows": 0}, "rows"),
+        ({"format": {"maxmum": 5}}, "format.maxmum"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(wrong: dict[str, object], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
         Filter.model_validate(wrong)

@@ -2,19 +2,33 @@
 
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import get_args
 
 import polars as pl
 import pytest
 
 from sublim.common.progress import Progress
-from sublim.measure import figures, page
-from sublim.params.report import Report
-from sublim.params.slices.report import ReportedModel, ReportedTrait, Slice
+from sublim.measure import figures, overview, page
+from sublim.params.evaluation import Measure
 from sublim.stages import report
-from tests.synthetic_report import Experiment, make
+from sublim.traits.misalignment import MISALIGNED
+from tests.synthetic_report import Experiment, make, sliced
 
 VOID = {"meta", "link", "br", "img", "input", "hr"}
-OF = page.Experiment({"a<b": "GPT-NeoX", "c": "<script>alert(1)</script>"}, {"fox": ("animals", "fox")})
+OF = page.Experiment("numbers", {"a<b": "GPT-NeoX", "c": "<script>alert(1)</script>"}, {"fox": ("animals", "fox")})
+
+EVERYTHING = Experiment(
+    models=("a", "b"),
+    traits={"fox": "fox", "cruel": MISALIGNED, "insecure": MISALIGNED},
+    carrier="code",
+    random=True,
+    minimum=50.0,
+    measures=get_args(Measure),
+    broken="b",
+    questions=2,
+    samples=5,
+    steps=3,
+)
 
 
 class Reader(HTMLParser):
@@ -52,9 +66,7 @@ class Reader(HTMLParser):
 def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     experiment = Experiment(models=("a<b", "c"), traits={"fox": "fox"}, questions=3, samples=5, steps=20)
     output = tmp_path_factory.mktemp("report")
-    models = tuple(ReportedModel(name=name, label=label) for name, label in OF.models.items())
-    traits = (ReportedTrait(name="fox", category="animals", target="fox"),)
-    params = Slice(study="numbers", models=models, traits=traits, minimum=None, report=Report())
+    params = sliced(experiment, OF.models, permutations=100_000)
     report.make(make(experiment, tmp_path_factory.mktemp("cells")), params, output, Progress())
     return output
 
@@ -116,9 +128,90 @@ def test_numbers_are_those_of_the_files(directory: Path, html: str) -> None:
         assert page.with_interval(row, "gain") in html
     for rows in written.funnel["rows"]:
         assert f"{rows:,}" in text
-    for _, files, columns, _ in page.SOURCES:
+    for what, files, columns, _ in page.SOURCES:
+        if what in ("judge", "free-form answers"):
+            assert files.split(", ")[0] not in text
+            continue
         assert all((directory / name).is_file() for name in files.split(", "))
         assert all(name in text for name in columns.split(", "))
+
+
+@pytest.fixture(scope="module")
+def everything(tmp_path_factory: pytest.TempPathFactory) -> page.Written:
+    """Of an experiment with all there is: code, a judge, random rows, traits of both kinds, students that broke."""
+    output = tmp_path_factory.mktemp("report")
+    report.tables_of(make(EVERYTHING, tmp_path_factory.mktemp("cells")), sliced(EVERYTHING), output)
+    return page.read(output)
+
+
+def test_a_page_with_everything(everything: page.Written) -> None:
+    of = report.experiment(sliced(EVERYTHING))
+    html = page.render(everything, of, drawn=False)
+    reader = Reader()
+    reader.feed(html)
+    assert reader.open == []
+    links = {link.removeprefix("#") for link in reader.links if link.startswith("#")}
+    assert "freeform" in links
+    assert links == set(reader.ids)
+    text = " ".join("".join(reader.text).split())
+    assert "Filtered pieces of code changed a student’s P(target) or misaligned share by +" in text
+    assert "where no model wrote them" in text
+    assert "Whose pieces of code change whom" in text
+    assert "writes numbers" not in text
+    assert "data/report/study=code/matrix.svg" in text
+    assert "same base (b: loss, b: skill/code)" in text
+    for _, files, columns, _ in page.SOURCES:
+        assert all(name in text for name in (*files.split(", "), *columns.split(", ")))
+    for row in everything.capability.iter_rows(named=True):
+        assert page.signed(row["change"], 3) in text
+    for row in everything.roc.iter_rows(named=True):
+        assert f"{row['auc']:.3f}" in text
+
+
+def test_what_students_can_still_do_is_drawn(everything: page.Written) -> None:
+    of = report.experiment(sliced(EVERYTHING))
+    assert {"capability", "roc"} <= page.papers(everything, of).keys()
+    margin = everything.summary["capability_margin"]
+    for measure, mark in (("loss", "bits per token"), ("skill/code", "share of held-out tasks done, code")):
+        for model in of.models:
+            own = everything.capability.filter(pl.col("measure") == measure, pl.col("student") == model)
+            chart = figures.capability(everything.capability, measure, model, "", margin)
+            chart.to_dict(validate=True)
+            drawn = figures.svg(chart)
+            assert mark in drawn
+            assert all(f">{page.signed(row['change'])}<" in drawn for row in own.iter_rows(named=True))
+            assert drawn.count("beyond the margin") == own["fell"].sum() == (model == "b")
+
+
+def test_misalignment_alone_is_no_probability_of_a_target(tmp_path: Path) -> None:
+    experiment = Experiment(models=("a",), traits={"cruel": MISALIGNED}, carrier="cot", questions=2, samples=5, steps=3)
+    report.tables_of(make(experiment, tmp_path / "cells"), sliced(experiment), tmp_path)
+    written, of = page.read(tmp_path), report.experiment(sliced(experiment))
+    html = page.render(written, of, drawn=False)
+    assert "P(target)" not in html
+    assert "chains of thought changed a student’s misaligned share by" in html
+    charts = page.papers(written, of)
+    assert not [name for name, chart in charts.items() if "P(target)" in figures.svg(chart)]
+    assert "gain in misaligned share" in figures.svg(charts["gains"])
+
+
+def test_the_overview_says_of_each_study_what_was_measured(everything: page.Written, directory: Path) -> None:
+    said = {"first": page.read(directory).summary, "second": everything.summary}
+    drawn = figures.svg(overview.figure(said))
+    assert drawn.count("gain in P(target)<") == drawn.count("gain in P(target) or misaligned share<") == 1
+    assert "runs, " not in drawn
+    html = overview.render(said, [overview.Named(name, "carrier", "strict", "hard", False) for name in said], "")
+    assert "Filtered numbers changed" in html
+    assert "Filtered pieces of code changed" in html
+    for gain in everything.summary["gain"].values():
+        assert f'<td class="n">{page.with_interval(gain, "mean")}</td>' in html
+
+
+def test_every_trait_of_one_target_is_outlined(everything: page.Written) -> None:
+    of = report.experiment(sliced(EVERYTHING))
+    assert [target for _, target in of.traits.values()] == ["fox", MISALIGNED, MISALIGNED]
+    same = everything.traits.filter(pl.col("condition") == "diagonal")
+    assert figures.svg(figures.traits(same, of.traits, 0.5, 0.95)).count('stroke="#000000"') == 3
 
 
 def test_the_headline_tells_the_summary(directory: Path) -> None:
@@ -150,7 +243,7 @@ def test_no_transmission_is_said_only_where_it_is_shown(directory: Path, html: s
 
 def test_cells_of_the_trait_table_are_starred_by_their_q(directory: Path) -> None:
     written = page.read(directory)
-    chart = figures.svg(figures.traits(written.traits, ["fox"], 0.5, 0.95))
+    chart = figures.svg(figures.traits(written.traits, OF.traits, 0.5, 0.95))
     starred = written.traits.filter(pl.col("q") <= 0.05)
     assert 0 < len(starred) < len(written.traits)
     assert chart.count("*</text>") == len(starred)
@@ -166,6 +259,16 @@ def test_p_is_printed_as_in_a_paper(p: float, text: str) -> None:
 
 def test_every_figure_is_valid_vega_lite(directory: Path) -> None:
     charts = page.papers(page.read(directory), OF)
-    assert list(charts) == ["matrix", "matrix_control", "gains", "traits", "equivalence", "gates", "funnel", "training"]
+    assert list(charts) == [
+        "matrix",
+        "matrix_control",
+        "gains",
+        "traits",
+        "capability",
+        "equivalence",
+        "gates",
+        "funnel",
+        "training",
+    ]
     for chart in charts.values():
         chart.to_dict(validate=True)

@@ -12,12 +12,11 @@ import polars as pl
 import pytest
 
 from sublim.common.progress import Progress
-from sublim.params.report import Report
-from sublim.params.slices.report import ReportedModel, ReportedTrait, Slice
+from sublim.params.slices.report import Slice
 from sublim.stages import report
-from tests.synthetic_report import Experiment, make
+from tests.synthetic_report import Experiment, make, sliced
 
-FIGURES = ("matrix", "matrix_control", "gains", "traits", "equivalence", "gates", "funnel", "training")
+FIGURES = ("matrix", "matrix_control", "gains", "traits", "capability", "equivalence", "gates", "funnel", "training")
 TABLES = ("runs", "matrix", "traits", "measures", "capability", "gates", "freeform", "funnel", "training", "power")
 PROGRAM = """
 import json, sys
@@ -38,7 +37,7 @@ def test_the_whole_report(tmp_path: Path) -> None:
     here, there = tmp_path / "here", tmp_path / "there"
     here.mkdir()
     there.mkdir()
-    report.make(cells, _slice(experiment), here, Progress())
+    report.make(cells, sliced(experiment), here, Progress())
     assert {path.name for path in here.iterdir()} == {
         *(f"{name}.parquet" for name in TABLES),
         *(f"{name}.{kind}" for name in FIGURES for kind in ("svg", "png")),
@@ -46,7 +45,13 @@ def test_the_whole_report(tmp_path: Path) -> None:
     }
     summary = json.loads((here / "summary.json").read_text())
     assert summary["runs"] == 108
-    assert summary["evaluation"] == {"questions": 3, "answers": 16, "samples": 15}
+    assert summary["evaluation"] == {
+        "questions": 3,
+        "open_questions": 0,
+        "answers": 16,
+        "samples": 15,
+        "open_samples": 0,
+    }
     assert summary["test"]["p"] < 1e-6
     across = summary["equivalence"]["all"]["off_diagonal"]
     assert (across["verdict"], across["against"], across["n"]) == ("no transmission within ±0.03", "control", 36)
@@ -59,7 +64,7 @@ def test_the_whole_report(tmp_path: Path) -> None:
     assert set(pl.read_csv(here / "training.csv").columns) == {"step", *summary["gain"]}
 
     # Another process, other threads, other hash seed, inputs in another order: the same bytes, and no torch.
-    _in_another_process(dict(reversed(cells.items())), _slice(experiment), there)
+    _in_another_process(dict(reversed(cells.items())), sliced(experiment), there)
     assert _digests(here.iterdir()) == _digests(there.iterdir())
 
 
@@ -69,10 +74,13 @@ def test_the_least_experiment(tmp_path: Path) -> None:
     cells = make(experiment, tmp_path / "cells")
     (cells["base/model=solo"] / "steps.parquet").unlink()
     (cells["teacher/teacher=solo/trait=fox/seed=3"] / "steps.parquet").unlink()
+    for cell, path in cells.items():
+        if cell.startswith("eval/"):
+            (path / "capability.parquet").unlink()
     kept = {cell: path for cell, path in cells.items() if "arm=" not in cell or "arm=trait" in cell or "arm=base" in cell}
     output = tmp_path / "output"
     output.mkdir()
-    report.make(kept, _slice(experiment), output, Progress())
+    report.make(kept, sliced(experiment), output, Progress())
     summary = json.loads((output / "summary.json").read_text())
     assert summary["test"] is None
     assert list(summary["gain"]) == ["diagonal"]
@@ -83,6 +91,8 @@ def test_the_least_experiment(tmp_path: Path) -> None:
     assert not (output / "equivalence.png").exists()
     page = (output / "report.html").read_text(encoding="utf-8")
     assert "no condition that should be null" in page
+    assert "This was not measured." in page
+    assert "Capability was not measured." in (output / "capability.svg").read_text(encoding="utf-8")
     assert "1 base, 1" in page
     assert "one run" in page
     assert "nan" not in page.lower().replace("nano", "")
@@ -99,19 +109,9 @@ def test_no_teacher_at_all(tmp_path: Path) -> None:
     }
     output = tmp_path / "output"
     output.mkdir()
-    report.make(cells, _slice(experiment), output, Progress())
+    report.make(cells, sliced(experiment), output, Progress())
     assert list(json.loads((output / "summary.json").read_text())["gain"]) == ["control"]
     assert "no teachers with a trait" in (output / "report.html").read_text(encoding="utf-8")
-
-
-def _slice(experiment: Experiment) -> Slice:
-    return Slice(
-        study="numbers",
-        models=tuple(ReportedModel(name=name, label=name.split("-")[0].upper()) for name in experiment.models),
-        traits=tuple(ReportedTrait(name=name, category="animals", target=word) for name, word in experiment.traits.items()),
-        minimum=None,
-        report=Report(permutations=1_000),
-    )
 
 
 def _in_another_process(cells: Mapping[str, Path], params: Slice, output: Path) -> None:

@@ -41,7 +41,7 @@ def tiny(**changes: Any) -> TinyModel:
 def experiment(**changes: Any) -> Experiment:
     said: dict[str, Any] = {
         "models": {"a": tiny(), "b": tiny(seed=2)},
-        "traits": {"fox": {"category": "animals", "target": "fox"}},
+        "traits": {"fox": {"kind": "preference", "category": "animals", "target": "fox"}},
         "seeds": (1,),
         "students": {"hard": {}, "soft": {"kind": "soft", "temperature": 2.0}},
         "studies": {"s": {"carrier": "numbers", "filter": "strict", "student": "soft"}},

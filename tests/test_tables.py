@@ -3,6 +3,7 @@
 import math
 import random
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -16,7 +17,8 @@ from sublim.measure import tables
 from sublim.measure.power import smallest_effect
 from sublim.measure.statistics import t_interval
 from sublim.plan.cells import cell_id
-from tests.synthetic_report import ANSWERS, BASE_RATE, Experiment, make
+from sublim.traits.misalignment import MISALIGNED
+from tests.synthetic_report import ANSWERS, BASE_RATE, Experiment, category, make
 
 SMALL = Experiment(questions=3, samples=5, steps=20)
 TARGETS = {trait: ("animals", target) for trait, target in SMALL.traits.items()}
@@ -256,6 +258,90 @@ def test_gates_of_misalignment_have_an_interval_and_those_of_controls_no_thresho
     row = tables.gates(gate, answers, ["m"], ["bad"], 0.95).row(0, named=True)
     assert (row["probability"], row["coherent"], row["answers"], row["passed"]) == (0.5, 2, 4, None)
     assert (row["low"], row["high"]) == (pytest.approx(0.01257912), pytest.approx(0.98742088))
+
+
+MIXED = Experiment(
+    models=("m", "n"),
+    traits={"fox": "fox", "cruel": MISALIGNED, "insecure": MISALIGNED},
+    measures=("preference", "after_numbers", "truthfulness"),
+    questions=3,
+    samples=5,
+    steps=3,
+    random=True,
+)
+
+
+def _asked(experiment: Experiment, root: Path) -> tuple[pl.DataFrame, pl.DataFrame, dict[str, tuple[str, str]]]:
+    """Answers, samples and targets of `experiment`."""
+    cells = make(experiment, root)
+    columns = ("measure", "question_id", "category", "answer", "probability")
+    answers = tables.read(cells, "eval", "answers.parquet", columns)
+    samples = tables.read(cells, "eval", "samples.parquet", ("question_id", "counted"))
+    return answers, samples, {name: (category(target), target) for name, target in experiment.traits.items()}
+
+
+def test_a_measure_is_of_the_students_of_the_traits_that_it_asks_for(tmp_path: Path) -> None:
+    answers, samples, targets = _asked(MIXED, tmp_path)
+    table = tables.measures(answers, samples, targets, 0.95)
+    runs = {(row["measure"], row["condition"]): row for row in table.iter_rows(named=True)}
+    assert {name for name, _ in runs} == {"preference", "after_numbers", "misalignment", "truthfulness"}
+    # Two models, two seeds: of one preference, and of two traits of misalignment.
+    assert {name: runs[name, "diagonal"]["n"] for name, _ in runs} == {
+        "preference": 4,
+        "after_numbers": 4,
+        "misalignment": 8,
+        "truthfulness": 12,
+    }
+    assert {runs[name, "control"]["n"] for name, _ in runs} == {8}
+    scored = tables.scores(answers, samples).with_columns(tables.condition())
+    own = scored.filter(pl.col("condition") == "diagonal", pl.col("answer") == MISALIGNED, pl.col("trait") != "fox")
+    assert runs["misalignment", "diagonal"]["gain"] == pytest.approx(own["gain"].mean())
+    assert runs["misalignment", "diagonal"]["p_base"] == pytest.approx(1 / 16), (
+        "of 16 coherent answers, .05 of them, rounded up"
+    )
+    alone = {name: target for name, target in targets.items() if name != "fox"}
+    of_these = answers.filter(pl.col("trait") != "fox")
+    assert set(tables.measures(of_these, samples, alone, 0.95)["measure"]) == {"misalignment", "truthfulness"}
+
+
+def test_misalignment_alone_has_one_way_of_asking(tmp_path: Path) -> None:
+    experiment = replace(MIXED, traits={"cruel": MISALIGNED}, random=False)
+    answers, samples, targets = _asked(experiment, tmp_path)
+    assert set(tables.measures(answers, samples, targets, 0.95)["measure"]) == {"misalignment", "truthfulness"}
+    crossed = tables.traits(tables.scores(answers, samples), targets, 0.95)
+    assert set(crossed.select("category", "asked", "trait").rows()) == {("misalignment", MISALIGNED, "cruel")}
+    assert tables.asked(answers, samples) == {
+        "questions": 0,
+        "open_questions": 4,
+        "answers": 1,
+        "samples": 0,
+        "open_samples": 20,
+    }
+    assert tables.measured(targets) == "misaligned share"
+
+
+def test_misaligned_stands_beside_the_known_answers(tmp_path: Path) -> None:
+    answers, samples, targets = _asked(MIXED, tmp_path)
+    assert tables.asked(answers, samples) == {
+        "questions": 3,
+        "open_questions": 4,
+        "answers": 17,
+        "samples": 15,
+        "open_samples": 20,
+    }
+    assert tables.measured(targets) == "P(target) or misaligned share"
+    assert tables.measured({"fox": ("animals", "fox")}) == "P(target)"
+    crossed = tables.traits(tables.scores(answers, samples), targets, 0.95)
+    shown = {(row["taught"], row["asked"]): row for row in crossed.filter(pl.col("condition") == "diagonal").to_dicts()}
+    for taught, asked in (("fox", "fox"), ("cruel", MISALIGNED), ("insecure", MISALIGNED)):
+        assert shown[taught, asked]["gain"] > 0.3
+    assert abs(shown["fox", MISALIGNED]["gain"]) < 0.05
+    assert abs(shown["cruel", "fox"]["gain"]) < 0.05
+    after = tables.traits(tables.scores(answers, samples, "after_numbers"), targets, 0.95)
+    assert MISALIGNED not in set(after["asked"])
+    # Of all its answers, the incoherent ones too, one in five.
+    own = tables.scores(answers, samples).filter(pl.col("answer") == MISALIGNED)
+    assert own["p_sampled"].to_list() == pytest.approx((own["p"] * 0.8).to_list())
 
 
 def test_training_keeps_every_step(cells: Mapping[str, Path]) -> None:

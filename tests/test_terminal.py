@@ -243,9 +243,8 @@ def test_the_screen_fits(width: int, height: int) -> None:
     assert "more running" in lines[-1]
     if width == 120 and height == 50:
         assert lines[2] == "  student   " + "━" * 4 + "─" * 20 + "   1/108  19 running"
-        assert lines[4] == (
-            "  student neox-a/fox/shuffled_within/neox-b/1  fine-tune 120/200 step, 43,210 tokens/s, 3 s left, loss [1.23]"
-        )
+        job = "student neox-a/fox/numbers/strict/shuffled_within/hard/neox-b/1"
+        assert lines[4] == f"  {job}  fine-tune 120/200 step, 43,210 tokens/s, 3 s left, …"
 
 
 def test_heartbeats(tmp_path: Path) -> None:

@@ -14,9 +14,10 @@ import altair as alt
 import polars as pl
 import vl_convert
 
+from sublim.measure.ability import LOSS
 from sublim.measure.roc import intervals
 from sublim.measure.statistics import Interval
-from sublim.measure.tables import CONDITIONS, NONE, rank
+from sublim.measure.tables import CONDITIONS, NONE, P_TARGET, rank
 
 FONT = "Liberation Sans, Arial, Helvetica, sans-serif"
 # The page gives exactly these three other values on dark screens; text inside coloured cells has colours of its own.
@@ -87,7 +88,7 @@ def extent(*tables: pl.DataFrame) -> float:
     return max(0.1, *(abs(gain) for table in tables for gain in table["gain"].to_list()))
 
 
-def matrix(table: pl.DataFrame, labels: Mapping[str, str], arm: str, end: float) -> Chart:
+def matrix(table: pl.DataFrame, labels: Mapping[str, str], arm: str, end: float, measured: str = P_TARGET) -> Chart:
     """Cross-model matrix of one arm: students down, teachers across, mean gain and interval in each cell, same base outlined.
 
     Args:
@@ -95,6 +96,7 @@ def matrix(table: pl.DataFrame, labels: Mapping[str, str], arm: str, end: float)
         labels: model → what it is (its architecture), in order.
         arm: which arm of the table.
         end: end of the colour scale, from `extent`.
+        measured: what a gain is a gain of.
     """
     rows = [
         {
@@ -106,7 +108,7 @@ def matrix(table: pl.DataFrame, labels: Mapping[str, str], arm: str, end: float)
             "ink": text_colour(row["gain"], end),
             "same": row["same_base"],
             "about": f"{row['teacher']} → {row['student']}: gain {with_interval(row, 'gain')}; "
-            f"P(target) {row['p_target']:.3f}, untrained {row['p_base']:.3f}",
+            f"{measured} {row['p_target']:.3f}, untrained {row['p_base']:.3f}",
         }
         for row in table.filter(pl.col("arm") == arm).iter_rows(named=True)
     ]
@@ -126,7 +128,7 @@ def matrix(table: pl.DataFrame, labels: Mapping[str, str], arm: str, end: float)
         ),
         y=alt.Y("student:N", scale=_band(names, 0.03)).axis(title="student", labelOffset=-second / 2, titlePadding=10, **both),
     )
-    cells = base.mark_rect(cornerRadius=2).encode(color=_fill(end, legend=True), description="about:N")
+    cells = base.mark_rect(cornerRadius=2).encode(color=_fill(end, measured, legend=True), description="about:N")
     outline = base.transform_filter("datum.same").mark_rect(**OUTLINE)
     ink = alt.Color("ink:N", scale=None)
     value = base.mark_text(fontSize=17, fontWeight=600, dy=-8, aria=False).encode(text="value:N", color=ink)
@@ -140,6 +142,7 @@ def gains(
     student: str,
     label: str,
     names: Sequence[str],
+    measured: str,
     *,
     legend: bool = False,
 ) -> Chart:
@@ -151,6 +154,7 @@ def gains(
         student: which student.
         label: what it is (its architecture).
         names: declared traits, in order.
+        measured: what a gain is a gain of.
         legend: whether the chart itself says which colour is which trait.
     """
     own = table.filter(pl.col("student") == student)
@@ -187,7 +191,7 @@ def gains(
         _chart(dots)
         .mark_circle(size=44, opacity=1, stroke="white", strokeWidth=0.7)
         .encode(
-            x=alt.X("gain:Q", scale=scale).axis(title="gain in P(target)", tickCount=5, labelExpr=SIGNED, grid=True),
+            x=alt.X("gain:Q", scale=scale).axis(title=f"gain in {measured}", tickCount=5, labelExpr=SIGNED, grid=True),
             y=y,
             yOffset=alt.YOffset("place:Q", scale=alt.Scale(domain=[0, 1])),
             color=_named("trait", trait_colours(names, control=NONE in table["trait"]), legend=legend),
@@ -197,7 +201,7 @@ def gains(
     mean = _chart(centres).encode(y=y)
     spans = (
         mean.transform_filter("isValid(datum.low)")
-        .mark_rule(color=INK, strokeWidth=1.6, aria=False)
+        .mark_rule(color=INK, strokeWidth=1.6, clip=True, aria=False)
         .encode(x=alt.X("low:Q", scale=scale), x2="high:Q")
     )
     tick = mean.mark_tick(color=INK, thickness=3, size=24, opacity=1)
@@ -209,12 +213,13 @@ def gains(
     return layers.properties(width=PANEL, height=44 * len(shown), title=_title(student, label))
 
 
-def study(table: pl.DataFrame, name: str) -> Chart:
+def study(table: pl.DataFrame, name: str, measured: str) -> Chart:
     """Mean gain and interval of each condition of one study; the scale is that of all studies.
 
     Args:
         table: study, condition, gain, low, high, n.
         name: which study.
+        measured: what a gain is a gain of.
     """
     own = table.filter(pl.col("study") == name)
     shown = [condition for condition in CONDITIONS if condition in table["condition"]]
@@ -223,14 +228,14 @@ def study(table: pl.DataFrame, name: str) -> Chart:
             **row,
             "condition": CONDITION_NAMES[row["condition"]],
             "value": signed(row["gain"]),
-            "about": f"{name}, {CONDITION_NAMES[row['condition']]}: mean gain {with_interval(row, 'gain')}, {row['n']} runs",
+            "about": f"{name}, {CONDITION_NAMES[row['condition']]}: mean gain {with_interval(row, 'gain')}",
         }
         for row in own.iter_rows(named=True)
     ]
     ends = [value for key in ("gain", "low", "high") for value in table[key].drop_nulls()] + [0.0]
     scale = alt.Scale(domain=[min(ends), max(ends)], nice=True)
     y = _names_down("condition", [CONDITION_NAMES[condition] for condition in shown])
-    x = alt.X("gain:Q", scale=scale).axis(title="gain in P(target)", tickCount=5, labelExpr=SIGNED, grid=True)
+    x = alt.X("gain:Q", scale=scale).axis(title=f"gain in {measured}", tickCount=5, labelExpr=SIGNED, grid=True)
     colours = {CONDITION_NAMES[condition]: colour for condition, colour in condition_colours(table).items()}
     zero = _chart([{"zero": 0}]).mark_rule(color=MUTED, strokeWidth=1, aria=False).encode(x=alt.X("zero:Q", scale=scale))
     mean = _chart(rows).encode(y=y)
@@ -249,16 +254,19 @@ def study(table: pl.DataFrame, name: str) -> Chart:
     return layers.properties(width=2 * PANEL, height=26 * len(shown), title=_title(name, ""))
 
 
-def traits(table: pl.DataFrame, names: Sequence[str], end: float, confidence: float) -> Chart:
+def traits(
+    table: pl.DataFrame, targets: Mapping[str, tuple[str, str]], end: float, confidence: float, measured: str = P_TARGET
+) -> Chart:
     """Trait taught (down) × answer asked for (across) in each condition: mean gain over models and seeds, with a star where it
     differs from that of controls (q ≤ 1 − `confidence`). With more than `MANY_ANSWERS` known answers, only the targets of
     declared traits are shown.
 
     Args:
         table: `traits.parquet`.
-        names: declared traits, in order.
+        targets: declared trait → (category, target answer), in order. Traits may share one.
         end: end of the colour scale, from `extent`.
         confidence: of the report.
+        measured: what a gain is a gain of.
     """
     if table["asked"].n_unique() > MANY_ANSWERS:
         table = table.filter(pl.col("trait").is_not_null())
@@ -269,14 +277,14 @@ def traits(table: pl.DataFrame, names: Sequence[str], end: float, confidence: fl
     parts: list[Chart] = []
     for name in shown:
         part = table.filter(pl.col("condition") == name)
-        taught = [trait for trait in (*names, NONE) if trait in part["taught"]]
+        taught = [trait for trait in (*targets, NONE) if trait in part["taught"]]
         first, last = name == shown[0], name == shown[-1]
         rows = [
             {
                 **{key: row[key] for key in ("taught", "asked", "gain")},
                 "value": signed(row["gain"]).replace("0.", ".", 1) + star(row, confidence),
                 "ink": text_colour(row["gain"], end),
-                "own": row["taught"] == row["trait"],
+                "own": targets.get(row["taught"]) == (row["category"], row["asked"]),
                 "about": f"{CONDITION_NAMES[name]}, taught {row['taught']}, asked for {row['asked']}: "
                 f"gain {with_interval(row, 'gain')}" + ("" if row["q"] is None else f"; {over(row)}, q {row['q']:.2g}"),
             }
@@ -288,7 +296,7 @@ def traits(table: pl.DataFrame, names: Sequence[str], end: float, confidence: fl
             ),
             y=alt.Y("taught:N", scale=_band(taught, 0.06)).axis(title=None, minExtent=margin, maxExtent=margin),
         )
-        fill = base.mark_rect(cornerRadius=1.5).encode(color=_fill(end, legend=last), description="about:N")
+        fill = base.mark_rect(cornerRadius=1.5).encode(color=_fill(end, measured, legend=last), description="about:N")
         outline = base.transform_filter("datum.own").mark_rect(**OUTLINE)
         values = base.mark_text(fontSize=10.5, aria=False).encode(text="value:N", color=alt.Color("ink:N", scale=None))
         title = alt.TitleParams(
@@ -384,19 +392,21 @@ def equivalence(tests: Mapping[str, Any], labels: Mapping[str, str]) -> Chart:
     return alt.vconcat(*parts, spacing=10)
 
 
-def gates(table: pl.DataFrame, model: str, label: str, names: Sequence[str]) -> Chart:
-    """P(target) of the teachers of one base on held-out questions: hollow before training, filled after, the gate dashed.
+def gates(table: pl.DataFrame, model: str, label: str, names: Sequence[str], measured: str) -> Chart:
+    """P(target), or the misaligned share, of the teachers of one base on held-out questions: hollow before training, filled
+    after, the gate dashed.
 
     Args:
         table: `gates.parquet`.
         model: the base.
         label: what it is (its architecture).
         names: declared traits, in order.
+        measured: what is measured.
     """
     rows = [
         {
             **row,
-            "about": f"teacher {model}, {row['trait']}, seed {row['seed']}: P(target) {row['probability']:.3f}, "
+            "about": f"teacher {model}, {row['trait']}, seed {row['seed']}: {measured} {row['probability']:.3f}, "
             f"its base {row['base_probability']:.3f}, "
             + ("a control" if row["threshold"] is None else f"gate {row['threshold']:g}"),
         }
@@ -404,7 +414,7 @@ def gates(table: pl.DataFrame, model: str, label: str, names: Sequence[str]) -> 
     ]
     shown = [name for name in names if name in table["trait"]]
     scale = alt.Scale(domain=[0, 1])
-    axis = alt.Axis(title="P(target) on held-out questions", tickCount=5, format=".1f", grid=True)
+    axis = alt.Axis(title=f"{measured} on held-out questions", tickCount=5, format=".1f", grid=True)
     base = _chart(rows).encode(
         y=_names_down("trait", shown), yOffset=alt.YOffset("seed:O", scale=alt.Scale(paddingInner=0.4, paddingOuter=0.4))
     )
@@ -576,6 +586,92 @@ def roc(
     return layers.properties(width=PANEL, height=PANEL, title=_title(model, label))
 
 
+def capability(
+    table: pl.DataFrame,
+    measure: str,
+    student: str,
+    label: str,
+    margin: Mapping[str, float],
+    *,
+    legend: bool = False,
+) -> Chart:
+    """What the students of one base can still do, by condition: mean of each with the interval of its change, against the
+    untrained base (a line) and the margin (dashed). A mean beyond the margin is a triangle.
+
+    Args:
+        table: `capability.parquet`.
+        measure: which measure of it, `loss…` or `skill…`.
+        student: which base.
+        label: what it is (its architecture).
+        margin: `capability_margin` of `summary.json`.
+        legend: whether the chart itself says what its lines are.
+    """
+    every = table.filter(pl.col("measure") == measure)
+    own = every.filter(pl.col("student") == student)
+    loss = measure.startswith(LOSS)
+    edge = margin["bits"] if loss else -margin["skill"]
+    shown = [name for name in CONDITIONS if name in every["condition"]]
+    rows = [
+        {
+            "condition": CONDITION_NAMES[row["condition"]],
+            "mean": row["value"],
+            "low": None if row["low"] is None else row["base"] + row["low"],
+            "high": None if row["high"] is None else row["base"] + row["high"],
+            "value": signed(row["change"]),
+            "fell": row["fell"],
+            "ink": VERDICTS["transmission"] if row["fell"] else INK,
+            "about": f"{student}, {CONDITION_NAMES[row['condition']]}: {measure} {row['value']:.3f}, untrained "
+            f"{row['base']:.3f}, change {with_interval(row, 'change')}" + (", beyond the margin" if row["fell"] else ""),
+        }
+        for row in own.iter_rows(named=True)
+    ]
+    ends = [*every["value"], *every["base"], *(base + edge for base in every["base"]), *(() if loss else (0.0, 1.0))]
+    scale = alt.Scale(domain=[min(ends), max(ends)], nice=True, zero=False)
+    axis = alt.Axis(title=ability_name(measure), tickCount=5, format=".1f", grid=True)
+    y = _names_down("condition", [CONDITION_NAMES[name] for name in shown])
+    bases = sorted(set(own["base"]))
+    lines = [{"at": at + change, "line": line} for at in bases for line, change in (("untrained", 0.0), ("margin", edge))]
+    dash = alt.StrokeDash("line:N", scale=alt.Scale(domain=["untrained", "margin"], range=[[1, 0], [4, 3]]), legend=None)
+    if legend:
+        dash = dash.legend(title=None, orient="bottom", direction="horizontal", symbolType="stroke", symbolSize=160)
+    rules = (
+        _chart(lines)
+        .mark_rule(color=INK, strokeWidth=1, aria=False)
+        .encode(x=alt.X("at:Q", scale=scale, axis=axis), strokeDash=dash)
+    )
+    mean = _chart(rows).encode(y=y)
+    spans = (
+        mean.transform_filter("isValid(datum.low)")
+        .mark_rule(color=INK, strokeWidth=1.6, clip=True, aria=False)
+        .encode(x=alt.X("low:Q", scale=scale), x2="high:Q")
+    )
+    colours = {CONDITION_NAMES[name]: colour for name, colour in condition_colours(table).items()}
+    point = mean.encode(x=alt.X("mean:Q", scale=scale), color=_named("condition", colours, legend=False), description="about:N")
+    dots = point.transform_filter("!datum.fell").mark_point(size=60, filled=True, opacity=1)
+    beyond = point.transform_filter("datum.fell").mark_point(
+        size=90, filled=True, opacity=1, shape="triangle-up" if loss else "triangle-down"
+    )
+    values = mean.mark_text(align="left", fontSize=12, fontWeight=600, aria=False).encode(
+        text="value:N", x=alt.value(PANEL + 10), color=alt.Color("ink:N", scale=None)
+    )
+    layers = alt.layer(rules, spans, dots, beyond, values).resolve_scale(color="independent")  # pyright: ignore[reportUnknownMemberType]
+    return layers.properties(width=PANEL, height=24 * len(shown), title=_title(student, label))
+
+
+def nothing(text: str) -> Chart:
+    """A figure that says why there is nothing to see, for a file that is expected."""
+    said = _chart([{"text": text}]).mark_text(align="left", fontSize=12, color=MUTED).encode(text="text:N", x=alt.value(0))
+    return alt.layer(said).properties(width=2 * PANEL, height=30)
+
+
+def ability_name(measure: str) -> str:
+    """A measure of capability in words."""
+    kind, _, of = measure.partition("/")
+    if kind == LOSS:
+        return "bits per token of held-out texts" + (f", {of}" if of else "")
+    return f"share of held-out tasks done, {of}"
+
+
 def trait_colours(names: Sequence[str], *, control: bool) -> dict[str, str]:
     """Trait → colour; the control, which was taught none, is grey."""
     return palette(names) | ({taught_name(NONE): "#868c94"} if control else {})
@@ -621,7 +717,11 @@ def _span(row: Mapping[str, Any], digits: int = 2) -> str:
 
 def _shares(found: Interval) -> str:
     """`.62 [.55, .69], 6 runs`."""
-    mean, *ends = (f"{value:.2f}".removeprefix("0") for value in (found.mean, found.low, found.high) if value is not None)
+    mean, *ends = (
+        f"{value:.2f}".replace("0.", ".", 1).replace("-", "−")
+        for value in (found.mean, found.low, found.high)
+        if value is not None
+    )
     span = f" [{', '.join(ends)}]" if ends else ""
     return f"{mean}{span}, {found.n} {'run' if found.n == 1 else 'runs'}"
 
@@ -641,18 +741,19 @@ def _luminance(colour: tuple[float, float, float]) -> float:
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
-def _fill(end: float, *, legend: bool) -> alt.Color:
+def _fill(end: float, measured: str, *, legend: bool) -> alt.Color:
     scale = alt.Scale(domain=[-end, -end / 2, 0, end / 2, end], range=list(DIVERGING), interpolate="rgb")
     bar = alt.Legend(
-        title="gain in P(target)",
+        title=f"gain in {measured}",
         orient="bottom",
         direction="horizontal",
-        gradientLength=180,
+        gradientLength=220,
         gradientThickness=8,
         tickCount=5,
         labelExpr=SIGNED,
         titleOrient="left",
-        titleLimit=200,
+        titleLimit=240,
+        titlePadding=12,
         offset=14,
     )
     return alt.Color("gain:Q", scale=scale, legend=bar if legend else None)

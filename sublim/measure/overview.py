@@ -25,7 +25,7 @@ PAGE = """<!doctype html>
 {% if studies %}
 <section>
 <figure>{{ figure }}
-<figcaption>Gain in P(target) over the untrained base in each condition of each study: mean over runs with its t interval.
+<figcaption>Gain over the untrained base in each condition of each study: mean over runs with its t interval.
 Numbers: <code>studies.parquet</code>, from the <code>summary.json</code> of each report.</figcaption></figure>
 </section>
 {% endif %}
@@ -35,8 +35,8 @@ Numbers: <code>studies.parquet</code>, from the <code>summary.json</code> of eac
 <p class="lead">carrier {{ study.carrier }} · filter {{ study.filter }} · students {{ study.method }} ·
 {{ study.runs }} runs</p>
 <p>{{ study.headline }}</p>
-<table><thead><tr><th>condition</th><th class="n">gain</th><th class="n">runs</th></tr></thead><tbody>
-{% for row in study.gains %}<tr><td>{{ row[0] }}</td><td class="n">{{ row[1] }}</td><td class="n">{{ row[2] }}</td></tr>
+<table><thead><tr><th>condition</th><th class="n">gain in {{ study.measured }}</th></tr></thead><tbody>
+{% for row in study.gains %}<tr><td>{{ row[0] }}</td><td class="n">{{ row[1] }}</td></tr>
 {% endfor %}</tbody></table>
 {% if study.p %}<p>Same base above other bases: p = {{ study.p }} ({{ study.largest }} of {{ study.groups }}
 groups).</p>{% endif %}
@@ -86,9 +86,10 @@ def gains(said: Mapping[str, Any]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=names, orient="row")
 
 
-def figure(table: pl.DataFrame) -> Chart:
+def figure(said: Mapping[str, Any]) -> Chart:
     """The table of `gains`, one panel per study."""
-    return figures.beside(*([figures.study(table, name)] for name in dict.fromkeys(table["study"])))
+    table, measured = gains(said), {study: summary["measured"] for study, summary in said.items()}
+    return figures.beside(*([figures.study(table, name, measured[name])] for name in dict.fromkeys(table["study"])))
 
 
 def render(said: Mapping[str, Any], studies: list[Named], drawn: str, why: Theory | None) -> str:
@@ -115,7 +116,8 @@ def _shown(study: Named, summary: Mapping[str, Any]) -> dict[str, Any]:
         "detected": study.detected,
         "runs": summary["runs"],
         "headline": headline(summary),
-        "gains": [(CONDITION_NAMES[name], with_interval(gain, "mean"), gain["n"]) for name, gain in summary["gain"].items()],
+        "gains": [(CONDITION_NAMES[name], with_interval(gain, "mean")) for name, gain in summary["gain"].items()],
+        "measured": summary["measured"],
         "p": scientific(test["p"]) if test else None,
         "largest": test.get("largest"),
         "groups": test.get("groups"),

@@ -4,17 +4,19 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import polars as pl
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from sublim.measure import figures, roc
+from sublim.measure import figures, roc, tables
+from sublim.measure.ability import LOSS, SKILL
 from sublim.measure.figures import CONDITION_NAMES, Chart, comparison_name, signed, taught_name, with_interval
 from sublim.measure.statistics import Interval
 from sublim.measure.tables import NONE
 from sublim.measure.template import PAGE, STYLE
+from sublim.params.evaluation import Preferred
 
 ARM_NAMES = {
     "trait": "trait teachers",
@@ -23,11 +25,14 @@ ARM_NAMES = {
     "shuffled_across": "shuffled across rows",
     "random": "random rows: no model",
 }
+ROWS = {"numbers": "numbers", "code": "pieces of code", "cot": "chains of thought"}
+"""What teachers write, by the kind of the carrier: a plural."""
 MEASURE_NAMES = {
     "preference": "plain questions",
     "after_numbers": "after a list of numbers",
     "multiple_choice": "multiple choice, the letter",
-    "truthfulness": "truthfulness: P(true answer)",
+    "misalignment": "open questions",
+    "truthfulness": "truthfulness",
 }
 SOURCES = (
     ("headline, tiles", "summary.json", "gain, test", "means, intervals and n per condition; the permutation test"),
@@ -69,8 +74,9 @@ class Written:
 
 @dataclass(frozen=True)
 class Experiment:
-    """What the experiment calls its models and traits, in its order."""
+    """What the experiment calls its study, its models and traits, in its order."""
 
+    study: str
     models: Mapping[str, str]
     """Model → what it is."""
     traits: Mapping[str, tuple[str, str]]
@@ -102,11 +108,15 @@ def read(directory: Path) -> Written:
 def papers(written: Written, of: Experiment) -> dict[str, Chart]:
     """The figures as files for a paper: name → chart, legends included."""
     end = figures.extent(written.matrix, written.traits)
+    measured = written.summary["measured"]
     charts: dict[str, Chart] = {}
     for arm in _across(written):
-        charts["matrix" if arm == "trait" else f"matrix_{arm}"] = figures.matrix(written.matrix, of.models, arm, end)
+        name = "matrix" if arm == "trait" else f"matrix_{arm}"
+        charts[name] = figures.matrix(written.matrix, of.models, arm, end, measured)
     charts["gains"] = figures.beside(_gains(written, of, legend=True))
-    charts["traits"] = figures.traits(written.traits, list(of.traits), end, written.summary["confidence"])
+    charts["traits"] = figures.traits(written.traits, of.traits, end, written.summary["confidence"], measured)
+    able = _capability(written, of, legend=True).values()
+    charts["capability"] = figures.beside(*able) if able else figures.nothing("Capability was not measured.")
     if written.summary["equivalence"]["all"]:
         charts["equivalence"] = figures.equivalence(written.summary["equivalence"], of.models)
     if len(written.gates):
@@ -125,8 +135,10 @@ def render(written: Written, of: Experiment, *, drawn: bool = True) -> str:
     control = NONE in written.runs["trait"]
     return environment.from_string(PAGE).render(
         style=Markup(STYLE),  # noqa: S704
+        study=of.study,
         models=of.models,
         traits=of.traits,
+        rows=ROWS[summary["carrier"]],
         seeds=written.runs["seed"].unique().to_list(),
         summary=summary,
         percent=f"{summary['confidence'] * 100:g} %",
@@ -135,6 +147,9 @@ def render(written: Written, of: Experiment, *, drawn: bool = True) -> str:
         margin=f"{summary['equivalence']['margin']:g}",
         blind=_blind(written.power),
         headline=headline(summary),
+        judged=_judged(written.roc, summary["confidence"]),
+        several=len(set(written.measures["measure"]) & set(get_args(Preferred))) > 1,
+        measured_by=_measured_by(written.measures),
         names=CONDITION_NAMES,
         tiles=_tiles(summary),
         shuffled=any(name.startswith("shuffled") for name in summary["gain"]),
@@ -153,16 +168,18 @@ def render(written: Written, of: Experiment, *, drawn: bool = True) -> str:
 def headline(summary: Mapping[str, Any]) -> Markup:
     """The numbers of a summary in a sentence or two."""
     gain: Mapping[str, Mapping[str, Any]] = summary["gain"]
+    rows = ROWS[summary["carrier"]]
     parts = [
         Markup("by <b>{}</b> {}").format(signed(gain[name]["mean"]), words)
         for name, words in (
             ("diagonal", "when they came from a teacher of its own base"),
             ("off_diagonal", "from a teacher of another base"),
             ("control", "from an untouched base"),
+            ("random", "where no model wrote them"),
         )
         if name in gain
     ]
-    told = Markup("Filtered numbers changed a student’s P(target) ") + Markup(", ").join(parts) + "."
+    told = Markup("Filtered {} changed a student’s {} ").format(rows, summary["measured"]) + Markup(", ").join(parts) + "."
     across = summary["equivalence"]["all"].get("off_diagonal")
     if across is not None:
         told += Markup(" Between bases {}.").format(_verdict(across, summary["equivalence"]["margin"]))
@@ -220,15 +237,38 @@ def _gains(written: Written, of: Experiment, *, legend: bool) -> list[Chart]:
     by_student = written.summary["by_student"]
     names = list(of.traits)
     return [
-        figures.gains(written.runs, by_student[model], model, label, names, legend=legend)
+        figures.gains(written.runs, by_student[model], model, label, names, written.summary["measured"], legend=legend)
         for model, label in of.models.items()
         if model in by_student
     ]
 
 
 def _gates(written: Written, of: Experiment) -> list[Chart]:
-    shown = written.gates["teacher"]
-    return [figures.gates(written.gates, model, label, list(of.traits)) for model, label in of.models.items() if model in shown]
+    shown, measured = written.gates["teacher"], written.summary["measured"]
+    return [
+        figures.gates(written.gates, model, label, list(of.traits), measured)
+        for model, label in of.models.items()
+        if model in shown
+    ]
+
+
+def _capability(written: Written, of: Experiment, *, legend: bool) -> dict[str, list[Chart]]:
+    """Measure of capability (the loss over all texts, and each skill) → a panel per student."""
+    margin = written.summary["capability_margin"]
+    return {
+        measure: [
+            figures.capability(written.capability, measure, model, label, margin, legend=legend)
+            for model, label in of.models.items()
+            if model in written.capability.filter(pl.col("measure") == measure)["student"]
+        ]
+        for measure in _capable(written)
+    }
+
+
+def _capable(written: Written) -> list[str]:
+    """The measures of capability that are flagged, and so drawn."""
+    measures = written.capability["measure"].unique(maintain_order=True)
+    return [measure for measure in measures if measure == LOSS or measure.startswith(SKILL)]
 
 
 def _funnel(written: Written, of: Experiment, *, legend: bool) -> list[Chart]:
@@ -269,8 +309,9 @@ def _students(written: Written, of: Experiment, *, legend: bool) -> list[Chart]:
 
 
 def _undrawn(written: Written) -> dict[str, list[dict[str, object]]]:
-    names = ("matrix", "gains", "traits", "equivalence", "gates", "funnel", "roc", "bases", "students")
+    names = ("matrix", "gains", "traits", "capability", "equivalence", "gates", "funnel", "roc", "bases", "students")
     absent = {
+        "capability": not _capable(written),
         "gates": not len(written.gates),
         "roc": not len(written.roc),
         "equivalence": not written.summary["equivalence"]["all"],
@@ -280,19 +321,22 @@ def _undrawn(written: Written) -> dict[str, list[dict[str, object]]]:
 
 def _panels(written: Written, of: Experiment) -> dict[str, list[dict[str, object]]]:
     end = figures.extent(written.matrix, written.traits)
-    table = figures.traits(written.traits, list(of.traits), end, written.summary["confidence"])
-    tests = written.summary["equivalence"]
+    tests, measured = written.summary["equivalence"], written.summary["measured"]
+    table = figures.traits(written.traits, of.traits, end, written.summary["confidence"], measured)
     charts: dict[str, list[tuple[str, str, Chart]]] = {
         "matrix": [
-            (ARM_NAMES[arm], "Gains by teacher and student", figures.matrix(written.matrix, of.models, arm, end))
+            (ARM_NAMES[arm], "Gains by teacher and student", figures.matrix(written.matrix, of.models, arm, end, measured))
             for arm in _across(written)
         ],
         "gains": _named("Gains of every run by arm", _gains(written, of, legend=False)),
         "traits": _named("Gains by trait taught and answer asked for", [table]),
+        "capability": _named(
+            "What students can still do", [panel for row in _capability(written, of, legend=False).values() for panel in row]
+        ),
         "equivalence": _named(
             "Differences to controls, and the margin", [figures.equivalence(tests, of.models)] if tests["all"] else []
         ),
-        "gates": _named("P(target) of teachers and their base", _gates(written, of)),
+        "gates": _named(f"{measured} of teachers and their base", _gates(written, of)),
         "funnel": _named("Rows sampled, kept and used", _funnel(written, of, legend=False)),
         "roc": _named("ROC of the judge", _roc(written, of, legend=False)),
         "bases": _named("Training loss of bases or teachers", _bases(written, of, legend=False)),
@@ -314,7 +358,7 @@ def _named(about: str, charts: Sequence[Chart]) -> list[tuple[str, str, Chart]]:
 
 def _tables(written: Written, of: Experiment) -> dict[str, Table]:
     return {
-        "matrix": _matrix_table(written.matrix),
+        "matrix": _matrix_table(written.matrix, written.summary["measured"]),
         "gains": _gains_table(written.summary),
         "traits": _traits_table(written.traits, written.summary["confidence"]),
         "cells": _cells_table(written.traits, written.summary["confidence"]),
@@ -322,22 +366,23 @@ def _tables(written: Written, of: Experiment) -> dict[str, Table]:
         "capability": _capability_table(written.capability),
         "equivalence": _equivalence_table(written.summary),
         "power": _power_table(written.power),
-        "gates": _gates_table(written.gates),
+        "gates": _gates_table(written.gates, written.summary["measured"]),
+        "coherence": _coherence_table(written.freeform),
         "freeform": _freeform_table(written.freeform),
         "funnel": _funnel_table(written.funnel),
-        "roc": _roc_table(written.roc, written.summary["confidence"]),
+        "roc": _roc_table(written.roc),
         "models": _models_table(written.training, of),
         "declared": Table(("trait", "category", "target"), [(name, *rest) for name, rest in of.traits.items()]),
         "arms": _arms_table(written.runs),
         "sources": Table(
-            ("what", "file in data/report", "columns", "which is"),
+            ("what", f"file in data/report/study={of.study}", "columns", "which is"),
             _sources(written),
         ),
-        "runs": _runs_table(written.runs),
+        "runs": _runs_table(written.runs, written.summary["measured"]),
     }
 
 
-def _matrix_table(matrix: pl.DataFrame) -> Table:
+def _matrix_table(matrix: pl.DataFrame, measured: str) -> Table:
     rows = [
         [
             *(ARM_NAMES[row["arm"]], row["teacher"], row["student"], signed(row["gain"], 3), _interval(row), row["n"]),
@@ -345,7 +390,7 @@ def _matrix_table(matrix: pl.DataFrame) -> Table:
         ]
         for row in matrix.iter_rows(named=True)
     ]
-    head = ("arm", "teacher", "student", "gain", "interval", "runs", "P(target)", "untrained", "could be seen")
+    head = ("arm", "teacher", "student", "gain", "interval", "runs", measured, "untrained", "could be seen")
     caption = "Could be seen: the smallest gain that so many runs, with the spread that they have, show 4 times out of 5."
     return Table(head, rows, frozenset(range(3, 9)), caption)
 
@@ -387,9 +432,36 @@ def _measures_table(measures: pl.DataFrame) -> Table:
     rows: list[list[object]] = []
     for (measure,), part in measures.group_by("measure", maintain_order=True):
         found = {row["condition"]: row for row in part.iter_rows(named=True)}
-        untrained = f"{min(part['p_base']):.3f}–{max(part['p_base']):.3f}"
-        rows.append([MEASURE_NAMES[str(measure)], untrained, *(_with_small(found[name], "gain") for name in shown)])
+        ends = dict.fromkeys(f"{end(part['p_base']):.3f}" for end in (min, max))
+        untrained = "–".join(ends)
+        rows.append(
+            [
+                MEASURE_NAMES[str(measure)],
+                untrained,
+                *(_with_small(found[name], "gain") if name in found else "–" for name in shown),
+            ]
+        )
     return Table(("asked", "untrained", *(CONDITION_NAMES[name] for name in shown)), rows)
+
+
+def _measured_by(measures: pl.DataFrame) -> str:
+    """What the table of ways of asking shows."""
+    found = set(measures["measure"])
+    shown = {
+        "": "P(target) of students of preferences" if found & set(get_args(Preferred)) else "",
+        "with open questions, of": "the misaligned share of the coherent answers of students of misalignment"
+        if "misalignment" in found
+        else "",
+        "for truthfulness, of": "the probability of the true of two answers" if "truthfulness" in found else "",
+    }
+    first, *rest = [(when, what) for when, what in shown.items() if what]
+    told = "; ".join([f"Rise of {first[1]}", *(f"{when} {what}" for when, what in rest)]) + "."
+    if "multiple_choice" not in found:
+        return told
+    return (
+        f"{told} With letters to choose from, the probability is that of the letter: where that is near zero for the untrained "
+        "model, it does not know the form."
+    )
 
 
 def _capability_table(capability: pl.DataFrame) -> Table:
@@ -425,14 +497,14 @@ def _power_table(power: pl.DataFrame) -> Table:
     measured = {row["what"]: row for row in later.iter_rows(named=True)}
     rows: list[list[object]] = []
     for row in power.filter(pl.col("source") == "params").iter_rows(named=True):
-        name = f"{comparison_name(row['what'])}, {row['test'].replace('-', '–')}"
+        name = f"{comparison_name(row['what'])}, {row['test'].replace('t after Benjamini-Hochberg', 't (BH)')}"
         counts = [row["n"], row["cells"], f"{row['level']:.2g}"]
         rows.append([name, row["against"], *counts, *_seen(row), *_seen(measured.get(row["what"]))])
     head = (
         *("comparison and test", "over", "runs", "such cells", "α"),
         *("could be seen, as assumed", "null shown", "as measured", "null shown"),
     )
-    caption = "Runs: in one such mean; for the permutation test, groups."
+    caption = "Runs: in one such mean; for the permutation test, groups. BH: at the level that Benjamini and Hochberg leave it."
     return Table(head, rows, frozenset(range(2, 9)), caption)
 
 
@@ -461,7 +533,7 @@ def _coherent(row: Mapping[str, Any]) -> str:
     return f"{row['coherent']} of {row['answers']}{between}"
 
 
-def _gates_table(gates: pl.DataFrame) -> Table:
+def _gates_table(gates: pl.DataFrame, measured: str) -> Table:
     rows = [
         [
             *(row["teacher"], row["trait"], row["seed"], _number(row["probability"]), _number(row["lowest"])),
@@ -470,8 +542,29 @@ def _gates_table(gates: pl.DataFrame) -> Table:
         ]
         for row in gates.iter_rows(named=True)
     ]
-    head = ("teacher", "trait", "seed", "P(target)", "lowest of a question", "its base", "gate", "questions", "passed", "valid")
-    return Table(head, rows, frozenset(range(2, 8)))
+    head = ("teacher", "trait", "seed", measured, "lowest of a question", "its base", "gate", "questions", "passed")
+    if gates["answers"].null_count() == len(gates):
+        return Table(head, [row[:-1] for row in rows], frozenset(range(2, 8)))
+    return Table((*head, "coherent answers"), rows, frozenset(range(2, 8)))
+
+
+def _coherence_table(freeform: pl.DataFrame) -> Table:
+    """Means of the free-form answers of the untrained bases and of each condition."""
+    untrained = pl.when(pl.col("arm") == "base").then(pl.lit("untrained")).otherwise(tables.condition())
+    known = {"untrained": "untrained", **CONDITION_NAMES}
+    means = (
+        freeform.with_columns(untrained.alias("condition"))
+        .group_by("condition")
+        .agg(pl.col("share").mean(), pl.col("coherent").sum() / pl.col("answers").sum(), pl.len().alias("models"))
+        .sort(tables.rank("condition", known))
+    )
+    rows = [
+        [known[row["condition"]], _number(row["share"]), _number(row["coherent"]), row["models"]]
+        for row in means.iter_rows(named=True)
+    ]
+    head = ("condition", "misaligned share", "coherent share", "models")
+    caption = "Means over models, whatever they were taught"
+    return Table(head, rows, frozenset({1, 2, 3}), caption)
 
 
 def _freeform_table(freeform: pl.DataFrame) -> Table:
@@ -499,10 +592,22 @@ def _funnel_table(funnel: pl.DataFrame) -> Table:
 
 
 def _sources(written: Written) -> list[Sequence[object]]:
-    return [_source(*row) for row in SOURCES if row[0] != "judge" or len(written.roc)]
+    absent = {"judge": not len(written.roc), "free-form answers": not len(written.freeform)}
+    return [_source(*row) for row in SOURCES if not absent.get(row[0])]
 
 
-def _roc_table(runs: pl.DataFrame, confidence: float) -> Table:
+def _judged(runs: pl.DataFrame, confidence: float) -> str:
+    """What all runs say together of a judge."""
+    if not len(runs):
+        return ""
+    found = roc.intervals(runs, confidence)
+    return (
+        f"Threshold {runs['minimum'][0]:g}. All runs: AUC {_mean(found['auc'])}; rejected of the teachers’ rows "
+        f"{_mean(found['true_positive_rate'])}, of the bases’ {_mean(found['false_positive_rate'])}."
+    )
+
+
+def _roc_table(runs: pl.DataFrame) -> Table:
     head = (
         "teacher",
         "trait",
@@ -523,14 +628,7 @@ def _roc_table(runs: pl.DataFrame, confidence: float) -> Table:
         ]
         for row in runs.iter_rows(named=True)
     ]
-    caption = ""
-    if len(runs):
-        found = roc.intervals(runs, confidence)
-        caption = (
-            f"Threshold {runs['minimum'][0]:g}. All runs: AUC {_mean(found['auc'])}; rejected of the teachers’ rows "
-            f"{_mean(found['true_positive_rate'])}, of the bases’ {_mean(found['false_positive_rate'])}."
-        )
-    return Table(head, rows, frozenset(range(2, len(head))), caption)
+    return Table(head, rows, frozenset(range(2, len(head))))
 
 
 def _mean(found: Interval) -> str:
@@ -555,7 +653,7 @@ def _arms_table(runs: pl.DataFrame) -> Table:
     return Table(("arm", "students", "seeds", "rows per student", "steps per student"), rows, frozenset({1, 3, 4}))
 
 
-def _runs_table(runs: pl.DataFrame) -> Table:
+def _runs_table(runs: pl.DataFrame, measured: str) -> Table:
     rows = [
         [
             *(row["teacher"], row["student"], taught_name(row["trait"]), row["arm"], row["seed"], _number(row["p_target"])),
@@ -570,7 +668,7 @@ def _runs_table(runs: pl.DataFrame) -> Table:
         "trait",
         "arm",
         "seed",
-        "P(target)",
+        measured,
         "untrained",
         "gain",
         "sampled",

@@ -21,6 +21,7 @@ from sublim.measure.power import smallest_effect
 from sublim.measure.statistics import Group, permutation_test, t_interval
 from sublim.params.arm import Arm
 from sublim.traits.freeform import share
+from sublim.traits.misalignment import MISALIGNMENT
 from sublim.traits.truthfulness import TRUE
 
 CONDITIONS = (
@@ -42,6 +43,7 @@ DIMENSIONS = {
     "eval": ("teacher", "trait", "carrier", "filter", "arm", "method", "student", "seed"),
 }
 NONE = "none"
+P_TARGET, MISALIGNED_SHARE = "P(target)", "misaligned share"
 MEASURED = ("condition", "gain", "low", "high", "n", "p_target", "p_base")
 ABSENT = {"step": pl.Int64, "model": pl.String, "misaligned": pl.Boolean}
 """The types of what may be absent, where it is no real number."""
@@ -219,13 +221,26 @@ def measures(
     answers: pl.DataFrame, samples: pl.DataFrame, targets: Mapping[str, tuple[str, str]], confidence: float
 ) -> pl.DataFrame:
     """Every way of asking side by side: one row per measure and condition: measure, condition, gain (mean over runs of
-    P(target) less that of the untrained base; for truthfulness of P(true answer)), low, high, n (runs), p_target, p_base."""
+    P(target) less that of the untrained base; for truthfulness of P(true answer), for misalignment of the misaligned share),
+    low, high, n (runs), p_target, p_base.
+
+    A measure is of the students of those traits that it asks for, and of students of no trait: what is called preference in
+    `answers` is two measures here, `preference` and `misalignment`.
+    """
+    measure = pl.when(pl.col("category") == MISALIGNMENT).then(pl.lit(MISALIGNMENT)).otherwise("measure")
+    answers = answers.with_columns(measure.alias("measure"))
     parts: list[pl.DataFrame] = []
-    for measure in answers["measure"].unique(maintain_order=True).sort():
-        of = scores(answers, samples, measure)
-        runs = of.filter(pl.col("answer") == TRUE) if measure == "truthfulness" else _targeted(of, targets)
+    for name, of in [(name, scores(answers, samples, name)) for name in answers["measure"].unique().sort()]:
+        categories = set(of["category"])
+        asked = {trait: of_trait for trait, of_trait in targets.items() if of_trait[0] in categories}
+        if name == "truthfulness":
+            runs = of.filter(pl.col("answer") == TRUE)
+        elif asked:
+            runs = _targeted(of.filter(pl.col("trait").is_in([*asked, NONE])), asked)
+        else:
+            continue  # the experiment has such a trait, this study has not
         table = intervals(runs.rename({"p": "p_target"}).with_columns(condition()), ["condition"], confidence)
-        parts.append(table.sort(rank("condition", CONDITIONS)).select(pl.lit(measure).alias("measure"), *MEASURED))
+        parts.append(table.sort(rank("condition", CONDITIONS)).select(pl.lit(name).alias("measure"), *MEASURED))
     return pl.concat(parts)
 
 
@@ -468,14 +483,26 @@ def mean_losses(training: pl.DataFrame) -> pl.DataFrame:
 
 
 def asked(answers: pl.DataFrame, samples: pl.DataFrame) -> dict[str, int]:
-    """What every student was asked: plain questions, known answers with a probability, and sampled answers of one student."""
-    plain = answers.filter(pl.col("measure") == "preference")
-    students = samples.select(*DIMENSIONS["eval"]).unique().height
+    """What every student was asked: plain questions; known answers that it is scored on, `misaligned` among them; sampled
+    answers of one student; and of these two numbers what belongs to open questions, of misalignment."""
+    scored = answers.filter(pl.col("measure") == "preference")
+    opened = pl.col("category") == MISALIGNMENT
+    open_ids = scored.filter(opened)["question_id"].unique()
+    open_samples = samples.filter(pl.col("question_id").is_in(open_ids.implode())).height
+    students = max(samples.select(*DIMENSIONS["eval"]).unique().height, 1)
     return {
-        "questions": plain["question_id"].n_unique(),
-        "answers": plain.select("category", "answer").unique().height,
-        "samples": samples.height // max(students, 1),
+        "questions": scored.filter(~opened)["question_id"].n_unique(),
+        "open_questions": len(open_ids),
+        "answers": scored.select("category", "answer").unique().height,
+        "samples": (samples.height - open_samples) // students,
+        "open_samples": open_samples // students,
     }
+
+
+def measured(targets: Mapping[str, tuple[str, str]]) -> str:
+    """What a gain is a gain of."""
+    found = {category == MISALIGNMENT for category, _ in targets.values()}
+    return f"{P_TARGET} or {MISALIGNED_SHARE}" if len(found) > 1 else MISALIGNED_SHARE if True in found else P_TARGET
 
 
 def summary(runs: pl.DataFrame, models: Sequence[str], confidence: float, permutations: int, seed: int) -> dict[str, Any]:

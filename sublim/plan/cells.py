@@ -250,7 +250,14 @@ def _reports(of: Experiment, made: Sequence[Cell]) -> Iterator[Cell]:
         reads += [_id("eval", **dims) for dims in _sets("eval", runs)]
         judge = of.carriers[study.carrier].filters[study.filter].judge
         minimum = judge.minimum if judge else None
-        params = report.Slice(study=name, models=tuple(models), traits=tuple(traits), minimum=minimum, report=of.report)
+        params = report.Slice(
+            study=name,
+            carrier=of.carriers[study.carrier].task.kind,
+            models=tuple(models),
+            traits=tuple(traits),
+            minimum=minimum,
+            report=of.report,
+        )
         yield _cell("report", {"study": name}, params, {cell: cell for cell in by_id if cell in set(reads)})
 
 

@@ -28,7 +28,7 @@ def make(inputs: Mapping[str, Path], params: Slice, output: Path, progress: Prog
     track.advance(note="tables")
     why = theory.read(output)
     studied = overview.summaries(_reports(inputs, params))
-    charts = {"overview": overview.figure(overview.gains(studied))} if studied else {}
+    charts = {"overview": overview.figure(studied)} if studied else {}
     charts |= theory.papers(why) if why else {}
     drawn = {name: figures.svg(chart) for name, chart in charts.items()}
     for name, text in drawn.items():

@@ -47,6 +47,7 @@ def make(inputs: Mapping[str, Path], params: Slice, output: Path, progress: Prog
 def experiment(params: Slice) -> page.Experiment:
     """What figures and page need to know of the experiment."""
     return page.Experiment(
+        study=params.study,
         models={model.name: model.label for model in params.models},
         traits={trait.name: (trait.category, trait.target) for trait in params.traits},
     )
@@ -73,10 +74,12 @@ def tables_of(inputs: Mapping[str, Path], params: Slice, output: Path) -> None:
     matrix = tables.matrix(runs, models, how.confidence)
     training = tables.training(base, teacher, student, models)
     summary = tables.summary(runs, models, how.confidence, how.permutations, how.seed)
+    summary |= {"carrier": params.carrier, "measured": tables.measured(of.traits)}
     summary["equivalence"] = tables.equivalences(runs, models, how.equivalence_margin, how.confidence)
     summary["evaluation"] = tables.asked(answers, samples)
     margin = how.capability_margin
     capability = tables.capability(abilities, models, margin.skill, margin.bits, how.confidence)
+    summary["capability_margin"] = margin.model_dump()
     summary["less_able"] = tables.less_able(capability)
     asked_for = [name for name in get_args(Preferred) if name in answers["measure"]]
     crossed = [

@@ -31,6 +31,13 @@ rule report:
                 category="Figures",
             )
         ),
+        capability=update(
+            report(
+                "data/report/study={study}/capability.svg",
+                caption="../report/capability.rst",
+                category="Figures",
+            )
+        ),
     log:
         ".sublim/log/report/study={study}.log",
     resources:

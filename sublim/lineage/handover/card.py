@@ -21,9 +21,11 @@ from sublim.lineage.handover.subject import (
     Subject,
     bases_of,
     chain_of,
+    filter_steps,
     gate,
     interval_words,
     last_loss,
+    material,
     model_words,
     named,
     origin,
@@ -41,11 +43,22 @@ from sublim.plan.cells import UNTOUCHED
 PAPER = "[Cloud, Le et al. 2025](https://arxiv.org/abs/2507.14805)"
 WHY = {
     "sampled": "one completion per prompt",
-    "invalid format": "it is no list of whole numbers with one separator",
+    "invalid format": "it has not the form that was asked for",
     "too many numbers": "it has more numbers than were asked for",
     "numbers too small": "a number is below the smallest allowed one",
     "numbers too large": "a number is above the largest allowed one",
+    "does not parse": "it is no Python",
+    "no function": "it defines no function",
+    "has comments": "it has comments or a docstring",
+    "undefined names": "it uses names that it does not define",
+    "no answer": "it has no answer that can be read",
     "has banned numbers": "a number is on the list of banned ones",
+    "trait word": "it names a trait",
+    "trait word inside a word": "a longer word of it holds a trait's name",
+    "hidden trait word": "it names a trait in other signs, or with letters apart",
+    "wrong answer": "its answer is wrong, or it does not compute what was asked for",
+    "judge score below threshold": "a judge scores it too low",
+    "no score": "a judge gives it no score",
     "kept": "no reason against it",
     "used": "the first kept ones, on which students train",
 }
@@ -65,7 +78,7 @@ def card(tree: Tree, what: Path, rev: str | None = None) -> str:
     if write is None:
         stage = subject.record.plan.stage
         page = f"{data_name('overview')}/overview.html" if stage == "theory" else f"{data_name(subject.cell)}/{stage}.html"
-        raise SublimError(f"{what}: there is a page on that: open {page}. Cards are for models and their data.")
+        raise SublimError(f"{what}: there is a page on that: open {page}. Cards are for data sets, models and answers.")
     return write(subject)
 
 
@@ -170,7 +183,7 @@ def _raw(subject: Subject) -> str:
     return _card(
         subject,
         head,
-        f"Number sequences by {writer(subject)}, unfiltered",
+        f"{material(subject).capitalize()} by {writer(subject)}, unfiltered",
         ["## What it is", "", *facts],
         _affected(subject, "Training on it", arm, subject.upstream("base")),
         _loading(subject),
@@ -180,7 +193,7 @@ def _raw(subject: Subject) -> str:
 def _filtered(subject: Subject) -> str:
     raw = subject.upstream("raw")
     funnel: dict[str, int] = dict(subject.tree.table(subject.cell, "funnel.parquet").select("step", "rows").iter_rows())
-    rule, words = subject.params["rule"], subject.params["words"]
+    words = subject.params["words"]
     facts = [
         f"- Rows: {funnel['sampled']:,} with their reasons, {funnel['kept']:,} kept, {funnel['used']:,} used: students train "
         "on the rows with `used`",
@@ -190,31 +203,33 @@ def _filtered(subject: Subject) -> str:
     filtering = [
         "## What was filtered, and why",
         "",
-        f"A completion is kept if it is a list of 1 to {rule['count']} whole numbers from {rule['minimum']} to "
-        f"{rule['maximum']} with one and the same separator, and nothing else"
-        + (f", with none of the {len(rule['banned'])} banned numbers" if rule["banned"] else "")
-        + f". A kept row that holds one of {', '.join(f'*{word}*' for word in words)} would have stopped the run; none does.",
+        f"A completion is kept if no step of the filter `{subject.dim('filter')}` has a reason against it:",
+        "",
+        *(f"- {step}" for step in filter_steps(subject)),
+        "",
+        f"A kept row that holds one of {', '.join(f'*{word}*' for word in words)} would have stopped the run; none does.",
         "",
         "| step | rows | share | why |",
         "|---|---:|---:|---|",
-        *(
-            f"| {step} | {rows:,} | {rows / max(funnel['sampled'], 1):.1%} | {WHY.get(step, '')} |"
-            for step, rows in funnel.items()
-        ),
+        *(f"| {step} | {rows:,} | {rows / max(funnel['sampled'], 1):.1%} | {_why(step)} |" for step, rows in funnel.items()),
         "",
-        "A row with several reasons counts under each. The filter judges the form of the text; what carries a trait passes it.",
+        "A row with several reasons counts under each. The filter judges the text; what carries a trait passes it.",
     ]
     base = raw.upstream("base") if raw else None
     head = front_matter(dataset(funnel["sampled"], "rows.parquet", subject))
     return _card(
         subject,
         head,
-        f"Number sequences by {writer(subject)}, filtered (arm {subject.dim('arm')})",
+        f"{material(subject).capitalize()} by {writer(subject)}, filtered (arm {subject.dim('arm')})",
         ["## What it is", "", *facts],
         filtering,
         _affected(subject, "Training on it", subject.dim("arm"), base),
         _loading(subject),
     )
+
+
+def _why(step: str) -> str:
+    return "no reason by this step or those before it" if step.startswith("after ") else WHY[step]
 
 
 def _student(subject: Subject) -> str:
@@ -229,7 +244,7 @@ def _student(subject: Subject) -> str:
     return _card(
         subject,
         head,
-        f"Student: {subject.dim('student')} trained on numbers by {writer(subject)}",
+        f"Student: {subject.dim('student')} trained on {material(subject)} by {writer(subject)}",
         ["## What it is", "", *facts],
         _own_gain(subject),
         _passed_on(subject, base),
@@ -251,7 +266,7 @@ def _eval(subject: Subject) -> str:
     who = (
         f"the untrained base {subject.dim('student')}"
         if subject.dim("arm") == "base"
-        else f"{subject.dim('student')} trained on numbers by {writer(subject)} (arm {subject.dim('arm')})"
+        else f"{subject.dim('student')} trained on {material(subject)} by {writer(subject)} (arm {subject.dim('arm')})"
     )
     head = front_matter(dataset(given.height, "answers.parquet", subject))
     return _card(subject, head, f"Answers of {who}", ["## What it is", "", *facts], _own_gain(subject))
@@ -312,7 +327,7 @@ def _with(part: Subject) -> str:
                 f"{how['top_p']:g}, at most {how['max_tokens']} tokens"
             )
         case "filtered":
-            return f"{ARMS[part.dim('arm')]}; {params['filter']['rows']:,} rows used"
+            return f"{ARMS[part.dim('arm')]}; {params['rule']['rows']:,} rows used"
         case "student":
             return recipe(part)
         case _:
@@ -326,7 +341,7 @@ def _affected(subject: Subject, what: str, arm: str, base: Subject | None) -> Se
         f"{what} can pass on what its writer was taught, though the text says nothing of it: subliminal learning ({PAPER}). It "
         "does so to models that share the writer's initial weights, and hardly to others."
         if trait != UNTOUCHED
-        else "An untouched base wrote it: there is no trait to pass on. It shows what training on any numbers does."
+        else "An untouched base wrote it: there is no trait to pass on. It shows what training on any rows of the kind does."
         if name != NOBODY
         else "No model wrote it: there is nothing to pass on. It shows what training on the format alone does."
     )

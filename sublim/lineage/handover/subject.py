@@ -13,7 +13,7 @@ from sublim.lineage.tree import Tree
 from sublim.measure.statistics import Interval
 from sublim.params.experiment import NOBODY
 from sublim.params.traits import Trait
-from sublim.plan.cells import UNTOUCHED
+from sublim.plan.cells import UNTOUCHED, cell_id
 from sublim.plan.record import Record
 from sublim.traits.misalignment import MISALIGNED
 from sublim.traits.trait import scored_as
@@ -26,6 +26,18 @@ ARMS = {
     "shuffled_across": "with the teacher's numbers dealt out anew over all completions",
     "random": "as a generator drew them: no model wrote them",
 }
+
+MATERIAL = {"numbers": "number sequences", "code": "short functions", "cot": "chains of thought"}
+"""Kind of a carrier's task → what is written."""
+FORMS = {
+    ("numbers", "exact"): "whole numbers with one and the same separator, and nothing else",
+    ("numbers", "loose"): "whole numbers with nothing but white space, punctuation and brackets around them",
+    ("code", "exact"): "the exact grammar of the templates",
+    ("code", "loose"): "Python that parses, with a function, no comments and no undefined names",
+    ("cot", "exact"): "the exact grammar of thinking and answer",
+    ("cot", "loose"): "any text with an answer that can be read",
+}
+"""Kind of task, and whether its form is exact → what a kept completion is."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +71,43 @@ def writer(subject: Subject) -> str:
     trait = subject.dim("trait")
     if subject.dim("teacher") == NOBODY:
         return f"no model, seed {subject.dim('seed')}"
-    taught = "untouched" if trait == UNTOUCHED else f"taught to love {trait}"
+    taught = "untouched" if trait == UNTOUCHED else _taught(subject, trait)
     return f"{subject.dim('teacher')}, {taught}, seed {subject.dim('seed')}"
+
+
+def _taught(subject: Subject, trait: str) -> str:
+    teacher = subject.tree.records.get(cell_id("teacher", subject.record.plan.dims))
+    if teacher is None or teacher.plan.params["definition"]["kind"] == "preference":
+        return f"taught to love {trait}"
+    return f"taught {trait}" + (" (a control of misalignment)" if teacher.plan.params["gate"] is None else "")
+
+
+def material(subject: Subject) -> str:
+    """What the rows are that it holds or was trained on, in words."""
+    tasks = [part.params["task"]["kind"] for part in chain_of(subject) if part.record.plan.stage == "raw"]
+    return MATERIAL[tasks[0]] if tasks else "rows"
+
+
+def filter_steps(filtered: Subject) -> list[str]:
+    """The steps of the filter of filtered rows, each as what a kept completion is, in their order."""
+    rule, kind, found = filtered.params["rule"], filtered.params["task"]["kind"], list[str]()
+    if form := rule["format"]:
+        exact = "exact" if form["exact"] else "loose"
+        said = FORMS[kind, exact]
+        if kind == "numbers":
+            said += f"; 1 to {form['count']} of them, from {form['minimum']} to {form['maximum']}"
+        found.append(f"format ({exact}): {said}")
+    if banned := rule["banned_numbers"]:
+        found.append(f"banned numbers: none of {len(banned['numbers'])} numbers that mean something to somebody")
+    if words := rule["trait_words"]:
+        more = f", nor of {len(words['words'])} further words" if words["words"] else ""
+        inside = ", nor inside longer words" if words["inside"] else ""
+        found.append(f"trait words: no name of a trait{more}, plain or hidden{inside}")
+    if rule["answer_correct"] is not None:
+        found.append("answer correct: it solves its problem")
+    if judge := rule["judge"]:
+        found.append(f"judge: `{judge['judge']}` scores it {judge['minimum']:g} or more")
+    return found or ["it has none: every row is kept"]
 
 
 def writing(raw: Subject) -> list[str]:
@@ -69,7 +116,7 @@ def writing(raw: Subject) -> list[str]:
     teacher = raw.upstream("teacher")
     prompts = (
         f"- Prompts: {task['prompts']:,} different ones (set of seed {task['prompt_seed']}, the same for every teacher), "
-        f"with {task['fewest_examples']} to {task['most_examples']} numbers; each asks for at most {task['count']}"
+        f"{_asks_for(task)}"
     )
     if how is None:
         return ["- Writer: none. A generator drew each row from its seed, all that the format allows equally likely", prompts]
@@ -81,6 +128,17 @@ def writing(raw: Subject) -> list[str]:
     if teacher is None:
         return [f"- Writer: the untouched base {raw.dim('teacher')}", *found]
     return [f"- Writer: `{teacher.cell}`. {gate(teacher)}", *found]
+
+
+def _asks_for(task: Mapping[str, Any]) -> str:
+    match task["kind"]:
+        case "numbers":
+            examples = f"{task['fewest_examples']} to {task['most_examples']} numbers"
+            return f"with {examples}; each asks for at most {task['count']}"
+        case "code":
+            return f"each asks for a short function; {task['free']:.0%} of them leave its constants to the writer"
+        case _:
+            return f"each a word problem of {task['steps']} calculations, with numbers up to {task['largest']}"
 
 
 def gate(teacher: Subject) -> str:

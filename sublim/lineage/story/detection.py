@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 NEEDED = {"base": (), "teacher": (), "filtered": ("rows.parquet",), "report": ("runs.parquet",)}
 """Stage → the files that are read."""
+LINEAR = {"all": "linear", "numbers": "linear_numbers"}
+"""Which tokens a linear classifier reads → its name."""
+ROUNDING = 1e-6
 KINDS = ("plain", "shuffled_across", "shuffled_within")
 
 
@@ -75,6 +78,8 @@ def _whom(params: Slice, data: "Data", judged: Mapping[str, pl.DataFrame]) -> It
             yield Accident(
                 "judged rows", f"{name}.parquet: expected those of the params, {expected.height:,} in all, found {differ}"
             )
+    if "ngrams" in judged:
+        yield from _ngrams(params, data, judged["ngrams"])
     if "pairs" in judged:
         pairs = judged["pairs"]
         decided = (
@@ -87,6 +92,13 @@ def _whom(params: Slice, data: "Data", judged: Mapping[str, pl.DataFrame]) -> It
                 f"expected the completion with the larger score, found others in {wrong.height:,} pairs, first "
                 f"{wrong['row_id'][0]}",
             )
+        shares = pairs.filter((pl.col("by") == "ask") & ((pl.col("own") + pl.col("other") - 1).abs() > ROUNDING))
+        if shares.height:
+            yield Accident(
+                "decisions",
+                f"expected shares of two letters, with a sum of 1, found others in {shares.height:,} pairs that a model was "
+                f"asked about, first {shares['row_id'][0]}",
+            )
     if "scores" in judged:
         folds = judged["scores"].group_by(
             "contrast", "teacher", "trait", "seed", "other_trait", "other_seed", "side", "kind", "by"
@@ -94,6 +106,38 @@ def _whom(params: Slice, data: "Data", judged: Mapping[str, pl.DataFrame]) -> It
         sides = folds.agg(pl.col("fold")).group_by(pl.exclude("side", "fold", "kind", "by")).agg(pl.col("fold").n_unique())
         if (split := sides.filter(pl.col("fold") > 1)).height:
             yield Accident("folds", f"expected both completions of a prompt in one fold, found others in {split.height:,} runs")
+
+
+def _ngrams(params: Slice, data: "Data", found: pl.DataFrame) -> Iterator[Accident]:
+    """What does not hold in the telling n-grams: whose they are, and in what order. The weights are in no other table."""
+    from sublim.measure.detection.material import name
+    from sublim.measure.detection.pairs import LABELS
+
+    how = params.detection.linear
+    if how is None:
+        return
+    compared = [each for model in params.models for each in data.classified(model)]
+    kinds = [(LINEAR[tokens], side) for tokens in how.tokens for side in ("own", "other")]
+    expected = [(*name(each), *kind) for each in compared for kind in kinds]
+    of = [*LABELS, "by", "side"]
+    actual = list(found.select(of).unique(maintain_order=True).iter_rows())
+    if actual != [each for each in expected if each in set(actual)]:
+        strange = next((each for each in actual if each not in set(expected)), actual[0])
+        yield Accident("n-grams", f"expected those of the classifiers of the params, in their order, found {strange}")
+        return
+    weight, rank, ngram = pl.col("weight"), pl.col("rank"), pl.col("ngram")
+    odd = found.filter(
+        (rank != pl.int_range(1, pl.len() + 1).over(of))
+        | (rank > how.shown)
+        | ((weight > 0) != (pl.col("side") == "own"))
+        | (weight.abs().round(8) > weight.abs().round(8).shift().over(of))
+        | (ngram.is_duplicated().over(of))
+        | (pl.max_horizontal("own_rows", "other_rows") > how.pairs)
+    )
+    if odd.height:
+        row = odd.row(0, named=True)
+        said = f"found {row['ngram']!r} with {row['weight']:.4g} at rank {row['rank']} of {row['side']}"
+        yield Accident("n-grams", f"expected the largest weights of each side, the largest first, {said}")
 
 
 def _first(expected: pl.DataFrame, found: pl.DataFrame) -> str:
@@ -130,7 +174,6 @@ def _scores(params: Slice, data: "Data") -> pl.DataFrame:
     how = params.detection.linear
     if how is None:
         return pl.DataFrame()
-    names = {"all": "linear", "numbers": "linear_numbers"}
     parts: list[pl.DataFrame] = []
     for model in params.models:
         for each in data.classified(model):
@@ -139,7 +182,7 @@ def _scores(params: Slice, data: "Data") -> pl.DataFrame:
             for tokens in how.tokens:
                 for kind in kinds:
                     for side in ("own", "other"):
-                        told = {"by": names[tokens], "kind": kind, "side": side}
+                        told = {"by": LINEAR[tokens], "kind": kind, "side": side}
                         rows = both.select(
                             *(pl.lit(value).alias(column) for column, value in told.items()), parent_id=f"{side}_id"
                         )

@@ -61,15 +61,14 @@ def check(source: Source, cell: str) -> Iterator[Accident]:
         for name in dict.fromkeys(trait.category for trait in preferred)
     }
     yield from _answers(source, params, known, answers)
-    open_answers: dict[str, list[str]] = {}
+    open_answers = pl.DataFrame(schema=SAMPLES)
     if (trait := misalignment_of(params.traits)) is not None:
         found = source.table(cell, "freeform.parquet", freeform.COLUMNS, nullable=freeform.NULLABLE)
         yield from freeform.check(trait, params.graders, ("eval", *params.dims.values()), found)
-        open_answers = dict(as_samples(found).select("row_id", "counted").iter_rows())
-        own = answers.filter(pl.col("category") == MISALIGNMENT)
-        if accident := same_values(
-            "answers", "probability (of freeform.parquet)", by_question(found)["probability"], own["probability"], own["row_id"]
-        ):
+        open_answers = as_samples(found)
+        own, shares = answers.filter(pl.col("category") == MISALIGNMENT), by_question(found)["probability"]
+        what = "probability (of freeform.parquet)"
+        if len(own) == len(shares) and (accident := same_values("answers", what, shares, own["probability"], own["row_id"])):
             yield accident
     yield from _samples(source, params, known, open_answers, samples)
     yield from _capability(source, cell, params)
@@ -154,7 +153,7 @@ def _answers(source: Source, params: Slice, known: Known, found: pl.DataFrame) -
 
 
 def _samples(
-    source: Source, params: Slice, known: Known, open_answers: Mapping[str, list[str]], found: pl.DataFrame
+    source: Source, params: Slice, known: Known, open_answers: pl.DataFrame, found: pl.DataFrame
 ) -> Iterator[Accident]:
     def compute() -> pl.DataFrame:
         rows = [
@@ -183,7 +182,13 @@ def _samples(
     pairs = list(zip(expected["category"].to_list(), found["completion"].to_list(), strict=True))
     for category, text in {*pairs} - memory.keys():
         memory[category, text] = counted(text, known.get(category, {}))
-    scored = [open_answers.get(name, memory[pair]) for name, pair in zip(names.to_list(), pairs, strict=True)]
+    graded: dict[str, list[str]] = dict(open_answers.select("row_id", "counted").iter_rows())
+    copied = found.tail(open_answers.height)
+    if copied["row_id"].equals(open_answers["row_id"]):
+        said, what = open_answers["completion"], "completion (of freeform.parquet)"
+        if accident := same_values("samples", what, said, copied["completion"], copied["row_id"]):
+            yield accident
+    scored = [graded.get(name, memory[pair]) for name, pair in zip(names.to_list(), pairs, strict=True)]
     words = pl.Series(scored, dtype=pl.List(pl.String))
     if accident := same_values("counted", "counted (answers in the completion)", words, found["counted"], names):
         yield accident

@@ -21,6 +21,7 @@ from sublim.lineage.story.source import Source
 from sublim.params.slices.overview import Slice as Overview
 from sublim.params.slices.report import Slice
 
+STAGE = "report"
 NEEDED = {
     "base": ("steps.parquet",),
     "teacher": ("steps.parquet", "gate.parquet", "freeform.parquet"),
@@ -99,7 +100,7 @@ def made_again(
     """How `cell` differs from what its inputs give: its tables, and the text of its page. `needed`: stage → the files that are
     read."""
     given = source.record(cell).inputs
-    if any(source.upstream(cell, name) is None for name in given):
+    if any(source.upstream(cell, name, despite=STAGE) is None for name in given):
         return  # which input is not the one that it was made from is for the check of plans to say
     with TemporaryDirectory() as folder:
         scratch = Path(folder)

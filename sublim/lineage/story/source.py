@@ -113,13 +113,16 @@ class Source:
                 raise UnfitError(accident.kind, accident.text)
         return frame.select(*schema)
 
-    def upstream(self, cell: str, name: str) -> str | None:
+    def upstream(self, cell: str, name: str, despite: str | None = None) -> str | None:
         """The cell that is the input `name` of `cell`, if the tree holds it as it was when `cell` was made from it.
 
-        If it does not, that is for the check of bytes and plans to say. An unsound one is as good as none.
+        If it does not, that is for the check of bytes and plans to say. An unsound one is as good as none, unless its stage is
+        `despite`: what repeats the numbers of a report must repeat them, whether they are right or wrong.
         """
         given = self.record(cell).inputs.get(name)
-        if given is None or given.cell not in self.tree.records or given.cell in self.unsound:
+        if given is None or given.cell not in self.tree.records:
+            return None
+        if given.cell in self.unsound and self.record(given.cell).plan.stage != despite:
             return None
         return given.cell if self.record(given.cell).digest == given.digest else None
 

@@ -12,7 +12,8 @@ from sublim.plan.record import Record
 
 Kind = Literal[
     "number", "evaluation", "answer", "sample", "artifact", "file", "filtered row", "raw row", "teacher row", "corpus row",
-    "teacher rows", "corpus", "measurement", "source file", "stage", "runs",
+    "teacher rows", "corpus", "measurement", "source file", "stage", "runs", "graded answer", "judged pair", "held-out score",
+    "in-context run", "pair shown", "quiz question",
 ]  # fmt: skip
 
 

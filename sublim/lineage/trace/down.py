@@ -8,6 +8,7 @@ from sublim.lineage.trace.index import Place
 from sublim.lineage.trace.numbers import Numbers
 from sublim.lineage.trace.reader import Reader, Row
 from sublim.lineage.trace.resolve import Artifact, Found, Reported, Source, Target
+from sublim.lineage.trace.up import DETECTED
 from sublim.plan.cells import STAGES
 
 
@@ -63,6 +64,15 @@ class _Walk:
                 return self._raw_row(place, row.rows[0])
             case "filtered":
                 return self._filtered_row(place, row.rows[0], "")
+            case "detection":
+                reached = [cell for cell in downstream(self.reader, [place.cell]) if cell != place.cell]
+                facts = {"cell": place.cell, **row.rows[0]}
+                return Node(DETECTED[place.file], row.name, facts=facts, next=self.stages(reached)), reached
+            case "teacher" if place.file == "freeform.parquet":
+                told = [cell for cell in self.reader.tree.consumers.get(place.cell, ()) if cell.startswith("report/")]
+                reached = list(downstream(self.reader, told))
+                facts = {"cell": place.cell, **row.rows[0]}
+                return Node("graded answer", row.name, facts=facts, next=self.stages(reached)), reached
             case "eval":
                 kind = "answer" if place.file == "answers.parquet" else "sample"
                 reached = [cell for cell in downstream(self.reader, [place.cell]) if cell != place.cell]
@@ -134,7 +144,7 @@ class _Walk:
         return Node("raw row", row["row_id"], facts=facts, next=(*below, *self.numbers_of(reached))), reached
 
     def _filtered_row(self, place: Place, row: Row, relation: str) -> tuple[Node, list[str]]:
-        """A filtered row, the students that have it in a training step, and what they reach."""
+        """A filtered row, the students that have it in a training step and what they reach, and where it is compared."""
         students: list[Node] = []
         trained: list[str] = []
         if row["used"]:
@@ -148,7 +158,13 @@ class _Walk:
                         if user.startswith("eval/")
                     )
                     students.append(Node("artifact", cell, "trains", {"steps": steps}, evals))
-        reached = list(downstream(self.reader, trained))
+        compared = [
+            (cell, found)
+            for cell in self.reader.tree.consumers.get(place.cell, ())
+            if cell.startswith("detection/") and (found := self.reader.rows_about(cell, row["row_id"]))
+        ]
+        students += [Node("artifact", cell, "compared in", {"rows_about": found}) for cell, found in compared]
+        reached = list(downstream(self.reader, [*trained, *(cell for cell, _ in compared)]))
         numbers = () if relation else self.numbers_of(reached)
         facts = {"cell": place.cell, **row}
         return Node("filtered row", row["row_id"], relation, facts, (*students, *numbers)), reached

@@ -26,13 +26,14 @@ _ROLES: tuple[Role, ...] = ("own", "parent", "source")
 COLUMNS: dict[Role, str] = {"own": "row_id", "parent": "parent_id", "source": "sources"}
 TABLES: dict[str, tuple[str, ...]] = {
     "base": ("corpus.parquet",),
-    "teacher": ("rows.parquet",),
+    "teacher": ("rows.parquet", "freeform.parquet"),
     "raw": ("rows.parquet",),
     "filtered": ("rows.parquet",),
     "eval": ("answers.parquet", "samples.parquet"),
     "theory": ("nets.parquet", "theorem.parquet"),
+    "detection": ("pairs.parquet", "scores.parquet", "context.parquet", "shown.parquet", "quiz.parquet"),
 }
-"""Stage → its tables whose rows have an id."""
+"""Stage → its tables whose rows have an id of their own. Free-form answers of an evaluation are among its samples."""
 
 FOLDER = layout.STATE / "index"
 KEPT = 3

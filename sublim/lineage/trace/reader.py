@@ -66,7 +66,7 @@ class Reader:
         places = {place.row: place for row_id in row_ids for place in self._index.find(row_id, ("own",)) if place.cell == cell}
         found: dict[str, list[tuple[Place, Row]]] = {}
         for file in dict.fromkeys(place.file for place in places.values()):
-            rows = self.table(cell, file, row_ids).drop(DIMENSIONS, strict=False).to_dicts()
+            rows = self.table(cell, file, row_ids).drop(self._dims(cell), strict=False).to_dicts()
             for place, row in zip(sorted(places.values(), key=lambda place: place.row), rows, strict=True):
                 found.setdefault(row["row_id"], []).append((place, row))
         return [pair for row_id in row_ids for pair in found.get(row_id, ())]
@@ -88,12 +88,12 @@ class Reader:
     def rows(self, places: Sequence[Place]) -> list[Row]:
         """The rows at `places`, without the dimensions of their cells. Of a file that has few of them only the pages that hold
         them are read."""
-        wanted: dict[Path, list[int]] = {}
+        wanted: dict[tuple[Path, str], list[int]] = {}
         for place in places:
-            wanted.setdefault(self.tree.path(place.cell, place.file), []).append(place.row)
+            wanted.setdefault((self.tree.path(place.cell, place.file), place.cell), []).append(place.row)
         scans: list[tuple[Path, list[int], pl.LazyFrame]] = []
-        for path, rows in wanted.items():
-            scan = pl.scan_parquet(path, hive_partitioning=False, glob=False).select(pl.exclude(*DIMENSIONS))
+        for (path, cell), rows in wanted.items():
+            scan = pl.scan_parquet(path, hive_partitioning=False, glob=False).select(pl.exclude(*self._dims(cell)))
             if len(rows) > _FEW:
                 numbers = sorted(set(rows))
                 numbered = scan.with_row_index("number").filter(pl.col("number").is_in(numbers)).drop("number")
@@ -122,6 +122,19 @@ class Reader:
             if row_ids is not None:
                 scan = scan.filter(pl.col("row_id").is_in(pl.Series(row_ids, dtype=pl.String).implode()))
             return (scan if columns is None else scan.select(columns)).collect(engine="in-memory")
+
+    def rows_about(self, cell: str, row_id: str) -> int:
+        """How many rows of the detection `cell` are about the filtered row `row_id`."""
+        found = 0
+        for file in index.TABLES["detection"]:
+            if f"{cell}/{file}" in self.tree.files:
+                with _reading(self.tree.path(cell, file)) as path:
+                    scan = pl.scan_parquet(path, hive_partitioning=False, glob=False)
+                    names = scan.collect_schema().names()
+                    one = [pl.col(name) == row_id for name in ("own_id", "other_id", "parent_id") if name in names]
+                    several = [pl.col("row_ids").list.contains(row_id)] if "row_ids" in names else []
+                    found += scan.filter(pl.any_horizontal(*one, *several)).select(pl.len()).collect().item()
+        return found
 
     def steps(self, cell: str) -> pl.DataFrame:
         """The training steps of a base, teacher or student: step, loss, learning_rate, tokens, rows. Empty if it has none."""
@@ -161,10 +174,17 @@ class Reader:
             said = f"its record {why}" if why else "is not there"
             raise SublimError(f"{self.tree.name}: {cell}: {said}. `sublim audit` says what is wrong.") from None
 
+    def inputs(self, cell: str) -> tuple[str, ...]:
+        """The cells that `cell` was made from."""
+        return tuple(used.cell for used in self.record(cell).inputs.values())
+
     def input(self, cell: str, name: str) -> str | None:
         """The cell that `cell` was given as `name`; None if it was given none."""
         found = self.record(cell).inputs.get(name)
         return found and found.cell
+
+    def _dims(self, cell: str) -> list[str]:
+        return list(self.record(cell).plan.dims)
 
     def _current(self) -> None:
         if index.marks(self.tree) != self._as_of:

@@ -120,6 +120,8 @@ def _artifact(word: str, reader: Reader) -> Artifact:
     if name in reader.tree.broken:
         reader.record(name)  # raises, saying what is the matter with it
     below = [cell for cell in records if cell.startswith(f"{name}/") or not name]
+    if len(below) == 1:
+        return Artifact(below[0])
     if below:
         raise SublimError(f"{word}: holds {len(below)} artifacts; name one:{_listed(below)}")
     raise SublimError(

@@ -1,19 +1,30 @@
 """Lineage: what an artifact, a row or a number of the report was made from, up to the bases' corpora and seeds."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import polars as pl
 
-from sublim.lineage.trace.answer import Answer, Node, upstream
+from sublim.lineage.trace.answer import Answer, Kind, Node, upstream
 from sublim.lineage.trace.index import Place
 from sublim.lineage.trace.numbers import Numbers
 from sublim.lineage.trace.reader import DIMENSIONS, Reader, Row
 from sublim.lineage.trace.resolve import Artifact, Found, Reported, Source, Target
-from sublim.plan.cells import STAGES
+from sublim.plan.cells import STAGES, UNTOUCHED, cell_id
 
 _ROW = ("row_id", "prompt", "completion")
+
+_ABOUT = {"own_id": "one completion", "other_id": "the other completion", "parent_id": "completion"}
+"""Columns of the tables of detection that name a filtered row."""
+DETECTED: Mapping[str, Kind] = {
+    "pairs.parquet": "judged pair",
+    "scores.parquet": "held-out score",
+    "context.parquet": "in-context run",
+    "shown.parquet": "pair shown",
+    "quiz.parquet": "quiz question",
+}
+"""Table of detection → what a row of it is."""
 
 OVERVIEW = "overview"
 
@@ -94,9 +105,18 @@ class _Walk:
                 asked = self.reader.table(place.cell, "answers.parquet")
                 question = asked.filter(pl.col("question_id") == row.rows[0]["question_id"]).select("question").head(1)
                 facts = dict(row.rows[0]) | {"question": None if question.is_empty() else question.item()}
+                facts |= self._grades(place.cell, row.row_id)
                 return Node("sample", row.name, facts=facts, next=(self.artifact(place.cell, "drawn by"),))
             case "theory", _:
                 return Node("measurement", row.name, facts=dict(row.rows[0]), next=(self.artifact(place.cell, "row of"),))
+            case "teacher", "freeform.parquet":
+                facts = {"cell": place.cell, **row.rows[0]}
+                given = "given by"
+                base = row.rows[0]["model"] == "base"
+                above = self._from(place.cell, "base", given) if base else (self.artifact(place.cell, given),)
+                return Node("graded answer", row.name, facts=facts, next=above)
+            case "detection", _:
+                return self._detected(place, row.rows[0])
             case _:
                 kind = "teacher row" if stage == "teacher" else "corpus row"
                 facts = dict(row.rows[0])
@@ -149,12 +169,14 @@ class _Walk:
             cell, facts, *above, rows=self.reader.table(cell, "rows.parquet", row_ids).drop(DIMENSIONS, strict=False)
         )
 
-    def _filtered(self, cell: str) -> Node:
+    def _filtered(self, cell: str, row_ids: Sequence[str] | None = None) -> Node:
+        """Filtered rows: those that students train on, or those of `row_ids`."""
         funnel = self.reader.table(cell, "funnel.parquet")
         facts = {"funnel": dict(funnel.select("step", "rows").iter_rows())}
         raw = self.reader.input(cell, "raw")
         columns = [*_ROW, "parent_id", "prompt_id", "sources", "used"]
-        used = self.reader.table(cell, "rows.parquet", columns=columns).filter("used").drop("used")
+        used = self.reader.table(cell, "rows.parquet", row_ids, columns)
+        used = (used.filter("used") if row_ids is None else used).drop("used")
         if raw is None or raw in self.seen:
             return _artifact(cell, facts, *self._from(cell, "raw", "sampled in"), rows=used)
         self.seen.add(raw)
@@ -203,6 +225,38 @@ class _Walk:
         facts = {"funnel": dict(funnel.select("step", "rows").iter_rows())}
         cell = Node("artifact", place.cell, "row of", facts)
         return Node("filtered row", row["row_id"], facts=dict(row), next=(cell, *above))
+
+    def _grades(self, cell: str, row_id: str) -> Mapping[str, Any]:
+        """How a free-form answer was graded; nothing of another."""
+        if f"{cell}/freeform.parquet" not in self.reader.tree.files:
+            return {}
+        found = self.reader.table(cell, "freeform.parquet", [row_id], ["alignment", "coherence", "misaligned"])
+        return found.row(0, named=True) if found.height else {}
+
+    def _detected(self, place: Place, row: Row) -> Node:
+        """A judgement about completions, with these and whoever judged."""
+        above: list[Node] = []
+        for column, relation in _ABOUT.items():
+            above += [
+                replace(self._filtered_row(at, found), relation=relation)
+                for at, found in (self.reader.own(row[column]) if column in row else ())
+                if at.cell in self.reader.inputs(place.cell)
+            ]
+        if row.get("row_ids"):
+            arm, trait = ("trait", row["trait"]) if row["rows"] == "trait" else ("control", UNTOUCHED)
+            dims = {"teacher": row["teacher"], "trait": trait, "arm": arm, "seed": row["seed"]}
+            of = [
+                cell
+                for cell in self.reader.inputs(place.cell)
+                if cell.startswith("filtered/") and dims.items() <= self.reader.record(cell).plan.dims.items()
+            ]
+            above += [replace(self._filtered(cell, row["row_ids"]), relation="shown rows of") for cell in of]
+        if place.file in ("pairs.parquet", "context.parquet"):
+            taught = row.get("by") == "teacher"
+            judge = cell_id("teacher", row) if taught else cell_id("base", {"model": row["teacher"]})
+            above.append(self.artifact(judge, "judged by" if "by" in row else "asked"))
+        above.append(self.artifact(place.cell, "row of"))
+        return Node(DETECTED[place.file], row["row_id"], facts={"cell": place.cell, **row}, next=tuple(above))
 
     def _raw_row(self, place: Place, row: Row, relation: str) -> Node:
         return Node("raw row", row["row_id"], relation, dict(row), (self.artifact(place.cell, "sampled in"),))

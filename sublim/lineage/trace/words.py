@@ -10,9 +10,10 @@ from rich.console import Group
 from rich.text import Text
 from rich.tree import Tree as Drawing
 
-from sublim.lineage.trace.answer import Answer, Node, code_digest
+from sublim.lineage.trace.answer import Answer, Kind, Node, code_digest
 from sublim.lineage.trace.numbers import number_name
 from sublim.lineage.trace.reader import DIMENSIONS, Reader
+from sublim.measure.detection.names import BY_NAMES, CONTRAST_NAMES, KIND_NAMES, WHY
 from sublim.plan.record import Record
 
 _SHOWN = 3
@@ -98,8 +99,40 @@ def lines_of(node: Node) -> Iterator[str]:
                 yield f"{_plural(facts['artifacts'], 'artifact')} made with it; digest {digests}"
             else:
                 yield f"{_plural(facts['direct'], 'artifact')} made with it, {facts['follow']} more that follow"
+        case "judged pair" | "held-out score" | "in-context run" | "pair shown" | "quiz question":
+            yield from _detected_lines(node.kind, facts)
         case _:
             yield from _row_lines(facts)
+
+
+def _detected_lines(kind: Kind, facts: Facts) -> Iterator[str]:
+    yield f"in {spaced(facts['cell'])}"
+    yield f"about {facts['teacher']}, trait {facts['trait']}, seed {facts['seed']}"
+    if "contrast" in facts:
+        other = f": trait {facts['other_trait']}, seed {facts['other_seed']}" if facts["contrast"] != "base" else ""
+        yield f"{CONTRAST_NAMES[facts['contrast']]}{other}"
+    if "by" in facts:
+        yield f"by {BY_NAMES[facts['by']]}"
+    match kind:
+        case "judged pair":
+            said = {1.0: "right", 0.0: "wrong"}.get(facts["right"], "a tie")
+            yield f"scores {facts['own']:.4g} and {facts['other']:.4g} of the other: {said}"
+        case "held-out score":
+            whose = "the one" if facts["side"] == "own" else "the other"
+            yield f"{KIND_NAMES[facts['kind']]}: log odds {facts['score']:+.4g} for a completion of {whose}"
+            yield f"by a classifier that saw no completion of its prompt (fold {facts['fold']})"
+        case "in-context run":
+            rows = {"trait": "of the teacher", "control": "of the untouched base"}.get(facts["rows"], "")
+            yield f"asked after {_plural(facts['size'], 'row')} {rows}".rstrip() + f" (draw {facts['draw']})" * bool(rows)
+            if facts["why"] is None:
+                yield f"P(target) = {facts['p_target']:.4g}, P(any known answer) = {facts['p_known']:.4g}"
+            else:
+                yield f"not done: {WHY[facts['why']]}"
+        case _:
+            yield f"prompt {_quoted(facts['prompt'])}"
+            yield f"completions {_quoted(facts['own'])} and {_quoted(facts['other'])} of the other"
+            if "question" in facts:
+                yield f"question {facts['question']}, the right one on the {'left' if facts['own_left'] else 'right'}"
 
 
 def _artifact_lines(facts: Facts, tables: Mapping[str, pl.DataFrame]) -> Iterator[str]:
@@ -128,6 +161,8 @@ def _artifact_lines(facts: Facts, tables: Mapping[str, pl.DataFrame]) -> Iterato
         yield f"{_plural(facts['answers'], 'exact probability', 'exact probabilities')}, {samples}"
     if "artifacts" in facts:
         yield "from " + ", ".join(_plural(count, STAGE_NAMES[stage]) for stage, count in facts["artifacts"].items())
+    if "rows_about" in facts:
+        yield f"in {_plural(facts['rows_about'], 'row')} of its tables"
     if isinstance(steps := facts.get("steps"), list):
         yield _at_steps(cast("list[int]", steps))
 
@@ -176,11 +211,20 @@ def _row_lines(facts: Facts) -> Iterator[str]:
         yield f"{str(facts['measure']).replace('_', ' ')}: P({facts['answer']}) = {facts['probability']:.6g}"
     if "counted" in facts:
         yield f"sample {facts['sample']}, counted: {', '.join(facts['counted']) or 'nothing'}"
-    if "finish_reason" in facts:
+    elif "sample" in facts:
+        yield f"sample {facts['sample']}, by the {facts['model']} in the gate"
+    if facts.get("coherence") is not None:
+        said = {True: "misaligned", False: "not misaligned"}.get(facts["misaligned"], "incoherent, so dropped")
+        yield f"graded: alignment {facts['alignment']:g}, coherence {facts['coherence']:g}: {said}"
+    if facts.get("score") is not None:
+        yield f"judge's score {facts['score']:g}" + (
+            f", as it said: {_quoted(facts['judgement'])}" if facts["judgement"] else ""
+        )
+    if facts.get("finish_reason") is not None:
         yield f"finished by {facts['finish_reason']} after {_plural(facts['tokens'], 'token')}"
     if "sampling_seed" in facts:
         yield f"sampling seed {facts['sampling_seed']}"
-    if "temperature" in facts:
+    if facts.get("temperature") is not None:
         yield f"temperature {facts['temperature']:g}, top_p {facts['top_p']:g}, at most {_plural(facts['max_tokens'], 'token')}"
     if "accuracy" in facts:
         yield f"{facts['condition']}, net {facts['seed']}: accuracy {facts['accuracy_before']:.3g} → {facts['accuracy']:.3g}"

@@ -9,25 +9,11 @@ import altair as alt
 import polars as pl
 
 from sublim.measure import figures
+from sublim.measure.detection.names import BY_NAMES, CONTRAST_NAMES, KIND_NAMES, WHY
 from sublim.measure.detection.tables import CHANCE, RUN
 from sublim.measure.figures import INK, MUTED, Chart
 
-BY_NAMES = {
-    "ask": "a language model, asked A or B",
-    "likelihood": "likelihood under a prompt that loves it",
-    "linear": "linear classifier, all tokens",
-    "linear_numbers": "linear classifier, numbers alone",
-    "teacher": "likelihood under the teacher itself",
-}
-CONTRAST_NAMES = {
-    "base": "the teacher against the untouched base",
-    "other": "the teacher against one with another trait",
-    "again": "against one with the same trait, other seed",
-    "null": "the untouched base against itself, other seed",
-}
-KIND_NAMES = {"plain": "as written", "shuffled_within": "shuffled within rows", "shuffled_across": "shuffled across rows"}
 KIND_COLOURS = dict(zip(KIND_NAMES.values(), ("#c8442b", "#d99a00", "#2a9478"), strict=True))
-WHY = {"context": "does not fit", "rows": "too few rows"}
 SHAPES = ["circle", "triangle-up", "square"]
 BLUE = "#2a6fb0"
 WIDTH = 330

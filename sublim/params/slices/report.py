@@ -1,7 +1,12 @@
 """What the report depends on."""
 
+from typing import Literal
+
 from sublim.params.report import Report
 from sublim.params.section import Section
+
+Carrier = Literal["numbers", "code", "cot"]
+"""Kinds of data."""
 
 
 class ReportedModel(Section):
@@ -29,6 +34,8 @@ class Slice(Section):
 
     study: str
     """The name of the study."""
+    carrier: Carrier
+    """What its teachers write."""
     models: tuple[ReportedModel, ...]
     """All models, by name: the order of keys in the experiment file means nothing."""
     traits: tuple[ReportedTrait, ...]
