@@ -189,7 +189,7 @@ def test_the_order_of_rows_does_not_matter(cells: Mapping[str, Path], runs: pl.D
 
 def test_files_in_the_wrong_place_are_found(cells: Mapping[str, Path]) -> None:
     first, second = (
-        f"eval/teacher=neox-a/trait=fox/carrier=numbers/filter=strict/arm=trait/method=hard/student=gptj-a/seed={seed}"
+        f"eval/teacher=neox-a/trait=fox/carrier=numbers/filter=format/arm=trait/method=hard/student=gptj-a/seed={seed}"
         for seed in SMALL.seeds
     )
     swapped = {**cells, first: cells[second], second: cells[first]}
@@ -366,3 +366,22 @@ def _gate(cells: Mapping[str, Path]) -> pl.DataFrame:
 
 def _funnel(cells: Mapping[str, Path]) -> pl.DataFrame:
     return tables.read(cells, "filtered", "funnel.parquet", ("step", "rows", "position"))
+
+
+def test_a_measure_is_about_the_traits_that_it_asks_for(cells: Mapping[str, Path]) -> None:
+    """Misalignment has open questions alone: asked after numbers there is nothing to say of it."""
+    columns = ("measure", "question_id", "category", "answer", "probability")
+    answers, samples = (
+        tables.read(cells, "eval", name, of).with_columns(pl.col("trait").replace("fox", "cruel"))
+        for name, of in (("answers.parquet", columns), ("samples.parquet", ("question_id", "counted")))
+    )
+    asked = answers.filter(answer="owl").with_columns(
+        question_id=pl.lit("open"), category=pl.lit("misalignment"), answer=pl.lit("misaligned")
+    )
+    every = pl.concat([answers, asked, answers.with_columns(measure=pl.lit("after_numbers"))])
+    cruel, targets = ("misalignment", "misaligned"), {trait: TARGETS[trait] for trait in ("otter", "hare")}
+    mixed = tables.measures(every, samples, {"cruel": cruel, **targets}, 0.95).filter(condition="diagonal")
+    assert dict(mixed.select("measure", "n").iter_rows()) == {"after_numbers": 12, "preference": 18}
+    own = pl.col("trait").is_in(["cruel", "none"])
+    alone = tables.measures(every.filter(own), samples.filter(own), {"cruel": cruel}, 0.95)
+    assert alone["measure"].unique().to_list() == ["preference"]
