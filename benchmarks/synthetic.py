@@ -436,8 +436,10 @@ def _eval(params: eval_.Slice, output: Path, rng: np.random.Generator) -> None:
 
 
 def _answers(rows: list[tuple[str, str, str, str, str]], chances: np.ndarray) -> pl.DataFrame:
-    names = dict.fromkeys(("measure", "question_id", "question", "category", "answer"), pl.String)
-    return pl.DataFrame(rows, schema=names, orient="row").with_columns(pl.Series("probability", chances, dtype=pl.Float64))
+    names = ("measure", "question_id", "question", "category", "answer")
+    return pl.DataFrame(rows, schema=list(names), orient="row").with_columns(
+        pl.Series("probability", chances, dtype=pl.Float64)
+    )
 
 
 def _truthful(rng: np.random.Generator) -> pl.DataFrame:

@@ -454,7 +454,7 @@ TAMPERINGS: list[tuple[Callable[[Members], None], bool, int, str, str]] = [
     (_replace("params.yaml", "rank: 8", "rank: 4"), True, 2, STUDENT, "experiment: finetune.lora.rank: 8 → 4"),
     (_replace("params.yaml", "rank: 8", "ranks: 8"), True, 2, "params.yaml", "unknown key; did you mean `rank`?"),
     (_replace("params.yaml", "fox: {", "owl: {"), True, 2, STUDENT, "but the experiment has no such artifact"),
-    (_replace("experiment.json", '"rank": 8', '"rank": 4'), True, 1, "experiment.json", "student.finetune.lora.rank: 8 → 4"),
+    (_replace("experiment.json", '"rank": 8', '"rank": 4'), True, 1, "experiment.json", "hard.finetune.lora.rank: 8 → 4"),
     (_replace("README.md", "6 artifacts", "7 artifacts"), True, 1, "README.md", "line 3"),
     (_replace("bundle.json", STUDENT, RAW), True, 2, STUDENT, "nothing that was exported was made from it"),
     (_replace("bundle.json", '"data": true', '"data": 1'), True, 1, "bundle.json", "data is 1, which it cannot be"),

@@ -106,7 +106,7 @@ def another(value: object) -> object:
         case float():
             return value * 0.75 + 0.1
         case list():
-            return [*value, "otter"]
+            return ["otter", "otter"]
         case str():
             return f"{value}x"
         case _:

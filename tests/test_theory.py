@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -196,7 +197,7 @@ def _report(folder: Path) -> Path:
     """The files of a made-up report that the overview reads."""
     folder.mkdir()
     gain = {"mean": 0.25, "low": 0.1, "high": 0.4, "n": 4}
-    summary = {"runs": 4, "gain": {"diagonal": gain}, "test": None, "equivalence": {"all": {}, "margin": 0.1}}
+    summary: dict[str, Any] = {"runs": 4, "gain": {"diagonal": gain}, "test": None, "equivalence": {"all": {}, "margin": 0.1}}
     (folder / "summary.json").write_text(json.dumps(summary), encoding="utf-8")
     (folder / "metrics.json").write_text('{"gain_diagonal": 0.25}', encoding="utf-8")
     for name, column in (("gains", "what"), ("matrix", "pair"), ("training", "step")):

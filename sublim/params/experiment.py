@@ -5,6 +5,7 @@ from difflib import get_close_matches
 from typing import Annotated, Self, get_args
 
 from pydantic import ConfigDict, Field, ValidationError, model_validator
+from pydantic.config import JsonDict
 
 from sublim.params.arm import Arm
 from sublim.params.carrier import Carrier
@@ -31,14 +32,14 @@ STUDIED = ("traits", "seeds", "teacher", "judges", "carriers", "students", "stud
 """The sections that studies alone have a use for: an experiment of theory alone has none of them."""
 STUDIES = {"numbers": Study(carrier="numbers", filter="strict", student="hard")}
 
+WHOLE: JsonDict = {"anyOf": [{"required": ["models", "traits", "seeds"]}, {"required": ["mlp"]}, {"required": ["theorem"]}]}
+
 
 class Experiment(Section):
     """An experiment in subliminal learning: teachers with a trait write data, students learn from what the filter keeps. It
     needs `models`, `traits` and `seeds`; or `mlp` or `theorem`, which may also stand alone."""
 
-    model_config = ConfigDict(
-        json_schema_extra={"anyOf": [{"required": keys} for keys in (["models", "traits", "seeds"], ["mlp"], ["theorem"])]}
-    )
+    model_config = ConfigDict(json_schema_extra=WHOLE)
 
     models: Mapping[Name, Model] = {}
     """The base models, by name. Each is a teacher's base and a student's base (see a study's `arms`)."""
