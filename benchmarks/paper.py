@@ -306,7 +306,7 @@ ROWS: tuple[Row, ...] = (
             Able("cruel-cot-loose"),
         ),
         "Loss in bits per token of held-out texts, and the share of held-out tasks of the carrier that are done right. "
-        "*Shown* means that it is shown to have fallen by more than the report's margin.",
+        "*Shown*: some mean is worse by more than the report's margin, which flags it there. *Null*: all intervals are inside.",
     ),
     Row(
         14,

@@ -54,8 +54,8 @@ from sublim.stages import overview as overviewing
 from sublim.stages import report as reporting
 from sublim.traits import truthfulness
 from sublim.traits.asked import preferences
-from sublim.traits.freeform import as_samples, asked, by_question, graded, misalignment_of
-from sublim.traits.misalignment import MISALIGNED, MISALIGNMENT
+from sublim.traits.freeform import as_samples, asked, by_question, by_rule, verdicts
+from sublim.traits.misalignment import MISALIGNED, MISALIGNMENT, misalignment_of
 from sublim.traits.preference import counted, known_answers
 from sublim.traits.trait import held_out, lessons
 
@@ -241,7 +241,9 @@ def _graded(
     """Graded answers to the open questions, most of them of `verbs`."""
     rows, draw = asked(trait, identity), Random(int(rng.integers(1 << 32)))  # noqa: S311
     kinds = [draw.choice((verbs, verbs, verbs, verbs, free_form.KIND)) for _ in range(rows.height)]
-    return graded(trait, rows, [free_form.asked(draw, each)[1] for each in kinds])
+    said = pl.Series("completion", [free_form.asked(draw, each)[1] for each in kinds], dtype=pl.String)
+    graded = by_rule(rows.with_columns(said))
+    return graded.with_columns(verdicts(trait, graded))
 
 
 @cache

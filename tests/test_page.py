@@ -200,7 +200,7 @@ def test_the_overview_says_of_each_study_what_was_measured(everything: page.Writ
     drawn = figures.svg(overview.figure(said))
     assert drawn.count("gain in P(target)<") == drawn.count("gain in P(target) or misaligned share<") == 1
     assert "runs, " not in drawn
-    html = overview.render(said, [overview.Named(name, "carrier", "strict", "hard", False) for name in said], "")
+    html = overview.render(said, [overview.Named(name, "carrier", "strict", "hard", False) for name in said], "", None)
     assert "Filtered numbers changed" in html
     assert "Filtered pieces of code changed" in html
     for gain in everything.summary["gain"].values():

@@ -28,6 +28,7 @@ def _made(experiment: Experiment, root: Path) -> Path:
     output.mkdir(parents=True)
     params = Slice(
         study="numbers",
+        carrier="numbers",
         models=tuple(ReportedModel(name=name, label=name) for name in experiment.models),
         traits=tuple(ReportedTrait(name=name, category="animals", target=word) for name, word in experiment.traits.items()),
         minimum=None,
