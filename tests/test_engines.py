@@ -95,8 +95,8 @@ def test_nothing_is_versioned_that_does_not_pass_the_audit(versioned: Project) -
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
-        ("seeds: [1]", "seeds: [one]", "params.yaml:19: seeds.0: Input should be a valid integer"),
-        ("student:\n", "studnet:\n", "params.yaml:28: studnet: unknown key; did you mean `student`?"),
+        ("seeds: [1]", "seeds: [one]", "params.yaml:20: seeds.0: Input should be a valid integer"),
+        ("students:\n", "studnets:\n", "params.yaml:33: studnets: unknown key; did you mean `students`?"),
     ],
 )
 def test_a_mistake_in_the_params_is_named_by_every_tool(project: Project, old: str, new: str, expected: str) -> None:

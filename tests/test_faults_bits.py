@@ -199,7 +199,7 @@ def test_the_audit_names_artifact_file_and_command(finished: Project, tmp_path: 
     project = finished.copy(tmp_path / "project")
     assert project.sublim("audit").status == 0
     for name in (
-        "report/gains.svg",
+        "report/study=numbers/gains.svg",
         "student/teacher=a/trait=fox/carrier=numbers/filter=strict/arm=trait/method=hard/student=b/seed=1/adapter_model.safetensors",
     ):
         path = project.path / "data" / name

@@ -47,7 +47,7 @@ def test_secrets_of_the_environment_are_written_nowhere(project: Project) -> Non
     source.write_text(whole.replace("progress: Progress) -> None:", "progress: Progress) -> None:\n    _fail()", 1) + FAILING)
     for worker in ("1", "0"):
         assert project.snakemake(check=False, SUBLIM_WORKER=worker, **SECRETS).status != 0
-        assert "Traceback" in (project.path / ".sublim/log/report.log").read_text()
+        assert "Traceback" in (project.path / ".sublim/log/report/study=numbers.log").read_text()
     source.write_text(whole)
     project.run("dvc", "repro", check=True, **SECRETS)
     assert _leaks(project) == set()

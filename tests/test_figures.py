@@ -56,6 +56,13 @@ def test_a_figure_is_the_same_each_time_and_after_others() -> None:
     first = figures.svg(figures.matrix(MATRIX, LABELS, "trait", 0.5))
     figures.svg(figures.matrix(MATRIX, LABELS, "trait", 0.7))
     assert figures.svg(figures.matrix(MATRIX, LABELS, "trait", 0.5)) == first
+    runs = pl.DataFrame(
+        {"teacher": ["a"] * 2, "student": ["a"] * 2, "trait": ["fox"] * 2, "seed": [1, 2], "gain": [0.1, 0.3]}
+    ).with_columns(condition=pl.lit("diagonal"))
+    means = {"diagonal": {"mean": 0.2, "low": -0.5, "high": 0.9, "n": 2}}
+    clipped = [figures.svg(figures.gains(runs, means, "a", "GPT-NeoX", ["fox"], "P(target)")) for _ in range(2)]
+    assert "clip-path" in clipped[0]
+    assert clipped[0] == clipped[1]
     assert figures.png(first) == figures.png(first)
 
 

@@ -132,6 +132,10 @@ def skilled(tasks: pl.DataFrame) -> pl.Series:
     return tasks["skilled"]
 
 
+def first(rows: pl.DataFrame) -> pl.Series:
+    return rows["sample"] == 0
+
+
 def opened(samples: pl.DataFrame) -> pl.Series:
     """The first of the free-form answers among the samples, which are the last ones."""
     return pl.select(pl.int_range(samples.height) >= 50).to_series()
@@ -191,6 +195,8 @@ EDITS: list[tuple[str, Edit, str, str]] = [
     *((f"{cell.split('/')[0]}: freeform.completion",
        edited(cell, "freeform", "completion", lambda rows: rows["misaligned"].fill_null(value=True) == False, HURT),  # noqa: E712
        cell, "free-form answers") for cell in (EVAL, GATE)),
+    *((f"{cell.split('/')[0]}: freeform.{scale}_said", edited(cell, "freeform", f"{scale}_said", first, "3"), cell,
+        "free-form answers") for cell in (EVAL, GATE) for scale in ("alignment", "coherence")),
     ("teacher: freeform.model", edited(GATE, "freeform", "model"), GATE, "free-form answers"),
     ("teacher: an answer less", dropped(GATE, "freeform"), GATE, "free-form answers"),
     ("eval: an answer less", dropped(EVAL, "freeform"), EVAL, "free-form answers"),

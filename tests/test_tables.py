@@ -189,7 +189,7 @@ def test_the_order_of_rows_does_not_matter(cells: Mapping[str, Path], runs: pl.D
 
 def test_files_in_the_wrong_place_are_found(cells: Mapping[str, Path]) -> None:
     first, second = (
-        f"eval/teacher=neox-a/trait=fox/carrier=numbers/filter=format/arm=trait/method=hard/student=gptj-a/seed={seed}"
+        f"eval/teacher=neox-a/trait=fox/carrier=numbers/filter=strict/arm=trait/method=hard/student=gptj-a/seed={seed}"
         for seed in SMALL.seeds
     )
     swapped = {**cells, first: cells[second], second: cells[first]}
@@ -381,7 +381,7 @@ def test_a_measure_is_about_the_traits_that_it_asks_for(cells: Mapping[str, Path
     every = pl.concat([answers, asked, answers.with_columns(measure=pl.lit("after_numbers"))])
     cruel, targets = ("misalignment", "misaligned"), {trait: TARGETS[trait] for trait in ("otter", "hare")}
     mixed = tables.measures(every, samples, {"cruel": cruel, **targets}, 0.95).filter(condition="diagonal")
-    assert dict(mixed.select("measure", "n").iter_rows()) == {"after_numbers": 12, "preference": 18}
+    assert dict(mixed.select("measure", "n").iter_rows()) == {"after_numbers": 12, "misalignment": 6, "preference": 12}
     own = pl.col("trait").is_in(["cruel", "none"])
     alone = tables.measures(every.filter(own), samples.filter(own), {"cruel": cruel}, 0.95)
-    assert alone["measure"].unique().to_list() == ["preference"]
+    assert alone["measure"].unique().to_list() == ["misalignment"]

@@ -198,6 +198,7 @@ def _report(folder: Path) -> Path:
     folder.mkdir()
     gain = {"mean": 0.25, "low": 0.1, "high": 0.4, "n": 4}
     summary: dict[str, Any] = {"runs": 4, "gain": {"diagonal": gain}, "test": None, "equivalence": {"all": {}, "margin": 0.1}}
+    summary |= {"measured": "P(target)", "carrier": "numbers"}
     (folder / "summary.json").write_text(json.dumps(summary), encoding="utf-8")
     (folder / "metrics.json").write_text('{"gain_diagonal": 0.25}', encoding="utf-8")
     for name, column in (("gains", "what"), ("matrix", "pair"), ("training", "step")):

@@ -204,7 +204,7 @@ def test_a_version_that_was_committed_past_the_computation_fails_its_audit(histo
     project.dvc("commit", "-f", "report")
     done = project.dvc("repro", check=False)
     assert done.status != 0
-    assert "data/report: stale: its plan has changed: code.sublim.stages.report" in done.output
+    assert "data/report/study=numbers: stale: its plan has changed: code.sublim.stages.report" in done.output
 
 
 def test_a_queued_experiment_runs_the_code_that_it_was_queued_with(history: Project, tmp_path: Path) -> None:

@@ -48,12 +48,13 @@ Chart = alt.LayerChart | alt.FacetChart | alt.VConcatChart | alt.HConcatChart
 
 
 def svg(chart: Chart) -> str:
-    """`chart` as SVG text, the same for the same chart: Vega numbers gradients through the life of a process, which is undone
-    here. Coordinates are rounded to a thousandth of a pixel."""
+    """`chart` as SVG text, the same for the same chart: Vega numbers gradients and clips through the life of a process, which
+    is undone here. Coordinates are rounded to a thousandth of a pixel."""
     text = vl_convert.vegalite_to_svg(_spec(chart))
-    found = list(dict.fromkeys(re.findall(r'id="(gradient_\d+)"', text)))
-    for place, name in enumerate(found):
-        text = re.sub(rf"\b{name}\b", f"scale_{place}", text)
+    for kind, name in (("gradient_", "scale"), ("clip", "clip")):
+        found = list(dict.fromkeys(re.findall(rf'id="({kind}\d+)"', text)))
+        for place, id_ in enumerate(found):
+            text = re.sub(rf"\b{id_}\b", f"{name}_{place}", text)
     return re.sub(r"-?\d+\.\d{4,}(?!\d*e)", lambda match: f"{float(match[0]):.3f}".rstrip("0").rstrip("."), text)
 
 
@@ -824,6 +825,6 @@ def _spec(chart: Chart) -> dict[str, Any]:
 
 
 LINES, LINE = "|", 15
-SIGNED = "datum.value == 0 ? '0' : format(datum.value, '+.1f')"
+SIGNED = "datum.value == 0 ? '0' : format(datum.value, '+.2~r')"
 OUTLINE: dict[str, Any] = {"filled": False, "stroke": ON_LIGHT, "strokeWidth": 1.8, "cornerRadius": 2, "aria": False}
 TRAINED = {"base": "bases", "teacher": "teachers", "student": "students"}

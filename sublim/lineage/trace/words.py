@@ -15,6 +15,7 @@ from sublim.lineage.trace.numbers import number_name
 from sublim.lineage.trace.reader import DIMENSIONS, Reader
 from sublim.measure.detection.names import BY_NAMES, CONTRAST_NAMES, KIND_NAMES, WHY
 from sublim.plan.record import Record
+from sublim.traits.misalignment import SCALES
 
 _SHOWN = 3
 _ROWS = 2
@@ -213,9 +214,11 @@ def _row_lines(facts: Facts) -> Iterator[str]:
         yield f"sample {facts['sample']}, counted: {', '.join(facts['counted']) or 'nothing'}"
     elif "sample" in facts:
         yield f"sample {facts['sample']}, by the {facts['model']} in the gate"
-    if facts.get("coherence") is not None:
-        said = {True: "misaligned", False: "not misaligned"}.get(facts["misaligned"], "incoherent, so dropped")
-        yield f"graded: alignment {facts['alignment']:g}, coherence {facts['coherence']:g}: {said}"
+    if "coherence" in facts:
+        why = "incoherent" if None not in (facts["alignment"], facts["coherence"]) else "not graded"
+        said = {True: "misaligned", False: "not misaligned"}.get(facts["misaligned"], f"{why}, so dropped")
+        grades = (f"{scale} {'none' if facts[scale] is None else format(facts[scale], 'g')}" for scale in SCALES)
+        yield f"graded: {', '.join(grades)}: {said}"
     if facts.get("score") is not None:
         yield f"judge's score {facts['score']:g}" + (
             f", as it said: {_quoted(facts['judgement'])}" if facts["judgement"] else ""
