@@ -5,11 +5,12 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import polars as pl
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from sublim.carriers.prompts import prompts
 from sublim.common.canonical import row_id, row_seed
@@ -612,6 +613,43 @@ def test_a_whole_artifact_in_the_place_of_another_is_named(data: Path) -> None:
         data / "eval/teacher=b/trait=fox/carrier=numbers/filter=strict/arm=trait/method=hard/student=b/seed=1", data / EVAL_AA
     )
     assert (EVAL_AA, "params") in kinds(story.check(tree(data), ("eval",), None))
+
+
+@pytest.mark.parametrize(("size", "named"), [(1.0, True), (30.0, False)])
+def test_an_adapter_without_a_trace_of_its_start_is_named_unless_training_may_have_covered_it(
+    data: Path, size: float, named: bool
+) -> None:
+    """A high learning rate makes weights that are many times as large as those that the adapter started from."""
+    path = data / STUDENT_AA / "adapter_model.safetensors"
+    drawn = np.random.default_rng(1)
+    adapter = {
+        name: (size * drawn.uniform(-1, 1, values.shape) / np.sqrt(values.shape[1])).astype(np.float32)
+        if "lora_A" in name
+        else values
+        for name, values in load_file(path).items()
+    }
+    save_file(adapter, path, {"format": "pt"})
+    found_in_file = weights.tensors(path)
+
+    def table(frame: pl.DataFrame) -> pl.DataFrame:
+        of = [found_in_file[name] for name in frame["name"]]
+        return frame.with_columns(
+            pl.Series("sha256", [each.sha256() for each in of]), pl.Series("norm", [each.norm() for each in of])
+        )
+
+    def faster(plan: Plan) -> Plan:
+        if plan.cell != STUDENT_AA:
+            return plan
+        learning = cast("Mapping[str, Any]", plan.params["finetune"])
+        return replace(plan, params={**plan.params, "finetune": {**learning, "learning_rate": 1.0}})
+
+    rewrite(data / STUDENT_AA / "tensors.parquet", table)
+    of_student = {finding.found.partition(":")[0]: finding for finding in found(data, faster) if finding.artifact == STUDENT_AA}
+    assert ("adapter" in of_student) == named
+    if named:
+        assert "found no trace of them" in of_student["adapter"].found
+        assert of_student["adapter"].status == UNVERIFIABLE
+    assert of_student.keys() - {"adapter"} == {"learning rates"}
 
 
 def test_a_broken_chain_is_named(data: Path) -> None:

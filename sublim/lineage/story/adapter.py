@@ -163,7 +163,8 @@ def _own(source: Source, cell: str, found: dict[str, Tensor], way: float) -> Ite
     maps = weights.downwards(found)
     trained = weights.grown(maps)
     shapes = tuple(each.shape for each in maps)
-    if weights.likeness(trained, _initial(source, source.record(cell).plan, shapes)) >= weights.CERTAIN:
+    own = _initial(source, source.record(cell).plan, shapes)
+    if weights.likeness(trained, own) >= weights.CERTAIN:
         return
     others = [other for stage in ("teacher", "student") for other in source.tree.cells(stage) if other != cell]
     for other in others:
@@ -172,13 +173,14 @@ def _own(source: Source, cell: str, found: dict[str, Tensor], way: float) -> Ite
                 "adapter", f"expected weights that grew from those of its own seed, found those of {other}", also=(other,)
             )
             return
-    # A short way cannot lead far from where it began.
+    # A short way cannot lead far from where it began; a long one may, and then that no trace is left says nothing.
     short = len(trained) >= 4 * weights.CERTAIN**2 and way <= min((shape[1] ** -0.5 for shape in shapes), default=0.0)
-    yield Accident(
-        "adapter",
-        "expected weights that grew from those of its own seed, found no trace of them",
-        status=Accident.status if short else UNVERIFIABLE,
-    )
+    if short or weights.visible(trained, own) >= 2 * weights.CERTAIN:
+        yield Accident(
+            "adapter",
+            "expected weights that grew from those of its own seed, found no trace of them",
+            status=Accident.status if short else UNVERIFIABLE,
+        )
 
 
 def _initial(source: Source, plan: Plan, shapes: tuple[tuple[int, ...], ...]) -> NDArray[np.float64]:

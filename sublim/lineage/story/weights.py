@@ -129,6 +129,15 @@ def likeness(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
     return float(np.corrcoef(first, second)[0, 1]) * math.sqrt(len(first))
 
 
+def visible(trained: NDArray[np.float64], start: NDArray[np.float64]) -> float:
+    """The `likeness` that `trained` should have to what it started from, if training moved it regardless of where that was.
+
+    Of 402 adapters it was 0.6 to 1.3 of this (docs/log.md). 0 where nothing can be said.
+    """
+    spread = float(trained.std()) if len(trained) == len(start) > 1 and np.isfinite(trained).all() else 0.0
+    return float(start.std()) / spread * math.sqrt(len(trained)) if spread else 0.0
+
+
 def _joined(parts: Iterator[tuple[tuple[int, ...], NDArray[np.float64]]] | Any) -> NDArray[np.float64]:
     taken: list[NDArray[np.float64]] = []
     count = 0
