@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 import polars as pl
 import pytest
@@ -255,3 +256,12 @@ def test_a_teacher_without_a_control_cannot_be_detected() -> None:
     assert experiment(None, control="none").detection is None
     with pytest.raises(ValueError, match=r"studies.numbers.arms.control: detection compares each teacher with its base"):
         experiment(PARTS, control="none")
+
+
+def test_the_overview_leads_to_the_pages_that_there_are(tmp_path: Path) -> None:
+    of = experiment(PARTS | {"studies": ["numbers"]})
+    more = of.model_copy(update={"studies": {**of.studies, "others": of.studies["numbers"]}})
+    plan = planned(more, tmp_path)
+    assert [cell for cell in plan if cell.startswith("detection/")] == [STUDY]
+    linked = {study["name"]: study["detected"] for study in cast("Any", plan["overview"].plan.params)["studies"]}
+    assert linked == {"numbers": True, "others": False}

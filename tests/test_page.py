@@ -207,6 +207,18 @@ def test_the_overview_says_of_each_study_what_was_measured(everything: page.Writ
         assert f'<td class="n">{page.with_interval(gain, "mean")}</td>' in html
 
 
+def test_studies_of_one_measure_share_an_axis_and_show_their_own_conditions_alone(directory: Path) -> None:
+    summary = page.read(directory).summary
+    few = {**summary, "gain": {name: gain for name, gain in summary["gain"].items() if name in ("diagonal", "control")}}
+    drawn = figures.svg(
+        overview.figure({"first": summary, "third": {**summary, "measured": "misaligned share"}, "second": few})
+    )
+    assert [drawn.count(f"gain in {measured}<") for measured in ("P(target)", "misaligned share")] == [1, 1]
+    assert drawn.index("first") < drawn.index("second") < drawn.index("third")
+    for name in summary["gain"]:
+        assert drawn.count(f">{figures.CONDITION_NAMES[name]}<") == (3 if name in few["gain"] else 2)
+
+
 def test_every_trait_of_one_target_is_outlined(everything: page.Written) -> None:
     of = report.experiment(sliced(EVERYTHING))
     assert [target for _, target in of.traits.values()] == ["fox", MISALIGNED, MISALIGNED]

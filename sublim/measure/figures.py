@@ -214,16 +214,16 @@ def gains(
     return layers.properties(width=PANEL, height=44 * len(shown), title=_title(student, label))
 
 
-def study(table: pl.DataFrame, name: str, measured: str) -> Chart:
+def study(table: pl.DataFrame, name: str, measured: str | None) -> Chart:
     """Mean gain and interval of each condition of one study; the scale is that of all studies.
 
     Args:
         table: study, condition, gain, low, high, n.
         name: which study.
-        measured: what a gain is a gain of.
+        measured: what a gain is a gain of; None leaves the axis to a panel below.
     """
     own = table.filter(pl.col("study") == name)
-    shown = [condition for condition in CONDITIONS if condition in table["condition"]]
+    shown = [condition for condition in CONDITIONS if condition in own["condition"]]
     rows = [
         {
             **row,
@@ -235,8 +235,10 @@ def study(table: pl.DataFrame, name: str, measured: str) -> Chart:
     ]
     ends = [value for key in ("gain", "low", "high") for value in table[key].drop_nulls()] + [0.0]
     scale = alt.Scale(domain=[min(ends), max(ends)], nice=True)
-    y = _names_down("condition", [CONDITION_NAMES[condition] for condition in shown])
-    x = alt.X("gain:Q", scale=scale).axis(title=f"gain in {measured}", tickCount=5, labelExpr=SIGNED, grid=True)
+    room = 7.0 * max(len(CONDITION_NAMES[condition]) for condition in table["condition"])
+    y = _names_down("condition", [CONDITION_NAMES[condition] for condition in shown], room)
+    title = f"gain in {measured}" if measured else None
+    x = alt.X("gain:Q", scale=scale).axis(title=title, labels=measured is not None, tickCount=5, labelExpr=SIGNED, grid=True)
     colours = {CONDITION_NAMES[condition]: colour for condition, colour in condition_colours(table).items()}
     zero = _chart([{"zero": 0}]).mark_rule(color=MUTED, strokeWidth=1, aria=False).encode(x=alt.X("zero:Q", scale=scale))
     mean = _chart(rows).encode(y=y)
@@ -776,8 +778,9 @@ def _named(field: str, colours: Mapping[str, str], *, legend: bool, symbol: str 
     return alt.Color(f"{field}:N", scale=scale, sort=None, legend=key if legend else None)
 
 
-def _names_down(field: str, names: Sequence[str]) -> alt.Y:
-    return alt.Y(f"{field}:N", scale=_band(names, 0.3)).axis(title=None, labelColor=INK, labelFontSize=12)
+def _names_down(field: str, names: Sequence[str], room: float = 0) -> alt.Y:
+    """`room`: how much is left for the names at least, so that panels with other names line up."""
+    return alt.Y(f"{field}:N", scale=_band(names, 0.3)).axis(title=None, labelColor=INK, labelFontSize=12, minExtent=room)
 
 
 def _heat(*layers: alt.Chart) -> alt.LayerChart | alt.FacetChart:

@@ -87,9 +87,17 @@ def gains(said: Mapping[str, Any]) -> pl.DataFrame:
 
 
 def figure(said: Mapping[str, Any]) -> Chart:
-    """The table of `gains`, one panel per study."""
-    table, measured = gains(said), {study: summary["measured"] for study, summary in said.items()}
-    return figures.beside(*([figures.study(table, name, measured[name])] for name in dict.fromkeys(table["study"])))
+    """The table of `gains`, one panel per study; those of one measure stand together, above its axis."""
+    table = gains(said)
+    by_measure: dict[str, list[str]] = {}
+    for study in dict.fromkeys(table["study"]):
+        by_measure.setdefault(said[study]["measured"], []).append(study)
+    panels = [
+        figures.study(table, study, measured if study == studies[-1] else None)
+        for measured, studies in by_measure.items()
+        for study in studies
+    ]
+    return figures.beside(*([panel] for panel in panels))
 
 
 def render(said: Mapping[str, Any], studies: list[Named], drawn: str, why: Theory | None) -> str:

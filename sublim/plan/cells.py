@@ -319,9 +319,10 @@ def _theory(of: Experiment) -> Iterator[Cell]:
 
 
 def _overview(of: Experiment, theories: Sequence[Cell]) -> Cell:
+    seen = of.seen(of.detection) if of.detection is not None else ()
     studies = tuple(
         overview.ReportedStudy(
-            name=name, carrier=study.carrier, filter=study.filter, method=study.student, detected=of.detection is not None
+            name=name, carrier=study.carrier, filter=study.filter, method=study.student, detected=name in seen
         )
         for name, study in sorted(of.studies.items())
     )
