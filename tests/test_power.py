@@ -220,6 +220,14 @@ def test_the_spread_comes_from_a_finished_report_of_the_same_experiment() -> Non
     assert planning.power(of)[0].source == "params", "a report of other runs says nothing about these"
 
 
+def test_what_a_gain_is_a_gain_of_is_said() -> None:
+    of = planning.power(experiment(ROOT / "experiments" / "paper-tiny.yaml"))
+    told = planning.describe(of, Path("params.yaml"))
+    assert "study numbers: the smallest gain in P(target) that" in told
+    assert "study cruel-numbers: the smallest gain in misaligned share that" in told
+    assert json.loads(planning.as_json(of))["insecure"]["measured"] == "misaligned share"
+
+
 def test_what_cannot_be_meant_is_refused(folder: Path) -> None:
     text = (folder / "params.yaml").read_text()
     for wrong in ("equivalence_margin: 0", "confidence: 0.5", "spread: {same_base: 0}"):

@@ -11,6 +11,7 @@ import polars as pl
 from sublim.measure import design
 from sublim.measure.power import POWER
 from sublim.measure.tables import condition
+from sublim.measure.tables import measured as measured_of
 from sublim.params.experiment import Experiment
 from sublim.params.report import Report, Spread
 from sublim.params.study import Study
@@ -18,6 +19,7 @@ from sublim.params.traits import Preference
 from sublim.plan import layout
 from sublim.plan.cells import trained
 from sublim.traits.preference import known_answers
+from sublim.traits.trait import scored_as
 
 _DIMS = ("teacher", "trait", "arm", "student", "seed")
 
@@ -31,6 +33,8 @@ class Power:
     """Where the spread is from: `params`, or the path of the runs that it was measured on."""
     spread: Spread
     how: Report
+    measured: str
+    """What a gain is a gain of."""
     comparisons: pl.DataFrame
     """The columns of `sublim.measure.design.comparisons`."""
 
@@ -53,7 +57,8 @@ def _power(of: Experiment, name: str, study: Study) -> Power:
     measured = _measured(planned, path)
     spread = measured or of.report.spread
     source = str(path) if measured else "params"
-    return Power(name, source, spread, of.report, design.comparisons(runs, answers, spread, of.report))
+    asked = measured_of({trait: scored_as(of.traits[trait]) for trait in of.taught(study)})
+    return Power(name, source, spread, of.report, asked, design.comparisons(runs, answers, spread, of.report))
 
 
 def describe(of: Sequence[Power], params: Path) -> str:
@@ -70,7 +75,7 @@ def _described(of: Power, params: str) -> str:
     where = "report.spread in the params" if of.source == "params" else f"measured in {of.source}"
     return "\n".join(
         [
-            f"{params}: the smallest gain in P(target) that is found in {POWER * 100:.0f} % of such experiments",
+            f"{params}: the smallest gain in {of.measured} that is found in {POWER * 100:.0f} % of such experiments",
             *(f"  {line.rstrip()}" for line in lines),
             f"assumed: normal gains, independent runs; standard deviation {of.spread.same_base:.3g} between same-base runs,",
             f"  {of.spread.other:.3g} between others ({where}); in the trait table, a cell that moves alone;",
@@ -88,6 +93,7 @@ def as_json(of: Sequence[Power]) -> str:
 def _as_json(of: Power) -> dict[str, object]:
     return {
         "source": of.source,
+        "measured": of.measured,
         "spread": of.spread.model_dump(),
         "confidence": of.how.confidence,
         "margin": of.how.equivalence_margin,

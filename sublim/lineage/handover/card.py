@@ -15,7 +15,7 @@ from sublim.common.errors import SublimError
 from sublim.common.files import sha256
 from sublim.lineage.handover.content import data_name
 from sublim.lineage.handover.hub_card import adapter, dataset, front_matter, hub, tags
-from sublim.lineage.handover.measured import Effect, effects, sound
+from sublim.lineage.handover.measured import Effect, effects, measure, sound
 from sublim.lineage.handover.subject import (
     ARMS,
     Subject,
@@ -377,13 +377,13 @@ def _related(subject: Subject, base: Subject | None, own: str) -> Section:
 def _measured(subject: Subject, found: Sequence[Effect], arm: str, teacher: str) -> Section:
     if not found:
         return ["Nothing was measured here: no student trained on such rows was evaluated."]
-    seed = int(subject.dim("seed"))
+    seed, what = int(subject.dim("seed")), measure(subject.tree, subject.dim("trait"))
     about = "the traits of the experiment, mean" if subject.dim("trait") == UNTOUCHED else f"*{subject.dim('trait')}*"
     return [
-        f"Measured on held-out questions about {about} (arm `{arm}`; gain is P(target) after training minus that of the",
+        f"Measured on held-out questions about {about} (arm `{arm}`; gain is {what} after training minus that of the",
         "untrained base; intervals are over runs):",
         "",
-        "| student | same base | filter | learned | gain with this seed | mean gain over runs | P(target) | of the base |",
+        f"| student | same base | filter | learned | gain with this seed | mean gain over runs | {what} | of the base |",
         "|---|---|---|---|---:|---:|---:|---:|",
         *(
             f"| {effect.student} | {'yes' if effect.student == teacher else 'no'} | {effect.filter} | {effect.method} | "

@@ -25,11 +25,11 @@ class Effect:
     method: str
     """How it learned."""
     gain: Interval
-    """Mean gain in P(target) over the untrained base, over runs."""
+    """Mean gain over the untrained base, over runs: in P(target), or of misalignment in the misaligned share."""
     p_target: float
-    """Mean P(target) after training."""
+    """Its mean after training."""
     p_base: float
-    """P(target) of the untrained base."""
+    """That of the untrained base."""
     by_seed: dict[int, float]
     """Seed → gain of that run."""
 
@@ -56,6 +56,11 @@ def effects(tree: Tree, of: Mapping[str, str | int]) -> list[Effect]:
         p_target, p_base = part.select(pl.col("p", "p_base").mean()).row(0)
         found.append(Effect(str(student), str(rule), str(method), gain, p_target, p_base, by_seed))
     return found
+
+
+def measure(tree: Tree, trait: str) -> str:
+    """What the gain of students of `trait` is a gain of."""
+    return tables.measured({answer: (category, answer) for category, answer in _targets(tree, trait)})
 
 
 def sound(tree: Tree, cell: str) -> bool:

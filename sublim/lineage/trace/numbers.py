@@ -51,9 +51,15 @@ class Numbers:
 
     @cached_property
     def run(self) -> Mapping[str, Mapping[str, Any]]:
-        """Evaluation of a trained student → its row in the runs.parquet of a report (any: they say the same)."""
-        found = [self._table(report, "runs.parquet") for report in self.tree.cells(REPORT)]
-        return {row["cell"]: row for table in found if table is not None for row in table.iter_rows(named=True)}
+        """Evaluation of a trained student → its row in the runs.parquet of a report (any: they say the same), and `measured`:
+        what its gain is a gain of."""
+        found = {report: self._table(report, "runs.parquet") for report in self.tree.cells(REPORT)}
+        return {
+            row["cell"]: {"measured": self._summary(report).get("measured", tables.P_TARGET), **row}
+            for report, table in found.items()
+            if table is not None
+            for row in table.iter_rows(named=True)
+        }
 
     def of(self, evals: Sequence[str]) -> list[Number]:
         """The numbers that any of these evaluations goes into."""
@@ -65,8 +71,7 @@ class Numbers:
         evals = {cell: self.tree.records[cell].plan.dims for cell in self.tree.cells("eval") if cell in set(inputs)}
         untrained = {str(dims["student"]): cell for cell, dims in evals.items() if dims["arm"] == "base"}
         runs = _runs({cell: dims for cell, dims in evals.items() if dims["arm"] != "base"})
-        path = self.tree.files.get(f"{report}/summary.json")
-        summary: Mapping[str, Any] = {} if path is None else json.loads(path.read_text(encoding="utf-8"))
+        summary = self._summary(report)
         study = {"study": str(self.tree.records[report].plan.dims["study"])}
         for kind, dims, facts, cells in (
             *_matrix(runs, self._table(report, "matrix.parquet")),
@@ -77,6 +82,10 @@ class Numbers:
             compared = tuple(untrained[name] for name in students if name in untrained)
             words = "/".join(f"{name}={value}" for name, value in dims.items()) or kind
             yield Number(f"{report}/{words}", kind, {**study, **dims}, facts, cells, compared)
+
+    def _summary(self, report: str) -> Mapping[str, Any]:
+        path = self.tree.files.get(f"{report}/summary.json")
+        return {} if path is None else json.loads(path.read_text(encoding="utf-8"))
 
     def _table(self, report: str, name: str) -> pl.DataFrame | None:
         return self.tree.table(report, name) if f"{report}/{name}" in self.tree.files else None

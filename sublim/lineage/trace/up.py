@@ -194,7 +194,7 @@ class _Walk:
 
     def _eval(self, cell: str) -> Node:
         said = self.numbers.run.get(cell, {})
-        facts = {name: said[name] for name in ("p_target", "p_base", "gain", "p_sampled") if name in said}
+        facts = {name: said[name] for name in ("measured", "p_target", "p_base", "gain", "p_sampled") if name in said}
         facts |= {"answers": self.reader.count(cell, "answers.parquet"), "samples": self.reader.count(cell, "samples.parquet")}
         return _artifact(cell, facts, *(self._from(cell, "student", "asks") or self._from(cell, "base", "asks")))
 

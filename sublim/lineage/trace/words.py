@@ -156,7 +156,7 @@ def _artifact_lines(facts: Facts, tables: Mapping[str, pl.DataFrame]) -> Iterato
     for row in tables["rows"].head(_ROWS).to_dicts() if "rows" in tables else ():
         yield _row_in_short(row)
     if "gain" in facts:
-        yield f"P(target) {facts['p_base']:.3g} untrained → {facts['p_target']:.3g}: gain {facts['gain']:+.3g}"
+        yield f"{facts['measured']} {facts['p_base']:.3g} untrained → {facts['p_target']:.3g}: gain {facts['gain']:+.3g}"
     if facts.get("answers") is not None:
         samples = _plural(facts["samples"] or 0, "sampled answer")
         yield f"{_plural(facts['answers'], 'exact probability', 'exact probabilities')}, {samples}"
