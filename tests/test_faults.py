@@ -17,7 +17,7 @@ import pytest
 
 from sublim.lineage.finding import STALE
 from sublim.plan import layout, worker
-from tests.project import Project, create, environment
+from tests.project import MICRO, ROOT, Project, create, environment
 
 
 def _start(project: Project, *command: str, **environ: str) -> subprocess.Popen[bytes]:
@@ -230,6 +230,18 @@ def test_a_disk_that_is_really_full(finished: Project, disk: Path, tmp_path: Pat
     names = _artifacts(before)[STUDENT]
     assert {name: project.digests()[name] for name in names} == {name: elsewhere.digests()[name] for name in names}
     assert {name: before[name] for name in names} != {name: elsewhere.digests()[name] for name in names}
+
+
+def test_on_a_disk_that_is_nearly_full_no_half_module_is_left(disk: Path) -> None:
+    """Python before 3.12.8 leaves half a module in its cache there, and every command that imports it ends with "Aborted!"."""
+    shutil.copytree(ROOT / "sublim", disk / "sublim", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(MICRO, disk / "params.yaml")
+    _resize(disk, f"{shutil.disk_usage(disk).used // 1024 + 50}k")
+    command = (sys.executable, "-m", "sublim", "power")
+    Project(disk).run(*command, PYTHONDONTWRITEBYTECODE="")
+    _resize(disk, "200m")
+    Project(disk).run(*command, PYTHONDONTWRITEBYTECODE="")
+    assert [path.name for path in disk.rglob("*.pyc")]
 
 
 def _artifacts(files: Iterable[str]) -> dict[str, list[str]]:
