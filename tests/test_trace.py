@@ -262,7 +262,7 @@ def test_what_is_not_there_or_not_clear_is_said(trace: Trace, words: list[str], 
 
 
 def test_a_digest_that_several_things_have_is_listed(trace: Trace) -> None:
-    shared = trace.tree.records[EVAL].plan.code["sublim"]  # that of every empty module
+    shared = trace.tree.records[EVAL].plan.code["sublim.common"]  # that of every empty module
     with pytest.raises(SublimError, match=r"begins the digest or id of \d+ things(?s:.)*code of sublim.common"):
         trace.lineage([shared[:20]])
 
