@@ -10,7 +10,7 @@ from typing import Any, cast
 import numpy as np
 import polars as pl
 import pytest
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save_file  # pyright: ignore[reportUnknownVariableType]
 
 from sublim.carriers.prompts import prompts
 from sublim.common.canonical import row_id, row_seed
