@@ -2,7 +2,9 @@ rule raw:
     input:
         unpack(experiment.inputs("raw", ancient)),
     output:
-        update("data/raw/teacher={teacher}/trait={trait}/carrier={carrier}/seed={seed}/record.json"),
+        update(
+            "data/raw/teacher={teacher}/trait={trait}/carrier={carrier}/seed={seed}/record.json"
+        ),
     log:
         ".sublim/log/raw/teacher={teacher}/trait={trait}/carrier={carrier}/seed={seed}.log",
     resources:
