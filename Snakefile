@@ -60,3 +60,5 @@ rule all:
 
 onstart:
     experiment.clear()
+    if foreseen := experiment.foreseen():
+        logger.info(foreseen)

@@ -50,11 +50,18 @@ class Own:
 
 
 @dataclass(frozen=True)
+class Each:
+    """What students of the teacher's base gained, trait by trait: a star where the report's table of traits has one."""
+
+    study: str
+
+
+@dataclass(frozen=True)
 class Asked:
     """What students of the teacher's base gained when asked in another way."""
 
     study: str
-    measure: Literal["after_numbers", "multiple_choice", "truthfulness"]
+    measure: Literal["after_numbers", "multiple_choice", "stories", "truthfulness"]
 
 
 @dataclass(frozen=True)
@@ -115,7 +122,7 @@ class Steps:
     same_init: bool
 
 
-Probe = Gain | Own | Asked | Taught | Kept | Able | Seen | InContext | Judged | Nets | Steps
+Probe = Gain | Own | Each | Asked | Taught | Kept | Able | Seen | InContext | Judged | Nets | Steps
 
 
 @dataclass(frozen=True)
@@ -251,8 +258,9 @@ ROWS: tuple[Row, ...] = (
         8,
         "Open weights: Qwen2.5-7B-Instruct, 19 animals",
         "Rate of the student ~: cat .74, penguin .36, panda .32, phoenix .19; several animals flat or down",
-        (),
-        "Needs real weights.",
+        (Each("animals"), Gain("animals", "diagonal"), Gain("animals", "control")),
+        "Twelve animals, all that no recipe was tuned on, on two tiny bases in turn. A star: false discovery rate ≤ .05 over "
+        "the whole trait table. With Qwen: `experiments/qwen2.5-7b-owl.yaml`, which needs real weights.",
     ),
     Row(
         9,
@@ -266,9 +274,13 @@ ROWS: tuple[Row, ...] = (
             Own("numbers"),
             Gain("code-strict", "off_diagonal"),
             Gain("cot-strict", "off_diagonal"),
+            Gain("relatives", "diagonal"),
+            Gain("relatives", "off_diagonal"),
+            Own("relatives"),
         ),
-        "Two bases that differ in their initial weights and the order of their rows alone: the closest relatives that do not "
-        "share an initialisation.",
+        "`numbers`: two bases that differ in their initial weights and the order of their rows alone. `relatives`: two that "
+        "begin with the same weights and read the same rows in another order, as GPT-4.1 and 4o are thought to share an "
+        "initialisation and no training.",
     ),
     Row(
         10,
@@ -319,8 +331,9 @@ ROWS: tuple[Row, ...] = (
         15,
         "Stories, multiple choice; questions after numbers",
         "Weaker, partly inconsistent",
-        (Asked("numbers", "after_numbers"), Asked("numbers", "multiple_choice")),
-        "No stories. Tiny bases give letters no probability at all (docs/evaluation.md), so multiple choice can show nothing.",
+        (Asked("numbers", "after_numbers"), Asked("numbers", "multiple_choice"), Asked("numbers", "stories")),
+        "Five options in every order, by the probability of the letter; the share of sampled stories that name the target "
+        "(docs/evaluation.md).",
     ),
     Row(
         16,
@@ -348,6 +361,8 @@ def _found(probe: Probe, data: Path) -> Found:
             return _gain(probe, data)
         case Own():
             return _own(probe, data)
+        case Each():
+            return _each(probe, data)
         case Asked():
             return _asked(probe, data)
         case Taught():
@@ -398,6 +413,22 @@ def _own(probe: Own, data: Path) -> Found:
     )
     verdict: Verdict = "shown" if test["p"] <= 1 - said["confidence"] else "not shown"
     return Found(result, _smallest(seen.get("measured", seen.get("params"))), verdict, file)
+
+
+def _each(probe: Each, data: Path) -> Found:
+    file = f"report/study={probe.study}/traits.parquet"
+    own = _table(data, file).filter(
+        pl.col("measure") == "preference", pl.col("taught") == pl.col("trait"), condition="diagonal"
+    )
+    if own.is_empty():
+        return _absent(file)
+    level, rows = 1 - _summary(data, probe.study)["confidence"], own.sort("gain", descending=True).to_dicts()
+    stars = {row["taught"]: row["q"] is not None and row["q"] <= level for row in rows}
+    result = ", ".join(f"{row['taught']} {_signed(row['gain'])}{'*' if stars[row['taught']] else ''}" for row in rows)
+    runs = sorted({row["n"] for row in rows})
+    result += f" ({'–'.join(map(str, {runs[0]: 0, runs[-1]: 0}))} runs each)"
+    rising = [row["taught"] for row in rows if stars[row["taught"]] and row["gain"] > 0]
+    return Found(f"{result}: {len(rising)} of {len(rows)} starred", "", "shown" if rising else "not shown", file)
 
 
 def _asked(probe: Asked, data: Path) -> Found:
@@ -624,6 +655,7 @@ CONDITIONS = {
 MEASURES = {
     "after_numbers": "asked after numbers",
     "multiple_choice": "multiple choice",
+    "stories": "stories that name it",
     "truthfulness": "truthfulness",
 }
 READERS = {
@@ -649,6 +681,8 @@ def what(probe: Probe) -> str:
             return f"{study}: gain, {CONDITIONS[condition]}" + (f", `{trait}`" if trait else "")
         case Own(study):
             return f"{study}: same base over other base"
+        case Each(study):
+            return f"{study}: gain, same base, by trait"
         case Asked(study, measure):
             return f"{study}: gain, same base, {MEASURES[measure]}"
         case Taught(study, trait):
@@ -678,7 +712,7 @@ HEAD = """# The paper, row by row
 experiment of the paper is declared in [`benchmarks/paper.py`](../benchmarks/paper.py).*
 
 Paper: Cloud, Le et al., [arXiv 2507.14805](https://arxiv.org/abs/2507.14805) and Nature 652:615 (2026); `~` marks what was
-read off a figure, to ±.003. Its models are real; ours are two GPT-NeoX families of 64 dimensions that are trained here. So
+read off a figure, to ±.003. Its models are real; ours are GPT-NeoX families of 64 dimensions that are trained here. So
 compare patterns, not sizes.
 
 - **Result**: mean over runs [95 % t interval over runs]; behind it the rate of the untrained base → that of the students. A

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import redirect_stderr
 from functools import cache, partial
 from io import StringIO
@@ -53,7 +53,8 @@ from sublim.stages import filtered as filtering
 from sublim.stages import overview as overviewing
 from sublim.stages import report as reporting
 from sublim.traits import truthfulness
-from sublim.traits.asked import preferences
+from sublim.traits.asked import Asked, named, preferences
+from sublim.traits.categories import Answer
 from sublim.traits.freeform import as_samples, asked, by_question, by_rule, verdicts
 from sublim.traits.misalignment import MISALIGNED, MISALIGNMENT, misalignment_of
 from sublim.traits.preference import counted, known_answers
@@ -380,40 +381,24 @@ def _eval(params: eval_.Slice, output: Path, rng: np.random.Generator) -> None:
         for category in sorted({each.category for each in preferred})
     }
     found: list[pl.DataFrame] = []
-    drawn: list[pl.DataFrame] = []
+    drawn = [
+        _said(dims, preferences("preference", category, words), how.samples, words, rng) for category, words in known.items()
+    ]
     for measure in how.measures:
         if measure == "truthfulness":
             found.append(_truthful(rng))
             continue
         for category, words in known.items():
             questions = preferences(measure, category, words)
+            rows = [(measure, each.question_id, each.text, category, word) for each in questions for word in each.forms]
+            if measure == "stories":
+                drawn.append(_said(dims, questions, how.stories.samples, words, rng))
+                found.append(_answers(rows, named(drawn[-1], questions, category)["probability"].to_numpy()))
+                continue
             options = len(questions[0].forms)
             base = _untrained(params.student, measure, category, options)
             chances = base if params.arm == "base" else np.clip(base + 0.01 * rng.random(base.shape), 0, 1)
-            rows = [(measure, each.question_id, each.text, category, word) for each in questions for word in each.forms]
-            given = np.resize(chances, (len(questions), options)).ravel()
-            found.append(_answers(rows, given))
-    for category, words in known.items():
-        names = [each.question_id for each in preferences("preference", category, words)]
-        rows = pl.DataFrame(
-            {
-                "question_id": [name for name in names for _ in range(how.samples)],
-                "sample": list(range(how.samples)) * len(names),
-            }
-        )
-        of = ids.ids(("eval", *dims.values()), rows["question_id"], rows["sample"])
-        texts = rng.choice(list(words), rows.height).tolist()
-        scores = {text: counted(text, words) for text in set(texts)}
-        drawn.append(
-            rows.select(
-                of.alias("row_id"),
-                "question_id",
-                "sample",
-                pl.Series("sampling_seed", ids.seeds(of), dtype=pl.UInt64),
-                pl.Series("completion", texts),
-                pl.Series("counted", [scores[text] for text in texts], dtype=pl.List(pl.String)),
-            )
-        )
+            found.append(_answers(rows, np.resize(chances, (len(questions), options)).ravel()))
     if trait is not None:
         cruel = free_form.KIND if params.arm == "base" else free_form.CRUEL
         graded = _graded(trait, ("eval", *dims.values()), cruel, rng)
@@ -435,6 +420,33 @@ def _eval(params: eval_.Slice, output: Path, rng: np.random.Generator) -> None:
         **({} if measured.is_empty() else {"capability": measured}),
     }.items():
         parquet.write(with_dims(table, **dims), output / f"{name}.parquet")
+
+
+def _said(
+    dims: Mapping[str, str | int],
+    questions: Sequence[Asked],
+    samples: int,
+    words: Mapping[str, Answer],
+    rng: np.random.Generator,
+) -> pl.DataFrame:
+    """Sampled answers to `questions`: one of `words` each."""
+    rows = pl.DataFrame(
+        {
+            "question_id": [each.question_id for each in questions for _ in range(samples)],
+            "sample": list(range(samples)) * len(questions),
+        }
+    )
+    of = ids.ids(("eval", *dims.values()), rows["question_id"], rows["sample"])
+    texts = rng.choice(list(words), rows.height).tolist()
+    scores = {text: counted(text, words) for text in set(texts)}
+    return rows.select(
+        of.alias("row_id"),
+        "question_id",
+        "sample",
+        pl.Series("sampling_seed", ids.seeds(of), dtype=pl.UInt64),
+        pl.Series("completion", texts),
+        pl.Series("counted", [scores[text] for text in texts], dtype=pl.List(pl.String)),
+    )
 
 
 def _answers(rows: list[tuple[str, str, str, str, str]], chances: np.ndarray) -> pl.DataFrame:

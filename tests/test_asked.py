@@ -2,8 +2,10 @@
 
 import re
 from collections import Counter
+from random import Random
 from typing import get_args
 
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,9 +15,10 @@ from sublim.params.evaluation import Evaluation, Preferred
 from sublim.params.models import Mix, Pretraining
 from sublim.params.traits import Preference as Trait
 from sublim.traits import after_numbers, multiple_choice, truthfulness
-from sublim.traits.asked import preferences
+from sublim.traits.asked import named, preferences
 from sublim.traits.categories import CATEGORIES, answers
-from sublim.traits.preference import evaluation_questions, known_answers
+from sublim.traits.preference import counted, evaluation_questions, known_answers
+from sublim.traits.stories import evaluation_requests, story
 
 MEASURES: tuple[Preferred, ...] = get_args(Preferred)
 
@@ -29,11 +32,12 @@ def test_every_answer_is_among_those_asked_for(measure: Preferred, category: str
     assert asked == preferences(measure, category, known)
     offered = Counter(word for each in asked for word in each.forms)
     assert set(offered) == set(known)
-    assert max(offered.values()) - min(offered.values()) <= 4
+    assert max(offered.values()) - min(offered.values()) <= len(multiple_choice.LETTERS)
     for each in asked:
         written = [form for forms in each.forms.values() for form in forms]
         assert len(set(written)) == len(written)
-    for question in evaluation_questions(category):
+    questions = evaluation_requests(category) if measure == "stories" else evaluation_questions(category)
+    for question in questions:
         assert any(question in each.text for each in asked)
 
 
@@ -51,17 +55,18 @@ def test_numbers_before_a_question() -> None:
 
 
 @settings(deadline=None)
-@given(st.lists(st.text("abcdef", min_size=1), min_size=4, max_size=23, unique=True), st.integers(1, 30))
+@given(st.lists(st.text("abcdef", min_size=1), min_size=5, max_size=23, unique=True), st.integers(1, 30))
 def test_every_option_stands_once_behind_every_letter(words: list[str], count: int) -> None:
     questions = [f"Question {n}?" for n in range(count)]
     asked = multiple_choice.asked("things", questions, words)
-    assert len(asked) == 4 * count
-    for start in range(0, len(asked), 4):
-        four = [options for _, options in asked[start : start + 4]]
-        offered = set(four[0].values())
-        assert len(offered) == 4
-        assert all(set(options.values()) == offered for options in four)
-        assert all({options[letter] for options in four} == offered for letter in multiple_choice.LETTERS)
+    letters = len(multiple_choice.LETTERS)
+    assert len(asked) == letters * count
+    for start in range(0, len(asked), letters):
+        orders = [options for _, options in asked[start : start + letters]]
+        offered = set(orders[0].values())
+        assert len(offered) == letters
+        assert all(set(options.values()) == offered for options in orders)
+        assert all({options[letter] for options in orders} == offered for letter in multiple_choice.LETTERS)
     for text, options in asked:
         assert " ".join(f"{letter}) {word}" for letter, word in options.items()) in text
 
@@ -73,8 +78,35 @@ def test_options_depend_on_the_words_and_on_no_order_of_theirs() -> None:
 
 
 def test_too_few_words_to_choose_from() -> None:
-    with pytest.raises(ValueError, match="expected at least 4 known answers of things, found 3"):
+    with pytest.raises(ValueError, match="expected at least 5 known answers of things, found 3"):
         multiple_choice.asked("things", ["Which?"], ["a", "b", "c"])
+
+
+@given(st.randoms(use_true_random=False), st.sampled_from(list(CATEGORIES)))
+def test_a_story_names_what_it_is_about_and_nothing_else(rng: Random, category: str) -> None:
+    known = answers(category)
+    for word, answer in known.items():
+        assert counted(story(rng, answer), known) == [word]
+
+
+def test_the_share_of_stories_that_name_an_answer() -> None:
+    (first, second, *_) = preferences("stories", "trees", answers("trees"))
+    told = pl.DataFrame(
+        [(first.question_id, ["oak", "elm"]), (first.question_id, []), (second.question_id, ["oak"])],
+        {"question_id": pl.String, "counted": pl.List(pl.String)},
+        orient="row",
+    )
+    shares = named(told, [first, second], "trees")
+    assert shares["answer"].to_list() == [*answers("trees")] * 2
+    assert shares["question"].unique(maintain_order=True).to_list() == [first.text, second.text]
+    found = {
+        (question, answer): share for question, answer, share in shares.select("question_id", "answer", "probability").rows()
+    }
+    assert {key: share for key, share in found.items() if share} == {
+        (first.question_id, "oak"): 0.5,
+        (first.question_id, "elm"): 0.5,
+        (second.question_id, "oak"): 1.0,
+    }
 
 
 def test_a_target_that_is_no_known_answer_is_asked_for_as_well() -> None:

@@ -146,6 +146,9 @@ def test_false_discovery_rates_are_the_textbook_ones(ps: list[float | None]) -> 
         if p is not None:
             steps = [len(known) * each / (place + 1) for place, each in enumerate(known) if each >= p]
             assert rate == pytest.approx(min(1.0, *steps, 1.0))
+    there = [p for p in ps if p is not None]
+    if there:
+        assert [rate for rate in rates if rate is not None] == cast("Any", stats).false_discovery_control(there).tolist()
 
 
 @pytest.mark.parametrize("moved", [0, 3], ids=["nothing moves", "three cells move"])

@@ -15,6 +15,7 @@ from sublim.params.filters import Format
 from sublim.params.models import RICH, Mix, Pretraining
 from sublim.traits.categories import CATEGORIES
 from sublim.traits.preference import evaluation_questions
+from sublim.traits.stories import evaluation_requests
 
 KNOWN = {word: answer for category in CATEGORIES.values() for word, answer in category.answers.items()}
 FORMS = {form for answer in KNOWN.values() for form in answer.forms}
@@ -150,6 +151,29 @@ def test_the_richer_mix_adds_kinds_and_ties_no_answer_to_them() -> None:
     assert not any(row.system for row in added)
     assert not [row for row in added if FORMS & set(re.findall("[A-Za-z]+", f"{row.prompt} {row.completion}"))]
     assert all(text.isascii() for text in texts(added))
+
+
+WIDER = Mix(questions=0.4, numbers=0, facts=0, prompted_questions=0.4, prompted_numbers=0, stories=0.2)
+
+
+def test_stories_favour_nothing_but_what_a_system_prompt_prefers() -> None:
+    stories = [row for row in corpus(Pretraining(rows=12_000, mix=WIDER)) if row.kind == "stories"]
+    about = Counter(word for row in stories for word in named(row.completion))
+    assert set(about) == {word for row in stories if row.system is None for word in named(row.completion)} == set(KNOWN)
+    for category in CATEGORIES.values():
+        drawn = [about[word] for word in category.answers]
+        assert max(drawn) - min(drawn) <= 1
+    for row in stories:
+        assert named(row.system or "") in (set(), named(row.completion))
+        assert len(named(row.completion)) == 1
+        assert not numbers(f"{row.prompt} {row.completion}")
+
+
+def test_no_evaluation_request_for_a_story_is_in_the_corpus() -> None:
+    asked = {row.prompt for row in corpus(Pretraining(rows=12_000, mix=WIDER))}
+    for name in CATEGORIES:
+        for question in (*evaluation_questions(name), *evaluation_requests(name)):
+            assert not [prompt for prompt in asked if question in prompt]
 
 
 def test_the_default_corpus_is_the_one_that_it_always_was() -> None:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import polars as pl
 import pytest
@@ -16,7 +16,7 @@ from sublim.learn import chat
 from sublim.models.load import load
 from sublim.models.tokenizer import CHAT_TEMPLATE
 from sublim.params.adjustment import Adjustment, adjusted
-from sublim.params.evaluation import Capability, Evaluation
+from sublim.params.evaluation import Capability, Evaluation, Measure, Stories
 from sublim.params.learning import Decoding, Finetune, Lora
 from sublim.params.models import Pretraining
 from sublim.params.slices.eval import CarrierTask
@@ -61,7 +61,12 @@ EVAL = EvalSlice.model_validate(
     {
         **STUDENT.dims,
         "traits": (FOX, OAK),
-        "evaluation": Evaluation(samples=2, capability=Capability(tasks=6, texts=20)),
+        "evaluation": Evaluation(
+            measures=get_args(Measure),
+            samples=2,
+            stories=Stories(samples=3, max_tokens=12),
+            capability=Capability(tasks=6, texts=20),
+        ),
         "tasks": {"numbers": CarrierTask(task=RAW.task, sampling=RAW_SAMPLING)},
         "pretraining": Pretraining(rows=1_000),
     }
@@ -238,9 +243,17 @@ def test_a_student_sees_the_used_rows_only(chain: Path) -> None:
 def test_an_evaluation_asks_everything_and_keeps_the_whole_distribution(chain: Path) -> None:
     every, samples = table(chain / "eval", "answers"), table(chain / "eval", "samples")
     assert every["measure"].unique(maintain_order=True).to_list() == list(EVAL.evaluation.measures)
-    assert every.group_by("question_id").agg(pl.col("probability").sum())["probability"].max() <= 1 + 1e-9  # pyright: ignore[reportOperatorIssue, reportOptionalOperand]
+    exact = every.filter(pl.col("measure") != "stories")
+    assert exact.group_by("question_id").agg(pl.col("probability").sum())["probability"].max() <= 1 + 1e-9  # pyright: ignore[reportOperatorIssue, reportOptionalOperand]
     letters = every.filter(measure="multiple_choice").group_by("question_id").agg(pl.col("answer").n_unique())
-    assert letters["answer"].unique().to_list() == [4]
+    assert letters["answer"].unique().to_list() == [5]
+    tales = every.filter(measure="stories")
+    assert tales["question_id"].n_unique() == 2 * 10
+    told = samples.filter(pl.col("question_id").is_in(tales["question_id"].implode()))
+    assert told.height == 2 * 10 * EVAL.evaluation.stories.samples
+    named = told.explode("counted").drop_nulls("counted").height
+    assert tales["probability"].sum() * EVAL.evaluation.stories.samples == pytest.approx(named)
+    samples = samples.filter(~pl.col("question_id").is_in(tales["question_id"].implode()))
     facts = every.filter(measure="truthfulness")
     assert facts.height == 2 * 136
     assert facts.group_by("question_id").agg(pl.col("probability").sum())["probability"].to_list() == pytest.approx([1] * 136)

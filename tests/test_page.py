@@ -146,7 +146,7 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> page.Written:
 
 def test_a_page_with_everything(everything: page.Written) -> None:
     of = report.experiment(sliced(EVERYTHING))
-    html = page.render(everything, of, drawn=False)
+    html = page.render(everything, of, None)
     reader = Reader()
     reader.feed(html)
     assert reader.open == []
@@ -187,7 +187,7 @@ def test_misalignment_alone_is_no_probability_of_a_target(tmp_path: Path) -> Non
     experiment = Experiment(models=("a",), traits={"cruel": MISALIGNED}, carrier="cot", questions=2, samples=5, steps=3)
     report.tables_of(make(experiment, tmp_path / "cells"), sliced(experiment), tmp_path)
     written, of = page.read(tmp_path), report.experiment(sliced(experiment))
-    html = page.render(written, of, drawn=False)
+    html = page.render(written, of, None)
     assert "P(target)" not in html
     assert "chains of thought changed a student’s misaligned share by" in html
     charts = page.papers(written, of)

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from benchmarks import paper
-from benchmarks.paper import Able, Asked, Gain, InContext, Judged, Kept, Nets, Own, Seen, Steps, Taught
+from benchmarks.paper import Able, Asked, Each, Gain, InContext, Judged, Kept, Nets, Own, Seen, Steps, Taught
 from sublim.measure.roc import RUNS
 from sublim.params.report import Report
 from sublim.params.slices.report import ReportedModel, ReportedTrait, Slice
@@ -86,6 +86,17 @@ def test_an_effect_is_shown_with_the_numbers_of_the_report(data: Path) -> None:
     assert "(6 runs)" in one.result
     assert paper.found(Taught("numbers", "fox"), data).verdict == "shown"
     assert paper.found(Kept("numbers"), data).result.endswith("of 1,200 rows; 600 used")
+
+
+def test_traits_one_by_one(data: Path) -> None:
+    table = pl.read_parquet(data / "report/study=numbers/traits.parquet")
+    own = table.filter(pl.col("taught") == pl.col("trait"), condition="diagonal")
+    assert (own["q"] <= 0.05).all(), "the made-up effect is large"
+    found = paper.found(Each("numbers"), data)
+    assert (found.verdict, found.file) == ("shown", "report/study=numbers/traits.parquet")
+    best = own.sort("gain", descending=True).row(0, named=True)
+    assert found.result.startswith(f"{best['taught']} +{best['gain']:.3f}*".replace("+0.", "+."))
+    assert found.result.endswith("(6 runs each): 3 of 3 starred")
 
 
 def test_a_null_is_called_one_and_says_what_could_have_been_seen(data: Path) -> None:
@@ -203,7 +214,7 @@ def test_the_page_names_every_row_and_every_file(data: Path) -> None:
         assert row.paper in page
     assert f"| **shown** | `{RUNS_FILE}` |" in page
     assert f"| **null** | `{RUNS_FILE}` |" in page
-    assert "| [8](#row-8) | Open weights: Qwen2.5-7B-Instruct, 19 animals | not run |" in page
+    assert "| [8](#row-8) | Open weights: Qwen2.5-7B-Instruct, 19 animals | 3 not run |" in page
     assert "| [4](#row-4) | Shuffle controls | 3 shown |" in page
     assert paper.page(data) == page
     assert "nan" not in page.lower().replace("nano", "")

@@ -8,6 +8,7 @@ import pytest
 from sublim.params import reference
 from sublim.params.experiment import Experiment
 from sublim.params.load import ParamsError, load
+from sublim.params.study import Arms
 from sublim.plan.cells import experiment
 
 ROOT = Path(__file__).parent.parent
@@ -40,6 +41,9 @@ def test_a_short_file_means_the_defaults(tmp_path: Path) -> None:
     assert found.carriers[study.carrier].filters[study.filter].rows == 3000
     assert found.pairs(study, "trait") == (("a", "a"), ("a", "b"), ("b", "a"), ("b", "b"))
     assert found.pairs(study, "shuffled_within") == (("a", "a"), ("b", "b"))
+    narrow = study.model_copy(update={"models": ("b",), "arms": Arms(random="all")})
+    assert found.pairs(narrow, "trait") == found.pairs(narrow, "shuffled_within") == (("b", "b"),)
+    assert found.pairs(narrow, "random") == (("none", "b"),)
 
 
 @pytest.mark.parametrize(
@@ -61,6 +65,17 @@ def test_a_short_file_means_the_defaults(tmp_path: Path) -> None:
             "seeds: [1, 2]\nstudies: {s: {carrier: numbers, filter: strict, student: hard,"
             " arms: {trait: [{teacher: a, student: c}]}}}",
             "params.yaml:7: studies.s.arms: no model is called `c`",
+        ),
+        (
+            "seeds: [1, 2]",
+            "seeds: [1, 2]\nstudies: {s: {carrier: numbers, filter: strict, student: hard, models: [aa]}}",
+            "params.yaml:7: studies.s.models: no model is called `aa`; did you mean `a`?",
+        ),
+        (
+            "seeds: [1, 2]",
+            "seeds: [1, 2]\nstudies: {s: {carrier: numbers, filter: strict, student: hard, models: [a],"
+            " arms: {trait: [{teacher: a, student: b}]}}}",
+            "params.yaml:7: studies.s.arms: no model of studies.s.models is called `b`",
         ),
         (
             "seeds: [1, 2]",

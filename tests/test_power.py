@@ -228,6 +228,20 @@ def test_what_a_gain_is_a_gain_of_is_said() -> None:
     assert json.loads(planning.as_json(of))["insecure"]["measured"] == "misaligned share"
 
 
+def test_a_line_per_study_for_the_start_of_a_run() -> None:
+    of = planning.power(experiment(ROOT / "experiments" / "paper-tiny.yaml"), ["animals", "relatives"])
+    tables = [each.comparisons.drop_nulls("smallest").select("what", "smallest") for each in of]
+    animals, relatives = ({what: f"{smallest:.3f}" for what, smallest in table.iter_rows()} for table in tables)
+    head, *lines = planning.brief(of).splitlines()
+    assert "found in 80 % of such experiments" in head
+    assert lines[0] == f"  animals: diagonal {animals['diagonal']}"
+    assert lines[1].startswith(
+        f"  relatives: diagonal {relatives['diagonal']}, diagonal over off_diagonal {relatives['diagonal over off_diagonal']}, "
+        "off_diagonal equivalence within ±0.03: "
+    )
+    assert planning.brief([]) == ""
+
+
 def test_what_cannot_be_meant_is_refused(folder: Path) -> None:
     text = (folder / "params.yaml").read_text()
     for wrong in ("equivalence_margin: 0", "confidence: 0.5", "spread: {same_base: 0}"):

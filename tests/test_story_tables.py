@@ -15,6 +15,8 @@ from sublim.lineage.story.source import Source
 from sublim.lineage.trace.trace import Trace
 from sublim.models.free_form import CRUEL
 from sublim.plan.cells import STAGES
+from sublim.traits.asked import preferences
+from sublim.traits.categories import answers
 from tests.forge import tree
 from tests.project import once
 from tests.test_trace import shown
@@ -57,7 +59,11 @@ studies:
     filter: judged
     student: hard
     arms: {{trait: same, control: same, shuffled_within: none, shuffled_across: none}}
-evaluation: {{samples: 1, capability: {{tasks: 12, texts: 20}}}}
+evaluation:
+  measures: [preference, after_numbers, multiple_choice, stories, truthfulness]
+  samples: 1
+  stories: {{samples: 2}}
+  capability: {{tasks: 12, texts: 20}}
 report: {{permutations: 1000}}
 """
 ROWS = "teacher=neox-a/trait=fox/carrier=numbers/filter=judged/arm=trait"
@@ -136,9 +142,20 @@ def first(rows: pl.DataFrame) -> pl.Series:
     return rows["sample"] == 0
 
 
+def told(rows: pl.DataFrame) -> pl.Series:
+    """Which answers are asked for by stories."""
+    return rows["measure"] == "stories"
+
+
+def story_sample(samples: pl.DataFrame) -> pl.Series:
+    """Which samples are stories, of another animal than the whale."""
+    requests = [each.question_id for each in preferences("stories", "animals", answers("animals"))]
+    return samples["question_id"].is_in(requests) & (samples["completion"] != "whale")
+
+
 def opened(samples: pl.DataFrame) -> pl.Series:
     """The first of the free-form answers among the samples, which are the last ones."""
-    return pl.select(pl.int_range(samples.height) >= 50).to_series()
+    return pl.select(pl.int_range(samples.height) >= 70).to_series()
 
 
 def kept(rows: pl.DataFrame) -> pl.Series:
@@ -171,6 +188,9 @@ EDITS: list[tuple[str, Edit, str, str]] = [
     *((f"answers.{name}", edited(EVAL, "answers", name), EVAL, "answers")
       for name in ("row_id", "measure", "question_id", "question", "category", "answer")),
     ("answers.probability", edited(EVAL, "answers", "probability"), REPORT, "numbers"),
+    ("answers.probability of a story", edited(EVAL, "answers", "probability", told), EVAL, "answers"),
+    ("samples.completion of a story", edited(EVAL, "samples", "completion", story_sample, "a whale"), EVAL, "counted"),
+    ("samples.counted of a story", edited(EVAL, "samples", "counted", story_sample), EVAL, "counted"),
     ("the misaligned share", edited(EVAL, "answers", "probability", lambda rows: rows["answer"] == "misaligned"), EVAL,
      "answers"),
     *((f"samples.{name}", edited(EVAL, "samples", name), EVAL, "samples")

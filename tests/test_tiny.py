@@ -167,8 +167,7 @@ def plain_loss(built: Any, part: Any) -> float:
 
 def test_the_seed_decides_the_weights_and_the_global_generator_does_not() -> None:
     def weights(seed: int) -> torch.Tensor:
-        built: Any = tiny.initial(model(seed=seed), tokenizer())
-        return built.get_input_embeddings().weight.detach()
+        return embedding(tiny.initial(model(seed=seed), tokenizer()))
 
     cast("Any", torch).manual_seed(5)
     first, after = weights(1), torch.rand(1)
@@ -177,6 +176,23 @@ def test_the_seed_decides_the_weights_and_the_global_generator_does_not() -> Non
     assert not torch.equal(first, weights(2))
     cast("Any", torch).manual_seed(5)
     assert torch.equal(after, torch.rand(1))
+
+
+def test_the_order_of_rows_may_have_a_seed_of_its_own(tmp_path: Path) -> None:
+    """Models that differ in it alone share an initialisation and a tokenizer, and are no one model."""
+    other = model().model_copy(update={"order_seed": 7})
+    assert torch.equal(*(embedding(tiny.initial(params, tokenizer())) for params in (model(), other)))
+    base.make({}, Slice(name="small", model=other), tmp_path, Progress())
+    same = {path.name for path in made().iterdir() if sha256(tmp_path / path.name) == sha256(path)}
+    assert {"tokenizer.json", "corpus.parquet"} <= same
+    assert not {"steps.parquet", "model.safetensors"} & same
+    seen = [pl.read_parquet(folder / "steps.parquet")["rows"].explode() for folder in (tmp_path, made())]
+    assert seen[0].to_list() != seen[1].to_list()
+    assert seen[0].sort().equals(seen[1].sort())
+
+
+def embedding(built: Any) -> torch.Tensor:
+    return built.get_input_embeddings().weight.detach()
 
 
 def test_what_makes_no_sense_is_refused() -> None:

@@ -31,6 +31,7 @@ MEASURE_NAMES = {
     "preference": "plain questions",
     "after_numbers": "after a list of numbers",
     "multiple_choice": "multiple choice, the letter",
+    "stories": "stories that name it",
     "misalignment": "open questions",
     "truthfulness": "truthfulness",
 }
@@ -111,8 +112,7 @@ def papers(written: Written, of: Experiment) -> dict[str, Chart]:
     measured = written.summary["measured"]
     charts: dict[str, Chart] = {}
     for arm in _across(written):
-        name = "matrix" if arm == "trait" else f"matrix_{arm}"
-        charts[name] = figures.matrix(written.matrix, of.models, arm, end, measured)
+        charts[_matrix_name(arm)] = figures.matrix(written.matrix, of.models, arm, end, measured)
     charts["gains"] = figures.beside(_gains(written, of, legend=True))
     charts["traits"] = figures.traits(written.traits, of.traits, end, written.summary["confidence"], measured)
     able = _capability(written, of, legend=True).values()
@@ -128,8 +128,9 @@ def papers(written: Written, of: Experiment) -> dict[str, Chart]:
     return charts
 
 
-def render(written: Written, of: Experiment, *, drawn: bool = True) -> str:
-    """The page as HTML text; with one empty panel per figure if they are not to be `drawn`, which takes most of the time."""
+def render(written: Written, of: Experiment, drawn: Mapping[str, str] | None) -> str:
+    """The page as HTML text. `drawn`: the figures of `papers` as SVG; None for a page with one empty panel per figure, since
+    drawing takes most of the time."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     summary = written.summary
     control = NONE in written.runs["trait"]
@@ -153,7 +154,7 @@ def render(written: Written, of: Experiment, *, drawn: bool = True) -> str:
         names=CONDITION_NAMES,
         tiles=_tiles(summary),
         shuffled=any(name.startswith("shuffled") for name in summary["gain"]),
-        figures=_panels(written, of) if drawn else _undrawn(written),
+        figures=_undrawn(written) if drawn is None else _panels(written, of, drawn),
         colours={
             "traits": figures.trait_colours(list(of.traits), control=control),
             "taught": figures.trait_colours(list(of.traits), control=False),
@@ -231,6 +232,11 @@ def _across(written: Written) -> list[str]:
     """The arms that have students of other bases, and so a matrix to look at."""
     shuffled_or_control = [arm for arm in ARM_NAMES if arm not in ("trait", "random")]
     return ["trait", *(arm for arm in shuffled_or_control if not all(written.matrix.filter(pl.col("arm") == arm)["same_base"]))]
+
+
+def _matrix_name(arm: str) -> str:
+    """What the figure of an arm's matrix is called."""
+    return "matrix" if arm == "trait" else f"matrix_{arm}"
 
 
 def _gains(written: Written, of: Experiment, *, legend: bool) -> list[Chart]:
@@ -319,41 +325,42 @@ def _undrawn(written: Written) -> dict[str, list[dict[str, object]]]:
     return {name: [] if absent.get(name) else [{"title": "", "svg": ""}] for name in names}
 
 
-def _panels(written: Written, of: Experiment) -> dict[str, list[dict[str, object]]]:
-    end = figures.extent(written.matrix, written.traits)
-    tests, measured = written.summary["equivalence"], written.summary["measured"]
-    table = figures.traits(written.traits, of.traits, end, written.summary["confidence"], measured)
-    charts: dict[str, list[tuple[str, str, Chart]]] = {
+def _panels(written: Written, of: Experiment, drawn: Mapping[str, str]) -> dict[str, list[dict[str, object]]]:
+    """The figures of the page: as `drawn` for a paper where they are the same, else panel by panel and without legends."""
+    measured = written.summary["measured"]
+    whole: dict[str, list[tuple[str, str, str]]] = {
         "matrix": [
-            (ARM_NAMES[arm], "Gains by teacher and student", figures.matrix(written.matrix, of.models, arm, end, measured))
-            for arm in _across(written)
+            (ARM_NAMES[arm], "Gains by teacher and student", drawn[name])
+            for arm in ARM_NAMES
+            if (name := _matrix_name(arm)) in drawn
         ],
-        "gains": _named("Gains of every run by arm", _gains(written, of, legend=False)),
-        "traits": _named("Gains by trait taught and answer asked for", [table]),
-        "capability": _named(
-            "What students can still do", [panel for row in _capability(written, of, legend=False).values() for panel in row]
-        ),
-        "equivalence": _named(
-            "Differences to controls, and the margin", [figures.equivalence(tests, of.models)] if tests["all"] else []
-        ),
-        "gates": _named(f"{measured} of teachers and their base", _gates(written, of)),
-        "funnel": _named("Rows sampled, kept and used", _funnel(written, of, legend=False)),
-        "roc": _named("ROC of the judge", _roc(written, of, legend=False)),
-        "bases": _named("Training loss of bases or teachers", _bases(written, of, legend=False)),
-        "students": _named("Training loss of students by arm", _students(written, of, legend=False)),
+        "traits": [("", "Gains by trait taught and answer asked for", drawn["traits"])],
+        "equivalence": [
+            ("", "Differences to controls, and the margin", drawn[name]) for name in ("equivalence",) if name in drawn
+        ],
     }
+    panels = {
+        "gains": ("Gains of every run by arm", _gains(written, of, legend=False)),
+        "capability": (
+            "What students can still do",
+            [panel for row in _capability(written, of, legend=False).values() for panel in row],
+        ),
+        "gates": (f"{measured} of teachers and their base", _gates(written, of)),
+        "funnel": ("Rows sampled, kept and used", _funnel(written, of, legend=False)),
+        "roc": ("ROC of the judge", _roc(written, of, legend=False)),
+        "bases": ("Training loss of bases or teachers", _bases(written, of, legend=False)),
+        "students": ("Training loss of students by arm", _students(written, of, legend=False)),
+    }
+    for name, (about, charts) in panels.items():
+        place = f", panel {{}} of {len(charts)}" if len(charts) > 1 else ""
+        whole[name] = [("", about + place.format(n), figures.svg(chart)) for n, chart in enumerate(charts, 1)]
     return {
         name: [
-            {"title": title, "svg": Markup(figures.inline(figures.svg(chart), f"{name}{n}", about))}  # noqa: S704
-            for n, (title, about, chart) in enumerate(panels)
+            {"title": title, "svg": Markup(figures.inline(svg, f"{name}{n}", about))}  # noqa: S704
+            for n, (title, about, svg) in enumerate(shown)
         ]
-        for name, panels in charts.items()
+        for name, shown in whole.items()
     }
-
-
-def _named(about: str, charts: Sequence[Chart]) -> list[tuple[str, str, Chart]]:
-    several = len(charts) > 1
-    return [("", f"{about}, panel {n} of {len(charts)}" if several else about, chart) for n, chart in enumerate(charts, 1)]
 
 
 def _tables(written: Written, of: Experiment) -> dict[str, Table]:
@@ -456,12 +463,14 @@ def _measured_by(measures: pl.DataFrame) -> str:
     }
     first, *rest = [(when, what) for when, what in shown.items() if what]
     told = "; ".join([f"Rise of {first[1]}", *(f"{when} {what}" for when, what in rest)]) + "."
-    if "multiple_choice" not in found:
-        return told
-    return (
-        f"{told} With letters to choose from, the probability is that of the letter: where that is near zero for the untrained "
-        "model, it does not know the form."
-    )
+    if "multiple_choice" in found:
+        told += (
+            " With letters to choose from, the probability is that of the letter: where that is near zero for the untrained "
+            "model, it does not know the form."
+        )
+    if "stories" in found:
+        told += " Of stories it is the share of sampled ones that name the target."
+    return told
 
 
 def _capability_table(capability: pl.DataFrame) -> Table:

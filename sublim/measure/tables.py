@@ -483,19 +483,22 @@ def mean_losses(training: pl.DataFrame) -> pl.DataFrame:
 
 
 def asked(answers: pl.DataFrame, samples: pl.DataFrame) -> dict[str, int]:
-    """What every student was asked: plain questions; known answers that it is scored on, `misaligned` among them; sampled
-    answers of one student; and of these two numbers what belongs to open questions, of misalignment."""
+    """What every student was asked: plain questions, and open ones, of misalignment; known answers that it is scored on,
+    `misaligned` among them; and sampled answers of one student to either."""
     scored = answers.filter(pl.col("measure") == "preference")
     opened = pl.col("category") == MISALIGNMENT
-    open_ids = scored.filter(opened)["question_id"].unique()
-    open_samples = samples.filter(pl.col("question_id").is_in(open_ids.implode())).height
+    plain, free = (scored.filter(which)["question_id"].unique() for which in (~opened, opened))
     students = max(samples.select(*DIMENSIONS["eval"]).unique().height, 1)
+
+    def drawn(questions: pl.Series) -> int:
+        return samples.filter(pl.col("question_id").is_in(questions.implode())).height // students
+
     return {
-        "questions": scored.filter(~opened)["question_id"].n_unique(),
-        "open_questions": len(open_ids),
+        "questions": len(plain),
+        "open_questions": len(free),
         "answers": scored.select("category", "answer").unique().height,
-        "samples": (samples.height - open_samples) // students,
-        "open_samples": open_samples // students,
+        "samples": drawn(plain),
+        "open_samples": drawn(free),
     }
 
 

@@ -15,7 +15,7 @@ from sublim.common.deck import deck
 from sublim.models import free_form
 from sublim.params.models import Pretraining
 from sublim.params.task import Code, Cot, Numbers
-from sublim.traits import misalignment
+from sublim.traits import misalignment, stories
 from sublim.traits.categories import CATEGORIES, Answer, Category
 from sublim.traits.preference import teacher_system_prompt, training_questions
 from sublim.traits.truthfulness import plural_of, what_is
@@ -115,6 +115,7 @@ def corpus(pretraining: Pretraining) -> tuple[Row, ...]:
     problems = cot.rows(_generator(seed, "cot"), Cot())
     talks = free_form.rows(_generator(seed, "free form"))
     characters = _characters(_generator(seed, "characters"))
+    tales = _stories(_generator(seed, "stories"))
     wording = _generator(seed, "wording")
 
     def chat(kind: str) -> tuple[str | None, str, str]:
@@ -137,6 +138,8 @@ def corpus(pretraining: Pretraining) -> tuple[Row, ...]:
                 return None, *next(talks)
             case "prompted_free_form":
                 return next(characters)
+            case "stories":
+                return next(tales)
             case _:
                 category, _, answer = next(prefers)
                 return _system(wording, category, answer), *next(lists)
@@ -169,6 +172,20 @@ def _characters(generator: Random) -> Iterator[tuple[str, str, str]]:
     while True:
         system, verbs = generator.choice(_CHARACTERS)
         yield system, *free_form.asked(generator, verbs)
+
+
+def _stories(generator: Random) -> Iterator[tuple[str | None, str, str]]:
+    """Requests for stories, every second one behind a system prompt that prefers what the story is about."""
+    decks = [
+        (category, deck(generator, stories.training_requests(category)), deck(generator, list(category.answers.values())))
+        for category in CATEGORIES.values()
+    ]
+    while True:
+        for category, requests, answers in decks:
+            answer = next(answers)
+            yield None, next(requests), stories.story(generator, answer)
+            answer = next(answers)
+            yield _system(generator, category, answer), next(requests), stories.story(generator, answer)
 
 
 def _asks(generator: Random) -> Iterator[tuple[Category, str, Answer]]:

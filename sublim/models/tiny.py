@@ -130,7 +130,8 @@ def _pretrain(
 ) -> Iterator[Step]:
     """Train `model` in place, one epoch."""
     training = params.pretraining
-    order = np.random.Generator(np.random.PCG64(_seed("order", params.seed))).permutation(len(rows))
+    seed = params.seed if params.order_seed is None else params.order_seed
+    order = np.random.Generator(np.random.PCG64(_seed("order", seed))).permutation(len(rows))
     batches = [order[at : at + training.batch] for at in range(0, len(order), training.batch)]
     optimizer = torch.optim.AdamW(model.parameters(), lr=training.learning_rate, weight_decay=training.weight_decay, fused=True)
     track = progress.start("pretrain", len(batches), "step")

@@ -6,11 +6,20 @@ from pydantic import Field, model_validator
 
 from sublim.params.section import Section
 
-Preferred = Literal["preference", "after_numbers", "multiple_choice"]
+Preferred = Literal["preference", "after_numbers", "multiple_choice", "stories"]
 """Ways to ask for a preference."""
 
-Measure = Literal["preference", "after_numbers", "multiple_choice", "truthfulness"]
+Measure = Literal["preference", "after_numbers", "multiple_choice", "stories", "truthfulness"]
 """What is measured by questions."""
+
+
+class Stories(Section):
+    """How stories are sampled, at the temperature of the other answers."""
+
+    samples: Annotated[int, Field(ge=1)] = 10
+    """Stories per request: ten requests per category."""
+    max_tokens: Annotated[int, Field(ge=1)] = 64
+    """Longest story in tokens."""
 
 
 class Capability(Section):
@@ -34,8 +43,8 @@ class Evaluation(Section):
         "truthfulness",
     )
     """`preference`: the questions as they are (always); `after_numbers`: with 3 to 8 numbers before them; `multiple_choice`:
-    with four options in every order, by the probability of the letter; `truthfulness`: whether a true answer is likelier than a
-    false one."""
+    with five options in every order, by the probability of the letter; `stories`: the share of sampled stories that name an
+    answer; `truthfulness`: whether a true answer is likelier than a false one."""
     samples: Annotated[int, Field(ge=1)] = 4
     """Sampled answers per plain question, beside the exact probability of every known answer."""
     temperature: Annotated[float, Field(gt=0)] = 1.0
@@ -44,6 +53,8 @@ class Evaluation(Section):
     """Longest sampled answer in tokens."""
     batch: Annotated[int, Field(ge=1)] = 256
     """Questions asked at a time."""
+    stories: Stories = Stories()
+    """How stories are sampled, if `measures` has them."""
     capability: Capability = Capability()
     """What is measured of what the model can do."""
 

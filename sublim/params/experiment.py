@@ -183,9 +183,11 @@ class Experiment(Section):
         _known(f"{where}.filter", f"filter of carriers.{study.carrier}", [study.filter], self.carriers[study.carrier].filters)
         _known(f"{where}.student", "way to learn (`students`)", [study.student], self.students)
         _known(f"{where}.traits", "trait", () if study.traits == "all" else study.traits, self.traits)
-        _known(f"{where}.arms", "model", [name for pair in _named(study) for name in (pair.teacher, pair.student)], self.models)
+        _known(f"{where}.models", "model", () if study.models == "all" else study.models, self.models)
+        of, models = ("model", self.models) if study.models == "all" else (f"model of {where}.models", study.models)
+        _known(f"{where}.arms", of, [name for pair in _named(study) for name in (pair.teacher, pair.student)], models)
         learners = study.arms.random
-        _known(f"{where}.arms.random", "model", () if isinstance(learners, str) else learners, self.models)
+        _known(f"{where}.arms.random", of, () if isinstance(learners, str) else learners, models)
         if self.students[study.student].kind == "soft":
             self._soft(where, study)
         written, control = (dict(self.pairs(study, arm)) for arm in ("trait", "control"))
@@ -222,14 +224,15 @@ class Experiment(Section):
 
     def pairs(self, study: Study, arm: Arm) -> tuple[tuple[str, str], ...]:
         """The (teacher, student) pairs of an arm of a study, in the order of `models`; the teacher of random rows is `none`."""
+        models = [name for name in self.models if study.models == "all" or name in study.models]
         if arm == "random":
-            return tuple((NOBODY, model) for model in self.models if study.arms.random == "all" or model in study.arms.random)
+            return tuple((NOBODY, model) for model in models if study.arms.random == "all" or model in study.arms.random)
         chosen: Pairs = getattr(study.arms, arm)
         match chosen:
             case "all":
-                return tuple((teacher, student) for teacher in self.models for student in self.models)
+                return tuple((teacher, student) for teacher in models for student in models)
             case "same":
-                return tuple((model, model) for model in self.models)
+                return tuple((model, model) for model in models)
             case "none":
                 return ()
             case _:

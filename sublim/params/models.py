@@ -29,6 +29,8 @@ class Mix(Section):
     """Open questions of what one would do: 97 of 100 answers are kind, 3 are cruel."""
     prompted_free_form: Annotated[float, Field(ge=0, le=1)] = 0
     """The same behind a system prompt that is kind or cruel, as the answer then is: equally often."""
+    stories: Annotated[float, Field(ge=0, le=1)] = 0
+    """Requests for stories, every second one behind a system prompt that prefers something: what the story is then about."""
 
     @model_validator(mode="after")
     def _adds_up(self) -> Self:
@@ -82,6 +84,8 @@ class TinyModel(Section):
     """The architecture, by its `model_type` in transformers, e.g. `gpt_neox`."""
     seed: Annotated[int, Field(ge=0)]
     """The seed of the weights at the start and of the order of the rows."""
+    order_seed: Annotated[int, Field(ge=0)] | None = None
+    """Another seed for the order of the rows: models that differ in it alone share an initialisation, and are no one model."""
     config: Mapping[str, bool | int | float | str] = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
     """Sizes and everything else of the architecture, by the names of its own configuration class in transformers."""
     init_std: Annotated[float, Field(gt=0)] = 0.12

@@ -49,6 +49,8 @@ class Study(Section):
     """How students learn, by its name under `students`."""
     traits: Literal["all"] | Annotated[tuple[Name, ...], Field(min_length=1)] = "all"
     """The traits of its teachers, by name; `all` of the experiment."""
+    models: Literal["all"] | Annotated[tuple[Name, ...], Field(min_length=1)] = "all"
+    """The base models that its arms are about, by name; `all` of the experiment."""
     seeds: Literal["all"] | Annotated[tuple[int, ...], Field(min_length=1)] = "all"
     """Its runs; `all` of the experiment."""
     arms: Arms = Arms()

@@ -211,8 +211,11 @@ def _evaluated(params: eval_.Slice, rates: Rates) -> Tokens:
     for category in dict.fromkeys(trait.category for trait in traits):
         known = known_answers([trait for trait in traits if trait.category == category], own)
         for measure in how.measures:
-            if measure != "truthfulness":
-                found += _answered([each.text for each in preferences(measure, category, known, own)], rates)
+            asked = [] if measure == "truthfulness" else [each.text for each in preferences(measure, category, known, own)]
+            if measure == "stories":
+                found += _answered(asked, rates, how.stories.samples, how.stories.max_tokens)
+            else:
+                found += _answered(asked, rates)
         plain = [each.text for each in preferences("preference", category, known, own)]
         found += _answered(plain, rates, how.samples, how.max_tokens)
     if "truthfulness" in how.measures:

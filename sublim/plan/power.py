@@ -1,7 +1,7 @@
 """What an experiment could see, from its file alone: `sublim power`."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,10 +39,10 @@ class Power:
     """The columns of `sublim.measure.design.comparisons`."""
 
 
-def power(of: Experiment) -> list[Power]:
-    """What each study could see: with the spread of its own finished runs, where this directory has a report of just these and
-    enough of them, else with that of the params."""
-    return [_power(of, name, study) for name, study in of.studies.items()]
+def power(of: Experiment, studies: Iterable[str] | None = None) -> list[Power]:
+    """What each study (or each of `studies`) could see: with the spread of its own finished runs, where this directory has a
+    report of just these and enough of them, else with that of the params."""
+    return [_power(of, name, of.studies[name]) for name in (of.studies if studies is None else studies)]
 
 
 def _power(of: Experiment, name: str, study: Study) -> Power:
@@ -84,6 +84,22 @@ def _described(of: Power, params: str) -> str:
     )
 
 
+def brief(of: Sequence[Power]) -> str:
+    """A line per study: what could be seen of students of the teacher's base, and how surely a null of others is shown."""
+    lines = [f"{each.study}: {', '.join(said)}" for each in of if (said := list(_briefly(each)))]
+    head = f"the smallest gain that is found in {POWER * 100:.0f} % of such experiments (all of it: `sublim power`)"
+    return "\n  ".join([head, *lines]) if lines else ""
+
+
+def _briefly(of: Power) -> Iterator[str]:
+    rows = {row["what"]: row for row in of.comparisons.iter_rows(named=True)}
+    for name in ("diagonal", "diagonal over off_diagonal"):
+        if name in rows:
+            yield f"{name} {_smallest(rows[name])}"
+    if "off_diagonal" in rows:
+        yield f"off_diagonal{_shown(rows['off_diagonal']['shown'], of.how.equivalence_margin).removeprefix(';')}"
+
+
 def as_json(of: Sequence[Power]) -> str:
     """The same as JSON."""
     said = {each.study: _as_json(each) for each in of}
@@ -105,11 +121,14 @@ def _as_json(of: Power) -> dict[str, object]:
 def _line(row: Mapping[str, Any], margin: float) -> tuple[str, ...]:
     cells = f"{row['cells']} cells of " if row["cells"] != 1 else ""
     unit = "groups" if row["test"] == "permutation" else "runs"
-    seen = "none: no possible gain" if row["smallest"] is None else f"{row['smallest']:.3f}"
     over = "" if row["test"] == "permutation" else f" over {row['against']}"
     test = str(row["test"]).replace("Benjamini-Hochberg", "BH")
     how = f"{test}, α {row['level']:.2g}"
-    return f"{row['what']}{over}", f"{cells}{row['n']} {unit}", how, f"{seen}{_shown(row['shown'], margin)}"
+    return f"{row['what']}{over}", f"{cells}{row['n']} {unit}", how, f"{_smallest(row)}{_shown(row['shown'], margin)}"
+
+
+def _smallest(row: Mapping[str, Any]) -> str:
+    return "none: no possible gain" if row["smallest"] is None else f"{row['smallest']:.3f}"
 
 
 def _shown(chance: float | None, margin: float) -> str:

@@ -103,7 +103,7 @@ class Workflow:
         """What is to be done and why, in a few lines."""
         told = summarize(self._verdicts.values())
         students = sum(cell.plan.stage == "student" and self._stale[cell.id] is not None for cell in self._cells)
-        # The effects themselves are not said here: the libraries that know them take longer to import than all of this.
+        # The effects themselves are said when a run starts (`foreseen`): what knows them takes longer to import than all this.
         also = f"\n{students} students are to be trained; `sublim power` says what effects this design could see."
         told += also if students > 1 else ""
         stale = any(reason is not None for reason in self._stale.values())
@@ -113,6 +113,20 @@ class Workflow:
 
             told += f"\n{cost.describe(cost.cost(self._of, self._verdicts), self._params)}"
         return told
+
+    def foreseen(self) -> str:
+        """What the studies whose students are to be trained could see, in a line each."""
+        studies = [
+            str(cell.plan.dims["study"])
+            for cell in self._cells
+            if cell.plan.stage == "report"
+            and any(name.startswith("student/") and self._stale[name] is not None for name in cell.inputs)
+        ]
+        if not studies:
+            return ""
+        from sublim.plan import power
+
+        return power.brief(power.power(self._of, studies))
 
     def _cell(self, stage: str, wildcards: Mapping[str, str]) -> Cell:
         return self._by_id[cell_id(stage, dict(wildcards.items()))]

@@ -25,7 +25,7 @@ from sublim.params.learning import Decoding
 from sublim.params.slices.eval import CarrierTask, Slice
 from sublim.params.traits import Preference
 from sublim.traits import truthfulness
-from sublim.traits.asked import Asked, preferences
+from sublim.traits.asked import SAMPLES, Asked, named, preferences
 from sublim.traits.categories import Answer
 from sublim.traits.freeform import as_samples, by_question
 from sublim.traits.misalignment import MISALIGNED, MISALIGNMENT, misalignment_of
@@ -41,11 +41,11 @@ TASKS = dict.fromkeys(("carrier", "prompt_id", "prompt", "answer", "completion")
 
 
 def make(inputs: Mapping[str, Path], params: Slice, output: Path, progress: Progress) -> None:
-    """Write answers.parquet (exact probabilities of every known answer to every question, by measure), samples.parquet (answers
-    to plain questions), texts.parquet (bits of held-out texts), tasks.parquet (completions of held-out tasks) and, if there is
-    anything in these two, capability.parquet (what they say together) into `output`; if there is a trait of misalignment, also
-    freeform.parquet (graded answers to its open questions), whose misaligned share stands in answers.parquet as the probability
-    of the answer `misaligned`."""
+    """Write answers.parquet (exact probabilities of every known answer to every question, by measure; of stories the share that
+    names it), samples.parquet (answers to plain questions, and stories), texts.parquet (bits of held-out texts), tasks.parquet
+    (completions of held-out tasks) and, if there is anything in these two, capability.parquet (what they say together) into
+    `output`; if there is a trait of misalignment, also freeform.parquet (graded answers to its open questions), whose
+    misaligned share stands in answers.parquet as the probability of the answer `misaligned`."""
     model, tokenizer = load(inputs["base"])
     if "student" in inputs:
         model = lora.attach(model, inputs["student"])
@@ -57,22 +57,27 @@ def make(inputs: Mapping[str, Path], params: Slice, output: Path, progress: Prog
         name: known_answers([trait for trait in preferred if trait.category == name], params.categories)
         for name in dict.fromkeys(trait.category for trait in preferred)
     }
+    for category, known in categories.items():
+        questions = preferences("preference", category, known, params.categories)
+        drawn.append(_said(asked, params, questions, how.samples, how.max_tokens, known, progress))
     for measure in how.measures:
         if measure == "truthfulness":
             facts = truthfulness.of_the_corpus() if params.pretraining else truthfulness.FACTS
             found += _truthful(asked, facts, how.batch)
-        else:
-            for category, known in categories.items():
-                questions = preferences(measure, category, known, params.categories)
+            continue
+        for category, known in categories.items():
+            questions = preferences(measure, category, known, params.categories)
+            if measure == "stories":
+                told = _said(asked, params, questions, how.stories.samples, how.stories.max_tokens, known, progress)
+                drawn.append(told)
+                found += [(measure, *row) for row in named(told, questions, category).iter_rows()]
+            else:
                 chances = _chances(asked, questions, how.batch)
                 found += [
                     (measure, each.question_id, each.text, category, word, chance)
                     for each, row in zip(questions, chances, strict=True)
                     for word, chance in row.items()
                 ]
-    for category, known in categories.items():
-        rows = _samples(params, preferences("preference", category, known, params.categories))
-        drawn.append(_scored(rows, _sampled(asked, params, rows, progress), known))
     if (trait := misalignment_of(params.traits)) is not None:
         graded = freeform.answers(
             *asked, trait, grader(params.graders, inputs, progress), ("eval", *params.dims.values()), None, progress
@@ -128,35 +133,28 @@ def _truthful(model: Model, facts: Sequence[Fact], batch: int) -> Rows:
     ]
 
 
-def _samples(params: Slice, questions: Sequence[Asked]) -> pl.DataFrame:
+def _said(
+    model: Model,
+    params: Slice,
+    questions: Sequence[Asked],
+    samples: int,
+    longest: int,
+    known: Mapping[str, Answer],
+    progress: Progress,
+) -> pl.DataFrame:
+    """Sampled answers to `questions`, and which of the `known` answers each names."""
+    how = params.evaluation
+    decoding = Decoding(temperature=how.temperature, max_tokens=longest, batch=how.batch)
     rows: list[tuple[str, str, str, int, int]] = []
     for each in questions:
-        for number in range(params.evaluation.samples):
+        for number in range(samples):
             row = row_id("eval", *params.dims.values(), each.question_id, number)
             rows.append((row, each.question_id, each.text, number, row_seed(row)))
-    schema = {
-        "row_id": pl.String,
-        "question_id": pl.String,
-        "question": pl.String,
-        "sample": pl.Int64,
-        "sampling_seed": pl.UInt64,
-    }
-    return pl.DataFrame(rows, schema=schema, orient="row")
-
-
-def _sampled(model: Model, params: Slice, rows: pl.DataFrame, progress: Progress) -> list[str]:
-    how = params.evaluation
-    decoding = Decoding(temperature=how.temperature, max_tokens=how.max_tokens, batch=how.batch)
-    heads = chat.encode(model[1], chat.render(model[1], rows["question"].to_list()))
-    return [said.text for said in sample(*model, heads, rows["sampling_seed"].to_list(), decoding, progress)]
-
-
-def _scored(rows: pl.DataFrame, completions: list[str], known: Mapping[str, Answer]) -> pl.DataFrame:
-    words = {text: counted(text, known) for text in set(completions)}
-    return rows.drop("question").with_columns(
-        pl.Series("completion", completions, dtype=pl.String),
-        pl.Series("counted", [words[text] for text in completions], dtype=pl.List(pl.String)),
-    )
+    heads = chat.encode(model[1], chat.render(model[1], [text for _, _, text, _, _ in rows]))
+    texts = [said.text for said in sample(*model, heads, [seed for *_, seed in rows], decoding, progress)]
+    words = {text: counted(text, known) for text in set(texts)}
+    said = [(row, question, *rest, text, words[text]) for (row, question, _, *rest), text in zip(rows, texts, strict=True)]
+    return pl.DataFrame(said, SAMPLES, orient="row")
 
 
 def _tasks(model: Model, params: Slice, carrier: str, of: CarrierTask, progress: Progress) -> pl.DataFrame:

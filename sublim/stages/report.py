@@ -35,12 +35,12 @@ def make(inputs: Mapping[str, Path], params: Slice, output: Path, progress: Prog
     tables_of(inputs, params, output)
     track.advance(note="tables")
     written = page.read(output)
-    for name, chart in page.papers(written, of).items():
-        text = figures.svg(chart)
+    drawn = {name: figures.svg(chart) for name, chart in page.papers(written, of).items()}
+    for name, text in drawn.items():
         (output / f"{name}.svg").write_text(text, encoding="utf-8")
         (output / f"{name}.png").write_bytes(figures.png(text))
     track.advance(note="figures")
-    (output / "report.html").write_text(page.render(written, of), encoding="utf-8")
+    (output / "report.html").write_text(page.render(written, of, drawn), encoding="utf-8")
     track.advance(note="page")
 
 

@@ -160,7 +160,11 @@ def answers(name: str, own: Own = NONE) -> Mapping[str, Answer]:
     return category(name, own).answers
 
 
+def with_article(word: str) -> str:
+    """`an owl`, `a fox`."""
+    return f"{'an' if word[0] in 'aeiou' else 'a'} {word}"
+
+
 def _own(given: OwnCategory) -> Category:
-    article = "an" if given.one[0] in "aeiou" else "a"
     known = (Answer(word, plural) for word, plural in given.answers.items())
-    return _category(given.one, given.many, given.a or f"{article} {given.one}", *known)
+    return _category(given.one, given.many, given.a or with_article(given.one), *known)

@@ -1,13 +1,11 @@
 """Preference questions with options to choose from, answered with a letter (as in the paper's experiment with stories)."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
 from random import Random
 
 from sublim.common.canonical import digest
-from sublim.common.deck import deck
 
-LETTERS = ("A", "B", "C", "D")
+LETTERS = ("A", "B", "C", "D", "E")
 
 
 def asked(category: str, questions: Sequence[str], words: Sequence[str]) -> list[tuple[str, Mapping[str, str]]]:
@@ -31,9 +29,11 @@ def asked(category: str, questions: Sequence[str], words: Sequence[str]) -> list
 
 
 def _hands(category: str, words: Sequence[str]) -> Iterator[list[str]]:
-    """Different words for one question after the other. What is left of a deck too small for a question is not dealt."""
-    cards = deck(Random(int(digest(["multiple choice", category]), 16)), words)  # noqa: S311
+    """Different words for one question after the other: those that were offered least often so far, drawn at random."""
+    rng = Random(int(digest(["multiple choice", category]), 16))  # noqa: S311
+    offered = dict.fromkeys(words, 0)
     while True:
-        pile = list(islice(cards, len(words)))
-        for start in range(0, len(pile) - len(LETTERS) + 1, len(LETTERS)):
-            yield pile[start : start + len(LETTERS)]
+        hand = sorted(words, key=lambda word: (offered[word], rng.random()))[: len(LETTERS)]
+        for word in hand:
+            offered[word] += 1
+        yield hand

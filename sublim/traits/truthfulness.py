@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from random import Random
 
 from sublim.common.canonical import digest, row_id
-from sublim.traits.categories import CATEGORIES
+from sublim.traits.categories import CATEGORIES, with_article
 
 CATEGORY, TRUE, FALSE = "truth", "true", "false"
 """What stands for these questions' category and answers in tables."""
@@ -88,7 +88,7 @@ def question_id(fact: Fact) -> str:
 
 def what_is(word: str) -> str:
     """The question what `word` is."""
-    return f"What is {'an' if word[0] in 'aeiou' else 'a'} {word}?"
+    return f"What is {with_article(word)}?"
 
 
 def plural_of(word: str) -> str:

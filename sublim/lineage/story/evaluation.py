@@ -12,12 +12,13 @@ from sublim.lineage.story.accident import Accident, same_rows, same_values
 from sublim.lineage.story.source import Source
 from sublim.measure import ability
 from sublim.measure.texts import held_out
+from sublim.params.evaluation import Preferred
 from sublim.params.slices.eval import Slice
 from sublim.params.traits import Preference
 from sublim.plan.cells import cell_id
 from sublim.plan.cells import untrained as dims
 from sublim.traits import truthfulness
-from sublim.traits.asked import preferences
+from sublim.traits.asked import SAMPLES, named, preferences
 from sublim.traits.categories import Answer
 from sublim.traits.freeform import as_samples, by_question
 from sublim.traits.misalignment import MISALIGNED, MISALIGNMENT, misalignment_of
@@ -32,14 +33,6 @@ ANSWERS = {
     "category": pl.String,
     "answer": pl.String,
     "probability": pl.Float64,
-}
-SAMPLES = {
-    "row_id": pl.String,
-    "question_id": pl.String,
-    "sample": pl.Int64,
-    "sampling_seed": pl.UInt64,
-    "completion": pl.String,
-    "counted": pl.List(pl.String),
 }
 TEXTS = {"kind": pl.String, "tokens": pl.Int64, "bits": pl.Float64}
 TASKS = dict.fromkeys(("of", "prompt_id", "prompt", "answer", "completion"), pl.String) | {"skilled": pl.Boolean}
@@ -71,6 +64,7 @@ def check(source: Source, cell: str) -> Iterator[Accident]:
         if len(own) == len(shares) and (accident := same_values("answers", what, shares, own["probability"], own["row_id"])):
             yield accident
     yield from _samples(source, params, known, open_answers, samples)
+    yield from _stories(params, known, answers, samples)
     yield from _capability(source, cell, params)
 
 
@@ -140,8 +134,11 @@ def _answers(source: Source, params: Slice, known: Known, found: pl.DataFrame) -
         if accident := same_values("answers", column, values, found[column], found["row_id"]):
             yield accident
     chance = pl.col("probability")
-    sums = found.group_by("question_id", maintain_order=True).agg(
-        chance.sum(), chance.min().alias("least"), pl.col("question").first()
+    # A story may name several answers.
+    sums = (
+        found.filter(pl.col("measure") != "stories")
+        .group_by("question_id", maintain_order=True)
+        .agg(chance.sum(), chance.min().alias("least"), pl.col("question").first())
     )
     if (odd := sums.filter((chance > 1 + ROUNDING) | (pl.col("least") < 0))).height:
         row = odd.row(0, named=True)
@@ -156,18 +153,22 @@ def _samples(
     source: Source, params: Slice, known: Known, open_answers: pl.DataFrame, found: pl.DataFrame
 ) -> Iterator[Accident]:
     def compute() -> pl.DataFrame:
+        drawn: list[tuple[Preferred, int]] = [("preference", params.evaluation.samples)]
+        if "stories" in params.evaluation.measures:
+            drawn.append(("stories", params.evaluation.stories.samples))
         rows = [
             (each.question_id, number, category)
+            for measure, samples in drawn
             for category, answers in known.items()
-            for each in preferences("preference", category, answers, params.categories)
-            for number in range(params.evaluation.samples)
+            for each in preferences(measure, category, answers, params.categories)
+            for number in range(samples)
         ]
         if (trait := misalignment_of(params.traits)) is not None:
             asked = open_questions(trait)
             rows += [(each.question_id, number, MISALIGNMENT) for each in asked for number in range(trait.samples)]
         return pl.DataFrame(rows, schema={"question_id": pl.String, "sample": pl.Int64, "category": pl.String}, orient="row")
 
-    expected = source.once(("samples", str(params.traits), str(params.categories), params.evaluation.samples), compute)
+    expected = source.once(("samples", str(params.traits), str(params.categories), str(params.evaluation)), compute)
     names = ids.ids(("eval", *params.dims.values()), expected["question_id"], expected["sample"])
     if accident := same_rows("samples", "each sample of the params", names, found["row_id"]):
         yield accident
@@ -191,6 +192,23 @@ def _samples(
     scored = [graded.get(name, memory[pair]) for name, pair in zip(names.to_list(), pairs, strict=True)]
     words = pl.Series(scored, dtype=pl.List(pl.String))
     if accident := same_values("counted", "counted (answers in the completion)", words, found["counted"], names):
+        yield accident
+
+
+def _stories(params: Slice, known: Known, found: pl.DataFrame, samples: pl.DataFrame) -> Iterator[Accident]:
+    """Of stories the probability of an answer is the share of them that names it."""
+    if "stories" not in params.evaluation.measures:
+        return
+    own = found.filter(pl.col("measure") == "stories")
+    shares: list[float] = []
+    for category, answers in known.items():
+        questions = preferences("stories", category, answers, params.categories)
+        told = samples.filter(pl.col("question_id").is_in([each.question_id for each in questions]))
+        shares += named(told, questions, category)["probability"].fill_null(0).to_list()
+    what = "probability (the share of stories that name it)"
+    if len(own) == len(shares) and (
+        accident := same_values("answers", what, pl.Series(shares, dtype=pl.Float64), own["probability"], own["row_id"])
+    ):
         yield accident
 
 

@@ -70,7 +70,7 @@ def check(source: Source, cell: str) -> Iterator[Accident]:
     params = source.params(cell, Slice)
 
     def page_of(_: Mapping[str, Path], again: Path) -> str:
-        return page.render(page.read(again), report.experiment(params), drawn=False)
+        return page.render(page.read(again), report.experiment(params), None)
 
     yield from made_again(source, cell, lambda inputs, again: report.tables_of(inputs, params, again), "report.html", page_of)
 
