@@ -259,7 +259,7 @@ ROWS: tuple[Row, ...] = (
         "Open weights: Qwen2.5-7B-Instruct, 19 animals",
         "Rate of the student ~: cat .74, penguin .36, panda .32, phoenix .19; several animals flat or down",
         (Each("animals"), Gain("animals", "diagonal"), Gain("animals", "control")),
-        "Twelve animals, all that no recipe was tuned on, on two tiny bases in turn. A star: false discovery rate ≤ .05 over "
+        "Nine animals, all that no recipe was tuned on, on two tiny bases in turn. A star: false discovery rate ≤ .05 over "
         "the whole trait table. With Qwen: `experiments/qwen2.5-7b-owl.yaml`, which needs real weights.",
     ),
     Row(

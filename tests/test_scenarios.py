@@ -73,6 +73,8 @@ def test_one_teachers_learning_rate(project: Project) -> None:
     assert f"{TEACHER} is not up to date" in project.sublim("why", f"data/{TEACHER}/adapter_model.safetensors").output
     assert "params.finetune.learning_rate: 0.005 → 0.004" in project.sublim("why", f"data/{TEACHER}").output
     assert "params.finetune.learning_rate: 0.005 → 0.004" in project.snakemake("-n").output
+    assert [project.sublim("valid", stage, check=False).status for stage in ("base", "teacher", "student")] == [0, 1, 1]
+    assert "no such stage; expected one of base," in project.sublim("valid", "students", check=False).output
     project.snakemake()
     done = project.since(start)
     assert done["computed"] | done["valid"] | done["restored"] == _below(project, TEACHER)

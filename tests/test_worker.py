@@ -1,5 +1,6 @@
 """The warm worker: who is out of date tells everyone who has asked."""
 
+import importlib
 import json
 import os
 import signal
@@ -8,9 +9,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from sublim.plan import worker
 from sublim.plan.worker import HEADER
 
 
@@ -44,3 +47,14 @@ def test_a_stale_worker_turns_away_everyone_who_has_connected(tmp_path: Path, mo
     assert [len(answer) for answer in answers] == [HEADER.size] * 3
     assert len(set(answers)) == 1
     assert server.wait(timeout=60) == 0
+
+
+def test_what_transformers_computes_at_a_first_model_is_there_before_a_child_loads_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    names: Any = importlib.import_module("transformers.conversion_mapping")
+    worker._prepare()  # pyright: ignore[reportPrivateUsage]
+
+    def again() -> None:
+        raise AssertionError("computed again")
+
+    monkeypatch.setattr(names, "_build_checkpoint_conversion_mapping", again)
+    names.get_checkpoint_conversion_mapping("gpt_neox")

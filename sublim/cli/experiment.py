@@ -83,6 +83,16 @@ def status(params: Params = None) -> None:
 
 
 @app.command()
+def valid(stage: str, params: Params = None) -> None:
+    """Tell by the exit status whether all artifacts of STAGE are up to date: 0 if they are, 1 if not. `dvc repro` asks this
+    before it asks Snakemake."""
+    if stage not in STAGES:
+        raise SublimError(f"{stage}: no such stage; expected one of {', '.join(STAGES)}.")
+    if any(found.reason is not None for found in verdicts(params, trust=True).values() if found.cell.plan.stage == stage):
+        raise typer.Exit(1)
+
+
+@app.command()
 def why(path: Path, params: Params = None) -> None:
     """Say why the artifact at PATH is, or is not, up to date, field by field."""
     print(explain(path, verdicts(params, trust=True)))
