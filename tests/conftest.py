@@ -12,6 +12,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["DVC_NO_ANALYTICS"] = "1"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long tests first, in either half: each of two processes begins with one half, and at the end takes from the other."""
+    long = [item for item in items if item.get_closest_marker("long")]
+    rest = [item for item in items if item not in set(long)]
+    half = len(rest) // 2
+    items[:] = [*long[::2], *rest[:half], *long[1::2], *rest[half:]]
+
+
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """The micro experiment, computed by snakemake. Made once for all test processes. Copy it, do not touch it."""

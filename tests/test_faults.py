@@ -38,6 +38,7 @@ def _no_half_artifacts(project: Project, whole: dict[str, str]) -> None:
         assert whole.get(name) == digest, f"{name} is half-written or a stranger"
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_jobs_and_runs_killed_at_random_moments_go_on_to_the_same_bytes(finished: Project, tmp_path: Path) -> None:
     """Random jobs are killed while others run, then the whole run; the same command goes on, and nothing is cleaned by hand."""
@@ -264,6 +265,7 @@ def test_a_full_disk_leaves_the_old_artifact(project: Project) -> None:
     assert project.computed(0)["base"] == 2
 
 
+@pytest.mark.long
 def test_cold_jobs_give_the_same_bytes_as_warm_ones(finished: Project, tmp_path: Path) -> None:
     project = create(tmp_path / "cold")
     project.snakemake("-j2", "filtered_all", SUBLIM_WORKER="0")

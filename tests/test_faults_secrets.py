@@ -29,6 +29,7 @@ def _leaks(project: Project) -> set[str]:
     return found
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_secrets_of_the_environment_are_written_nowhere(project: Project) -> None:
     assert len(set(TOLD)) == len(SECRETS)

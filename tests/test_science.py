@@ -10,6 +10,7 @@ import pytest
 from tests.project import create
 
 
+@pytest.mark.long
 @pytest.mark.timeout(1200)
 def test_the_same_base_transmits_and_another_base_does_not(tmp_path: Path) -> None:
     project = create(tmp_path / "science")

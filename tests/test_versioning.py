@@ -104,6 +104,7 @@ def store() -> Iterator[str]:
     server.stop()
 
 
+@pytest.mark.long
 def test_the_guide_does_what_it_says(project: Project, tmp_path: Path, store: str) -> None:
     instead = {"/mnt/lab/sublim": os.fspath(tmp_path / "remote"), "https://s3.example.org": store}
     blocks = steps(GUIDE.read_text(encoding="utf-8"))
