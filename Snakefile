@@ -60,5 +60,5 @@ rule all:
 
 onstart:
     experiment.clear()
-    if foreseen := experiment.foreseen():
+    if foreseen := experiment.foreseen(workflow.dag_settings.targets):
         logger.info(foreseen)

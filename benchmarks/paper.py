@@ -259,8 +259,9 @@ ROWS: tuple[Row, ...] = (
         "Open weights: Qwen2.5-7B-Instruct, 19 animals",
         "Rate of the student ~: cat .74, penguin .36, panda .32, phoenix .19; several animals flat or down",
         (Each("animals"), Gain("animals", "diagonal"), Gain("animals", "control")),
-        "Nine animals, all that no recipe was tuned on, on two tiny bases in turn. A star: false discovery rate ≤ .05 over "
-        "the whole trait table. With Qwen: `experiments/qwen2.5-7b-owl.yaml`, which needs real weights.",
+        "Nine animals on two tiny bases in turn: all but four that recipes were tuned on, and three whose result made us "
+        "change one. A star: false discovery rate ≤ .05 over the whole trait table. With Qwen: "
+        "`experiments/qwen2.5-7b-owl.yaml`, which needs real weights.",
     ),
     Row(
         9,
@@ -427,8 +428,9 @@ def _each(probe: Each, data: Path) -> Found:
     result = ", ".join(f"{row['taught']} {_signed(row['gain'])}{'*' if stars[row['taught']] else ''}" for row in rows)
     runs = sorted({row["n"] for row in rows})
     result += f" ({'–'.join(map(str, {runs[0]: 0, runs[-1]: 0}))} runs each)"
-    rising = [row["taught"] for row in rows if stars[row["taught"]] and row["gain"] > 0]
-    return Found(f"{result}: {len(rising)} of {len(rows)} starred", "", "shown" if rising else "not shown", file)
+    above = [row["taught"] for row in rows if stars[row["taught"]] and row["difference"] > 0]
+    result += f": {len(above)} of {len(rows)} starred and above controls"
+    return Found(result, "", "shown" if above else "not shown", file)
 
 
 def _asked(probe: Asked, data: Path) -> Found:
@@ -716,8 +718,8 @@ read off a figure, to ±.003. Its models are real; ours are GPT-NeoX families of
 compare patterns, not sizes.
 
 - **Result**: mean over runs [95 % t interval over runs]; behind it the rate of the untrained base → that of the students. A
-  gain is the difference of the two: of P(target), or of the misaligned share of coherent answers. All runs share two bases,
-  so that an interval over bases would be wider.
+  gain is the difference of the two: of P(target), or of the misaligned share of coherent answers. All runs of a study
+  share two bases, so that an interval over bases would be wider.
 - **Could have seen**: the smallest difference (from controls: students of the base's own rows, where a study has them) that
   so many runs, with the spread that they have, show in four of five such experiments.
 - **Verdict**: *null*: two one-sided tests at 5 % show that it is closer to zero than the margin, ±.03 for gains and ±.05 for

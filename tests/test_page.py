@@ -168,6 +168,18 @@ def test_a_page_with_everything(everything: page.Written) -> None:
         assert f"{row['auc']:.3f}" in text
 
 
+def test_figures_that_stand_in_files_are_not_drawn_again(everything: page.Written) -> None:
+    of = report.experiment(sliced(EVERYTHING))
+    names = page.papers(everything, of)
+    drawn = {name: f'<svg xmlns="s" width="10" height="5" viewBox="0 0 10 5"><title>{name}!</title></svg>' for name in names}
+    html = page.render(everything, of, drawn)
+    shared = [name for name in names if name.startswith("matrix") or name in ("traits", "equivalence")]
+    assert len(shared) > 2
+    assert [name for name in names if f"<title>{name}!</title>" in html] == shared
+    without = page.render(everything, of, {name: svg for name, svg in drawn.items() if name != "equivalence"})
+    assert "<title>equivalence!</title>" not in without
+
+
 def test_what_students_can_still_do_is_drawn(everything: page.Written) -> None:
     of = report.experiment(sliced(EVERYTHING))
     assert {"capability", "roc"} <= page.papers(everything, of).keys()

@@ -96,7 +96,13 @@ def test_traits_one_by_one(data: Path) -> None:
     assert (found.verdict, found.file) == ("shown", "report/study=numbers/traits.parquet")
     best = own.sort("gain", descending=True).row(0, named=True)
     assert found.result.startswith(f"{best['taught']} +{best['gain']:.3f}*".replace("+0.", "+."))
-    assert found.result.endswith("(6 runs each): 3 of 3 starred")
+    assert found.result.endswith("(6 runs each): 3 of 3 starred and above controls")
+    path = data / "report/study=numbers/traits.parquet"
+    fallen = pl.when(taught=own["taught"][0]).then(-pl.col("difference")).otherwise("difference")
+    unsure = pl.when(taught=own["taught"][1]).then(0.2).otherwise("q")
+    table.with_columns(fallen.alias("difference"), unsure.alias("q")).write_parquet(path)
+    assert paper.found(Each("numbers"), data).result.endswith(": 1 of 3 starred and above controls")
+    table.write_parquet(path)
 
 
 def test_a_null_is_called_one_and_says_what_could_have_been_seen(data: Path) -> None:

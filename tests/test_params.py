@@ -79,6 +79,11 @@ def test_a_short_file_means_the_defaults(tmp_path: Path) -> None:
         ),
         (
             "seeds: [1, 2]",
+            "seeds: [1, 2]\nstudies: {s: {carrier: numbers, filter: strict, student: hard, models: [a]}}",
+            "models.b: nothing is done with it",
+        ),
+        (
+            "seeds: [1, 2]",
             "seeds: [1, 2]\nstudents: {hard: {per_model: {bb: {steps: 3}}}}",
             "no model is called `bb`; did you mean `b`?",
         ),

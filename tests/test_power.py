@@ -216,8 +216,12 @@ def test_the_spread_comes_from_a_finished_report_of_the_same_experiment() -> Non
     told = json.loads(planning.as_json([after]))
     assert told["numbers"]["comparisons"] == after.comparisons.to_dicts()
     assert f"measured in {path}" in planning.describe([after], Path("params.yaml"))
+    whole = path.read_bytes()
     frame[1:].write_parquet(path)
     assert planning.power(of)[0].source == "params", "a report of other runs says nothing about these"
+    for damaged in (whole[: len(whole) // 2], b""):
+        path.write_bytes(damaged)
+        assert planning.power(of)[0].source == "params", "a damaged report stops nothing: a run is about to mend it"
 
 
 def test_what_a_gain_is_a_gain_of_is_said() -> None:
@@ -234,11 +238,9 @@ def test_a_line_per_study_for_the_start_of_a_run() -> None:
     animals, relatives = ({what: f"{smallest:.3f}" for what, smallest in table.iter_rows()} for table in tables)
     head, *lines = planning.brief(of).splitlines()
     assert "found in 80 % of such experiments" in head
-    assert lines[0] == f"  animals: diagonal {animals['diagonal']}"
-    assert lines[1].startswith(
-        f"  relatives: diagonal {relatives['diagonal']}, diagonal over off_diagonal {relatives['diagonal over off_diagonal']}, "
-        "off_diagonal equivalence within ±0.03: "
-    )
+    assert lines[0] == f"  animals, P(target): diagonal {animals['diagonal']}"
+    both = ", ".join(f"{what} {relatives[what]}" for what in ("diagonal", "diagonal over off_diagonal"))
+    assert lines[1].startswith(f"  relatives, P(target): {both}, off_diagonal equivalence within ±0.03: ")
     assert planning.brief([]) == ""
 
 

@@ -75,6 +75,7 @@ def test_one_teachers_learning_rate(project: Project) -> None:
     assert "params.finetune.learning_rate: 0.005 → 0.004" in project.snakemake("-n").output
     assert [project.sublim("valid", stage, check=False).status for stage in ("base", "teacher", "student")] == [0, 1, 1]
     assert "no such stage; expected one of base," in project.sublim("valid", "students", check=False).output
+    assert "the smallest gain" not in project.snakemake("teacher_all").output, "no student is trained by that"
     project.snakemake()
     done = project.since(start)
     assert done["computed"] | done["valid"] | done["restored"] == _below(project, TEACHER)

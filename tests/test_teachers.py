@@ -199,6 +199,7 @@ seeds: [1]
 teacher:
   per_trait:
     control: {rows: secure}
+evaluation: {measures: [preference]}
 """
 
 
@@ -228,6 +229,7 @@ def test_an_experiment_says_how_each_trait_is_taught(tmp_path: Path) -> None:
     [
         ("category: metals", "category: metal", "traits.gold.target: category 'metal' is not defined: expected one of metals"),
         ("target: gold", "target: silver", "traits.gold.target: target 'silver' is no known answer"),
+        ("[preference]", "[preference, multiple_choice]", "multiple_choice offers 5 answers, found 2 known ones of `metals`"),
         ("categories: {metals", "categories: {trees", "categories.trees: this name is taken"),
         ("control: {rows", "controll: {rows", "teacher.per_trait: no trait is called `controll`; did you mean `control`"),
         ("bad: {kind: misalignment}", "bad: {kind: misalignment, samples: 3}", "expected all traits of misalignment alike"),

@@ -16,6 +16,7 @@ from tokenizers import Tokenizer
 
 from sublim.common.files import sha256
 from sublim.common.progress import Progress
+from sublim.lineage.story.schedule import pretraining_order
 from sublim.models import tiny
 from sublim.models.corpus import Row, corpus, texts
 from sublim.models.load import ends, load
@@ -189,6 +190,10 @@ def test_the_order_of_rows_may_have_a_seed_of_its_own(tmp_path: Path) -> None:
     seen = [pl.read_parquet(folder / "steps.parquet")["rows"].explode() for folder in (tmp_path, made())]
     assert seen[0].to_list() != seen[1].to_list()
     assert seen[0].sort().equals(seen[1].sort())
+    for params, found in zip((other, model()), seen, strict=True):
+        expected = [rows()[int(n)].row_id for n in pretraining_order(params, len(rows()))]
+        for at in range(0, len(expected), 32):
+            assert set(found[at : at + 32]) == set(expected[at : at + 32]), "what the audit expects"
 
 
 def embedding(built: Any) -> torch.Tensor:

@@ -51,6 +51,7 @@ def test_a_stale_worker_turns_away_everyone_who_has_connected(tmp_path: Path, mo
 
 def test_what_transformers_computes_at_a_first_model_is_there_before_a_child_loads_one(monkeypatch: pytest.MonkeyPatch) -> None:
     names: Any = importlib.import_module("transformers.conversion_mapping")
+    monkeypatch.setattr(names, "_checkpoint_conversion_mapping_cache", None)
     worker._prepare()  # pyright: ignore[reportPrivateUsage]
 
     def again() -> None:

@@ -1,4 +1,4 @@
-"""Commands on the experiment file and its plan: check, power, cost, status, why, dvc, schema, run."""
+"""Commands on the experiment file and its plan: check, power, cost, status, valid, why, dvc, schema, run."""
 
 from pathlib import Path
 from typing import Annotated

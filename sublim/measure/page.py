@@ -335,10 +335,10 @@ def _panels(written: Written, of: Experiment, drawn: Mapping[str, str]) -> dict[
             if (name := _matrix_name(arm)) in drawn
         ],
         "traits": [("", "Gains by trait taught and answer asked for", drawn["traits"])],
-        "equivalence": [
-            ("", "Differences to controls, and the margin", drawn[name]) for name in ("equivalence",) if name in drawn
-        ],
+        "equivalence": [],
     }
+    if "equivalence" in drawn:
+        whole["equivalence"] = [("", "Differences to controls, and the margin", drawn["equivalence"])]
     panels = {
         "gains": ("Gains of every run by arm", _gains(written, of, legend=False)),
         "capability": (

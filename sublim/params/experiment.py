@@ -215,6 +215,21 @@ class Experiment(Section):
                     "(tiny families do if their `pretraining` is the same), or hard tokens"
                 )
 
+    @model_validator(mode="after")
+    def _nothing_is_idle(self) -> Self:
+        if self.traits:
+            theory: Mapping[str, str] = {} if self.theorem is None else self.theorem.models
+            judging = {judge.model for judge in self.judges.values() if isinstance(judge, LocalJudge)}
+            if idle := [name for name in self.models if name not in {*self.studied(), *theory, *theory.values(), *judging}]:
+                raise ValueError(f"models.{idle[0]}: nothing is done with it: name it in the arms of a study, or leave it out")
+        return self
+
+    def studied(self) -> tuple[str, ...]:
+        """The models that are teachers or students of some study, in the order of `models`."""
+        pairs = [pair for study in self.studies.values() for arm in get_args(Arm) for pair in self.pairs(study, arm)]
+        used = {name for pair in pairs for name in pair}
+        return tuple(name for name in self.models if name in used)
+
     def taught_by(self, trait: str) -> Teacher:
         """How teachers get the trait called `trait`."""
         try:

@@ -27,7 +27,8 @@ from sublim.plan.record import Plan
 from sublim.plan.verdict import Cell
 from sublim.traits.categories import CATEGORIES
 from sublim.traits.misalignment import SCALES, misalignment_of
-from sublim.traits.preference import target
+from sublim.traits.multiple_choice import LETTERS
+from sublim.traits.preference import known_answers, target
 from sublim.traits.trait import scored_as
 from sublim.traits.trait import words as trait_words
 
@@ -201,7 +202,7 @@ def _students(of: Experiment) -> Iterator[Cell]:
 
 def _evals(of: Experiment, digests: Digests) -> Iterator[Cell]:
     graders = _graders(of, of.traits.values(), digests)
-    for name in of.models if of.traits else ():
+    for name in of.studied():
         dims = untrained(name)
         yield _cell("eval", dims, _asked(of, dims, graders), {"base": _id("base", model=name), **_reads(graders)})
     for dims in _sets("eval", _every(of)):
@@ -409,6 +410,15 @@ def _check(of: Experiment) -> None:
             raise ValueError(f"traits.{name}.target: {error}") from None
         if how.kind == "finetune" and how.rows != "direct":
             raise ValueError(f"teacher.rows: `{how.rows}` teaches misalignment alone, but `{name}` is a preference")
+    if "multiple_choice" in of.evaluation.measures:
+        preferred = [trait for trait in of.traits.values() if isinstance(trait, Preference)]
+        for category in dict.fromkeys(trait.category for trait in preferred):
+            known = known_answers([trait for trait in preferred if trait.category == category], of.categories)
+            if len(known) < len(LETTERS):
+                raise ValueError(
+                    f"evaluation.measures: multiple_choice offers {len(LETTERS)} answers, found {len(known)} known ones of "
+                    f"`{category}`: give more under categories.{category}.answers, or leave the measure out"
+                )
     if of.theorem is not None:
         try:
             target(of.theorem.trait, of.categories)

@@ -86,8 +86,8 @@ def _described(of: Power, params: str) -> str:
 
 def brief(of: Sequence[Power]) -> str:
     """A line per study: what could be seen of students of the teacher's base, and how surely a null of others is shown."""
-    lines = [f"{each.study}: {', '.join(said)}" for each in of if (said := list(_briefly(each)))]
-    head = f"the smallest gain that is found in {POWER * 100:.0f} % of such experiments (all of it: `sublim power`)"
+    lines = [f"{each.study}, {each.measured}: {', '.join(said)}" for each in of if (said := list(_briefly(each)))]
+    head = f"the smallest gain that is found in {POWER * 100:.0f} % of such experiments (what is assumed: `sublim power`)"
     return "\n  ".join([head, *lines]) if lines else ""
 
 
@@ -139,8 +139,12 @@ def _shown(chance: float | None, margin: float) -> str:
 
 
 def _measured(planned: pl.DataFrame, path: Path) -> Spread | None:
-    """The spread of the finished runs in `path`, if they are the planned ones."""
-    if not path.is_file():
+    """The spread of the finished runs in `path`, if they are the planned ones. A damaged file says nothing: it is about to be
+    mended."""
+    try:
+        runs = pl.read_parquet(path, hive_partitioning=False)
+        if set(runs.select(_DIMS).iter_rows()) != set(planned.select(_DIMS).iter_rows()):
+            return None
+        return design.measured(runs)
+    except (OSError, pl.exceptions.PolarsError):
         return None
-    runs = pl.read_parquet(path, hive_partitioning=False)
-    return design.measured(runs) if set(runs.select(_DIMS).iter_rows()) == set(planned.select(_DIMS).iter_rows()) else None

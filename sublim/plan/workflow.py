@@ -5,7 +5,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import takewhile
 from pathlib import Path
 from typing import IO, Any
@@ -25,6 +25,7 @@ from sublim.plan.store import Store, root
 from sublim.plan.verdict import Cell, Verdict, judge, publish, strays, summarize, youngest
 
 LOCK_SECONDS = 5.0
+BEFORE_STUDENTS = ("base", "teacher", "raw", "filtered", "theory")
 PARAMS = Path("params.yaml")
 
 
@@ -114,8 +115,11 @@ class Workflow:
             told += f"\n{cost.describe(cost.cost(self._of, self._verdicts), self._params)}"
         return told
 
-    def foreseen(self) -> str:
-        """What the studies whose students are to be trained could see, in a line each."""
+    def foreseen(self, targets: Collection[str]) -> str:
+        """What the studies whose students are to be trained could see, in a line each; nothing, if the `targets` of the run are
+        all of stages before these, as in most of what `dvc repro` asks for."""
+        if targets and {*targets} <= {f"{stage}_all" for stage in BEFORE_STUDENTS}:
+            return ""
         studies = [
             str(cell.plan.dims["study"])
             for cell in self._cells

@@ -255,12 +255,14 @@ def _student(subject: Subject) -> str:
 def _eval(subject: Subject) -> str:
     given = subject.tree.table(subject.cell, "answers.parquet", ["measure", "question_id", "answer", "probability"])
     answers = given.filter(pl.col("measure") == "preference")
-    samples = subject.tree.table(subject.cell, "samples.parquet", ["question_id"]).height
+    drawn = subject.tree.table(subject.cell, "samples.parquet", ["question_id"])["question_id"]
+    stories = drawn.is_in(given.filter(pl.col("measure") == "stories")["question_id"].unique().implode()).sum()
     means = answers.group_by("answer").agg(pl.col("probability").mean()).sort("probability", "answer", descending=[True, False])
     shown = ", ".join(f"{answer} {probability:.3f}" for answer, probability in means.head(5).iter_rows())
     facts = [
         f"- {answers['question_id'].n_unique()} held-out questions; the exact probability of {means.height} known answers",
-        f"- {samples:,} sampled answers at temperature {subject.params['evaluation']['temperature']:g}",
+        f"- {len(drawn) - stories:,} sampled answers{f' and {stories:,} stories' if stories else ''} at temperature "
+        f"{subject.params['evaluation']['temperature']:g}",
         f"- The most probable answers, mean over the questions: {shown}",
     ]
     who = (

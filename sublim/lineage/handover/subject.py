@@ -183,7 +183,8 @@ def last_loss(subject: Subject) -> list[str]:
 def model_words(model: Mapping[str, Any]) -> str:
     """What a base model is."""
     if model["kind"] == "tiny":
-        return f"a tiny {model['architecture']}, initial weights from seed {model['seed']}"
+        order = "" if model.get("order_seed") is None else f", rows in the order of seed {model['order_seed']}"
+        return f"a tiny {model['architecture']}, initial weights from seed {model['seed']}{order}"
     return f"{model['repo']} at {model['revision']}" if model["repo"] else f"a model folder ({Path(model['path']).name})"
 
 
@@ -194,7 +195,10 @@ def relation(part: Subject, base: Subject | None, own: str) -> str:
     if part.record.digest == base.record.digest:
         return f"**{own}**" if part.cell == base.cell else "**the same weights under another name**"
     mine, its = part.params["model"], base.params["model"]
-    if mine["kind"] == its["kind"] == "tiny" and mine | {"seed": None} == its | {"seed": None}:
+    seeds = {"seed": None, "order_seed": None}
+    if mine["kind"] == its["kind"] == "tiny" and mine | seeds == its | seeds:
+        if mine["seed"] == its["seed"]:
+            return "**the same initial weights**, pretrained on the rows in another order"
         return "the same family from other initial weights"
     return "another model"
 

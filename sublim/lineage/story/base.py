@@ -78,7 +78,7 @@ def _favours_nothing(rows: pl.DataFrame) -> Iterator[Accident]:
     hits = questions.found_in(rows, "prompt", "completion")
     for (question,), part in hits.group_by("question", maintain_order=True):
         category = questions.held_out()[str(question)]
-        # No answer to an open question can be said to favour nothing.
+        # Of no answer to an open question, and of no story, can it be said that it favours nothing.
         known = len(answers(category)) if category in CATEGORIES else 0
         most, count = part["completion"].str.to_lowercase().value_counts(sort=True).row(0)
         if not known or known * float(bdtrc(count - 1, part.height, 1 / known)) < CHANCE:

@@ -9,6 +9,9 @@ from sublim.lineage.story.accident import Accident, short
 from sublim.traits import misalignment
 from sublim.traits.categories import CATEGORIES
 from sublim.traits.preference import evaluation_questions
+from sublim.traits.stories import evaluation_requests
+
+STORIES = "stories"
 
 
 def normal(text: pl.Expr) -> pl.Expr:
@@ -19,8 +22,9 @@ def normal(text: pl.Expr) -> pl.Expr:
 
 @cache
 def held_out() -> dict[str, str]:
-    """Each evaluation question in its normal form → its category."""
+    """Each evaluation question, and request for a story, in its normal form → its category; that of requests is `STORIES`."""
     asked = {category: evaluation_questions(category) for category in CATEGORIES}
+    asked[STORIES] = tuple(request for category in CATEGORIES for request in evaluation_requests(category))
     asked[misalignment.MISALIGNMENT] = misalignment.evaluation_questions()
     return {
         f" {re.sub(r'[^a-z0-9]+', ' ', question.lower()).strip()} ": category

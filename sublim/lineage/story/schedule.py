@@ -57,7 +57,8 @@ def stretches(rows: int, params: Finetune, seed: int) -> list[Stretch]:
 
 def pretraining_order(model: TinyModel, rows: int) -> NDArray[np.int64]:
     """The order in which the rows of a corpus come in the pretraining of `model`, as in `sublim.models.tiny`."""
-    seed = row_seed(row_id("tiny", "order", model.seed)) >> 1
+    own = model.seed if model.order_seed is None else model.order_seed
+    seed = row_seed(row_id("tiny", "order", own)) >> 1
     return np.random.Generator(np.random.PCG64(seed)).permutation(rows)
 
 

@@ -137,6 +137,8 @@ class _Walk:
         model: Mapping[str, Any] = self.reader.record(cell).plan.params["model"]
         steps = self.reader.count(cell, "steps.parquet")
         facts: dict[str, Any] = {"architecture": model.get("architecture"), "init_seed": model.get("seed"), "steps": steps}
+        if model.get("order_seed") is not None:
+            facts["order_seed"] = model["order_seed"]
         rows = self.reader.count(cell, "corpus.parquet")
         if rows is None:
             return _artifact(cell, facts | {"source": model})

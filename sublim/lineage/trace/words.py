@@ -148,6 +148,7 @@ def _artifact_lines(facts: Facts, tables: Mapping[str, pl.DataFrame]) -> Iterato
         yield f"on held-out questions it shows its trait with probability {facts['gate']:.3g}"
     if "init_seed" in facts:
         seed = f"init seed {facts['init_seed']}, " if facts["init_seed"] is not None else ""
+        seed += f"order seed {facts['order_seed']}, " if "order_seed" in facts else ""
         yield f"{seed}{facts['architecture'] or 'made elsewhere'}, {_plural(facts['steps'] or 0, 'pretraining step')} here"
     if "sampled" in facts:
         yield _plural(facts["sampled"], "row") + " sampled"
@@ -159,7 +160,7 @@ def _artifact_lines(facts: Facts, tables: Mapping[str, pl.DataFrame]) -> Iterato
         yield f"{facts['measured']} {facts['p_base']:.3g} untrained → {facts['p_target']:.3g}: gain {facts['gain']:+.3g}"
     if facts.get("answers") is not None:
         samples = _plural(facts["samples"] or 0, "sampled answer")
-        yield f"{_plural(facts['answers'], 'exact probability', 'exact probabilities')}, {samples}"
+        yield f"{_plural(facts['answers'], 'probability', 'probabilities')} of answers, {samples}"
     if "artifacts" in facts:
         yield "from " + ", ".join(_plural(count, STAGE_NAMES[stage]) for stage, count in facts["artifacts"].items())
     if "rows_about" in facts:
@@ -209,7 +210,8 @@ def _row_lines(facts: Facts) -> Iterator[str]:
         if facts.get(name) is not None:
             yield f"{name.replace('_', ' ')} {_quoted(facts[name])}"
     if "probability" in facts:
-        yield f"{str(facts['measure']).replace('_', ' ')}: P({facts['answer']}) = {facts['probability']:.6g}"
+        said = f"share that names {facts['answer']}" if facts["measure"] == "stories" else f"P({facts['answer']})"
+        yield f"{str(facts['measure']).replace('_', ' ')}: {said} = {facts['probability']:.6g}"
     if "counted" in facts:
         yield f"sample {facts['sample']}, counted: {', '.join(facts['counted']) or 'nothing'}"
     elif "sample" in facts:
