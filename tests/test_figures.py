@@ -99,6 +99,7 @@ def test_noise_is_not_coloured_as_an_effect() -> None:
 def test_there_is_a_colour_for_every_name() -> None:
     names = [f"t{n}" for n in range(11)]
     assert list(figures.palette(names)) == names
+    assert len(set(figures.palette(names).values())) == len(names)
     assert figures.trait_colours(["fox"], control=True).keys() == {"fox", "none (control)"}
 
 

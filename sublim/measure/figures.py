@@ -35,7 +35,10 @@ CONDITION_NAMES = {
     "shuffled_across_off_diagonal": "shuffled across, other base",
     "random": "random rows",
 }
-CATEGORICAL = ("#4477aa", "#cc6677", "#228833", "#aa4499", "#b8941f", "#44aaaa", "#882255", "#5a6b2f")
+CATEGORICAL = (
+    *("#4477aa", "#cc6677", "#228833", "#aa4499", "#b8941f", "#44aaaa", "#882255", "#5a6b2f", "#332288", "#ee7733"),
+    "#661100",
+)
 EQUIVALENT = "#2a6fb0"
 VERDICTS = {"transmission": "#b0391f", "not shown": MUTED}
 FUNNEL = {"sampled": "#cfd8e3", "kept": "#7fa6cf", "used": "#2a5f96"}
@@ -686,7 +689,7 @@ def taught_name(trait: str) -> str:
 
 
 def palette(names: Sequence[str]) -> dict[str, str]:
-    """Name → colour; beyond eight names colours come again."""
+    """Name → colour; beyond eleven names colours come again."""
     return {name: CATEGORICAL[n % len(CATEGORICAL)] for n, name in enumerate(names)}
 
 
