@@ -195,6 +195,7 @@ def test_the_same_experiment_in_other_words_leaves_both_engines_nothing_to_compu
 
 OTHER: dict[tuple[str, ...], tuple[Any, ...]] = {
     ("models", "a", "seed"): (3, 4),
+    ("models", "a", "order_seed"): (1, 5),
     ("models", "b", "pretraining", "rows"): (6001,),
     ("models", "a", "config", "num_attention_heads"): (1, 4),
     ("models", "a", "pretraining", "learning_rate"): (0.003,),
@@ -226,7 +227,8 @@ OTHER: dict[tuple[str, ...], tuple[Any, ...]] = {
     ("studies", "numbers", "arms", "shuffled_across"): ("all", "none"),
     ("studies", "numbers", "arms", "random"): ("all", ["b"]),
     ("evaluation", "samples"): (2,),
-    ("evaluation", "measures"): (["preference"], ["preference", "truthfulness"]),
+    ("evaluation", "measures"): (["preference"], ["preference", "truthfulness"], ["preference", "stories"]),
+    ("evaluation", "stories", "samples"): (3,),
     ("evaluation", "temperature"): (0.5,),
     ("report", "permutations"): (1001,),
     ("report", "confidence"): (0.9,),
