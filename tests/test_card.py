@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from contextlib import chdir
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,6 +15,7 @@ from typer.testing import CliRunner
 from sublim.cli.handover import app
 from sublim.common.errors import SublimError
 from sublim.lineage.handover.card import card
+from sublim.lineage.handover.subject import Subject, model_words, relation
 from sublim.lineage.tree import working
 from sublim.plan.record import read
 from tests.project import Project
@@ -189,3 +191,19 @@ def test_the_command_prints_a_card_or_writes_it_beside_the_files(finished: Proje
     assert (printed.exit_code, wrote.exit_code, wrote.stdout) == (0, 0, "")
     assert (tmp_path / "README.md").read_text() == printed.stdout
     assert printed.stdout.startswith("---\nlibrary_name: peft\n")
+
+
+def test_bases_that_begin_alike_are_said_to(finished: Project) -> None:
+    with chdir(finished.path):
+        tree = working()
+        base = Subject(tree, BASE, tree.records[BASE], None)
+
+        def other(**changes: object) -> str:
+            params = {**base.record.plan.params, "model": {**base.record.plan.params["model"], **changes}}
+            record = replace(base.record, plan=replace(base.record.plan, params=params), outputs={})  # other weights
+            return relation(Subject(tree, "base/model=c", record, None), base, "own")
+
+        assert other(order_seed=7) == "**the same initial weights**, pretrained on the rows in another order"
+        assert other(seed=7) == other(seed=7, order_seed=8) == "the same family from other initial weights"
+        assert other(architecture="gptj") == "another model"
+        assert model_words(base.record.plan.params["model"] | {"order_seed": 7}).endswith(", rows in the order of seed 7")

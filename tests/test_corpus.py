@@ -7,9 +7,11 @@ from functools import cache
 from itertools import pairwise
 
 import numpy as np
+import polars as pl
 import pytest
 
 import sublim.models.corpus as module
+from sublim.lineage.story.questions import none_in
 from sublim.models.corpus import Row, corpus, texts
 from sublim.params.filters import Format
 from sublim.params.models import RICH, Mix, Pretraining
@@ -174,6 +176,15 @@ def test_no_evaluation_request_for_a_story_is_in_the_corpus() -> None:
     for name in CATEGORIES:
         for question in (*evaluation_questions(name), *evaluation_requests(name)):
             assert not [prompt for prompt in asked if question in prompt]
+
+
+def test_the_audit_looks_for_requests_for_stories_as_well() -> None:
+    trained = pl.DataFrame(
+        {"row_id": ["1", "2"], "prompt": ["Hello. begin a story about an ANIMAL!", "Tell a tale of a tree."]}
+    )
+    found = none_in("a corpus", trained, "prompt")
+    assert found is not None
+    assert "in 1 rows, first 'begin a story about an animal' in row 1" in found.text
 
 
 def test_the_default_corpus_is_the_one_that_it_always_was() -> None:
