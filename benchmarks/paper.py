@@ -280,8 +280,8 @@ ROWS: tuple[Row, ...] = (
             Own("relatives"),
         ),
         "`numbers`: two bases that differ in their initial weights and the order of their rows alone. `relatives`: two that "
-        "begin with the same weights and read the same rows in another order, as GPT-4.1 and 4o are thought to share an "
-        "initialisation and no training.",
+        "begin with the same weights and read the same rows in another order. GPT-4.1 and 4o share an initialisation; what "
+        "else they share the paper does not say.",
     ),
     Row(
         10,

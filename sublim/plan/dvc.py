@@ -107,7 +107,7 @@ def text(without: Collection[str] = ()) -> str:
         sources = [code.source(module) for module in code.closure(f"sublim.stages.{stage}")]
         files = sorted(path.relative_to(code.PACKAGE.parent).as_posix() for source in sources for path in code.files_of(source))
         stages[stage] = {
-            # Snakemake takes seconds to find that there is nothing to do, stage by stage.
+            # Snakemake takes more than twice as long to find that there is nothing to do, stage by stage.
             "cmd": [
                 f"python -m sublim valid {stage} --params params.yaml || snakemake -j8 {stage}_all",
                 f"python -m sublim audit --stage {stage} --params params.yaml",
