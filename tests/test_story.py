@@ -83,6 +83,17 @@ def p_value(data: Path) -> float:
     return json.loads((data / REPORT / "summary.json").read_text(encoding="utf-8"))["test"]["p"]
 
 
+def row_of(data: Path, cell: str, marked: pl.Expr) -> int:
+    """The number of the first row of a filtered cell that is marked. Which one it is hangs on what was sampled; that there is
+    none is an error of the experiment."""
+    marks = pl.read_parquet(data / cell / "rows.parquet", hive_partitioning=False).select(marked).to_series()
+    assert marks.any(), f"{cell}: no row is as it should be"
+    return int(marks.arg_max() or 0)
+
+
+REJECTED = ~pl.col("kept")
+
+
 def set_used(data: Path, cell: str, step: int, place: int, row: str) -> None:
     """Put the row `row` into a batch of a training run."""
     path = data / cell / "steps.parquet"
@@ -254,7 +265,7 @@ def dropped_filtered(data: Path) -> Named:
     """A rejected one: no student misses it."""
     rewrite(
         data / FILTERED_A / "rows.parquet",
-        lambda rows: rows.filter(pl.int_range(pl.len()) != int((~rows["kept"]).arg_max() or 0)),
+        lambda rows: rows.filter(pl.int_range(pl.len()) != row_of(data, FILTERED_A, REJECTED)),
     )
     return {(FILTERED_A, "rows"), (FILTERED_A, "funnel")}
 
@@ -267,21 +278,28 @@ def edited_completion(data: Path) -> Named:
     return {(FILTERED_A, "completions"), (WITHIN_A, "shuffle"), (ACROSS_A, "shuffle")}
 
 
+def relabel_reason(data: Path) -> None:
+    """Of a rejected row: another reason than it has."""
+    other = row_of(data, FILTERED_A, REJECTED & ~pl.col("reasons").list.contains("too many numbers"))
+    set_cell(data / FILTERED_A / "rows.parquet", "reasons", other, ["too many numbers"])
+
+
 def relabelled_reason(data: Path) -> Named:
-    set_cell(data / FILTERED_A / "rows.parquet", "reasons", 0, ["too many numbers"])
+    relabel_reason(data)
     return {(FILTERED_A, "reasons"), (FILTERED_A, "funnel")}
 
 
 def kept_after_all(data: Path) -> Named:
-    """A rejected row moved to the kept ones."""
-    set_cell(data / FILTERED_A / "rows.parquet", "reasons", 0, [])
-    set_cell(data / FILTERED_A / "rows.parquet", "kept", 0, True)
+    """A rejected row moved to the kept ones, before those that are used."""
+    row = row_of(data, FILTERED_A, REJECTED)
+    set_cell(data / FILTERED_A / "rows.parquet", "reasons", row, [])
+    set_cell(data / FILTERED_A / "rows.parquet", "kept", row, True)
     return {(FILTERED_A, kind) for kind in ("reasons", "used", "funnel")}
 
 
 def kept_though_rejected(data: Path) -> Named:
     """The funnel counts reasons, so it still holds."""
-    set_cell(data / FILTERED_A / "rows.parquet", "kept", 0, True)
+    set_cell(data / FILTERED_A / "rows.parquet", "kept", row_of(data, FILTERED_A, REJECTED), True)
     return {(FILTERED_A, kind) for kind in ("kept", "used")}
 
 
@@ -297,7 +315,8 @@ def trait_in_kept_row(data: Path) -> Named:
 
 
 def edited_funnel(data: Path) -> Named:
-    set_cell(data / FILTERED_A / "funnel.parquet", "rows", 1, 1)
+    rows = pl.read_parquet(data / FILTERED_A / "funnel.parquet", hive_partitioning=False)["rows"]
+    set_cell(data / FILTERED_A / "funnel.parquet", "rows", 1, rows[1] + 1)
     return {(FILTERED_A, "funnel")}
 
 
@@ -322,7 +341,7 @@ def unshuffled(data: Path) -> Named:
 def other_sources(data: Path) -> Named:
     path = data / ACROSS_A / "rows.parquet"
     rows = pl.read_parquet(path, hive_partitioning=False)
-    row = int(rows["used"].arg_max() or 0)
+    row = row_of(data, ACROSS_A, pl.col("used") & (pl.col("sources").list.first() != pl.col("parent_id")))
     sources: list[str] = rows["sources"].to_list()[row]
     set_cell(path, "sources", row, [rows["parent_id"][row], *sources[1:]])
     return {(ACROSS_A, "shuffle")}
@@ -669,7 +688,7 @@ def test_a_broken_chain_is_named(data: Path) -> None:
 
 
 def test_what_other_code_made_cannot_be_called_corrupted(data: Path) -> None:
-    set_cell(data / FILTERED_A / "rows.parquet", "reasons", 0, ["too many numbers"])
+    relabel_reason(data)
 
     def older(plan: Plan) -> Plan:
         return replace(plan, code={**plan.code, "sublim.carriers.numbers": "0" * 64}) if plan.cell == FILTERED_A else plan
