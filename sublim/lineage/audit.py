@@ -130,4 +130,4 @@ def describe(findings: Collection[Finding], artifacts: int, also: str) -> str:
 
 
 def _path(finding: Finding) -> Path:
-    return layout.artifact(finding.artifact) if finding.stage in STAGES else Path(finding.artifact)
+    return layout.DATA / finding.artifact if finding.stage in STAGES else Path(finding.artifact)

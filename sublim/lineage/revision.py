@@ -1,6 +1,7 @@
 """The artifacts of a git revision, from its dvc.lock and DVC's cache, without a checkout."""
 
 import json
+import re
 import subprocess
 from pathlib import Path
 from typing import Any, cast
@@ -8,10 +9,12 @@ from typing import Any, cast
 from ruamel.yaml import YAML
 
 from sublim.common.errors import SublimError
+from sublim.common.names import HarmfulNameError, harmful
 from sublim.lineage.tree import Tree
 from sublim.plan import layout
 
 LOCK = "dvc.lock"
+_MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?")
 
 
 def revision(rev: str, objects: Path | None = None) -> Tree:
@@ -22,7 +25,8 @@ def revision(rev: str, objects: Path | None = None) -> Tree:
         objects: the objects of DVC's cache, if the caller knows where they are (asking takes half a second).
 
     Raises:
-        SublimError: there is no such revision, it has versioned nothing, or DVC's cache lacks some of it.
+        SublimError: there is no such revision, it has versioned nothing, DVC's cache lacks some of it, or what it says is no
+            name of a file under data/ or of an object of the cache.
     """
     commit = resolve(rev)
     lock = show(commit, LOCK)
@@ -33,6 +37,10 @@ def revision(rev: str, objects: Path | None = None) -> Tree:
     missing: list[Path] = []
     for name, md5 in sorted(_outs(lock).items()):
         for file, digest in _listed(objects, name, md5, missing).items():
+            if why := harmful(file):
+                raise HarmfulNameError(
+                    f"{rev}: expected names of files under data/ in its {LOCK}, found {file!r}, which {why}."
+                )
             path = _object(objects, digest)
             if not path.is_file():
                 missing.append(path)
@@ -93,6 +101,8 @@ def _listed(objects: Path, name: str, md5: str, missing: list[Path]) -> dict[str
 
 
 def _object(objects: Path, md5: str) -> Path:
+    if _MD5.fullmatch(md5) is None:
+        raise HarmfulNameError(f"{LOCK}: expected an md5 as DVC writes it, found {md5!r}.")
     return objects / md5[:2] / md5[2:]
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from sublim.common.errors import SublimError
+from sublim.common.names import is_cell
 from sublim.plan import layout
 from sublim.plan.cells import STAGES
 from sublim.plan.record import Record, RecordError, read
@@ -15,7 +16,8 @@ from sublim.plan.record import Record, RecordError, read
 
 @dataclass(frozen=True)
 class Tree:
-    """Artifacts and where their bytes are. Nothing is hashed here: the audit does that."""
+    """Artifacts and where their bytes are. Nothing is hashed here: the audit does that. Names out of records are looked up in
+    `files` and never made into paths."""
 
     name: str
     """What a person calls it: `data`, a git revision, a bundle's file name."""
@@ -50,7 +52,7 @@ class Tree:
         try:
             return self.files[f"{cell}/{name}"]
         except KeyError:
-            raise SublimError(f"{self.name}: there is no {layout.artifact(cell) / name}.") from None
+            raise SublimError(f"{self.name}: there is no {layout.DATA / cell / name}.") from None
 
     def table(self, cell: str, name: str, columns: list[str] | None = None) -> pl.DataFrame:
         """One Parquet table of one artifact, all columns or `columns`."""
@@ -88,6 +90,9 @@ class Tree:
         for name, path in self.files.items():
             cell, _, file = name.rpartition("/")
             if file == layout.RECORD:
+                if not is_cell(cell):
+                    broken[cell] = "lies where no artifact can: expected it under `stage/dim=value/…`"
+                    continue
                 try:
                     records[cell] = read(path)
                 except (OSError, RecordError) as error:

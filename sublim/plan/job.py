@@ -16,9 +16,10 @@ from typing import Any
 from sublim.common.canonical import digest
 from sublim.common.errors import SublimError
 from sublim.common.files import sha256, sync
+from sublim.common.names import HarmfulNameError, linked, within
 from sublim.plan import layout, store
 from sublim.plan.digests import Digests
-from sublim.plan.record import Input, Output, Plan, Record, RecordError, key, read
+from sublim.plan.record import Input, Output, Plan, Record, RecordError, key, read, unfit
 
 
 @dataclass(frozen=True)
@@ -68,12 +69,18 @@ def plan(cell: str) -> Task:
 
 
 def finish(task: Task, made: Path, environment: dict[str, Any]) -> None:
-    """Put what a stage wrote in the directory `made` into the store and into place, the record last."""
+    """Put what a stage wrote in the directory `made` into the store and into place, the record last.
+
+    Raises:
+        SublimError: it wrote a file under a name that no record may have, or its place leads out of data/.
+    """
     paths = [path for path in sorted(made.rglob("*")) if path.is_file()]
     for path in paths:
         sync(path)
     outputs = {path.relative_to(made).as_posix(): Output(sha256(path), path.stat().st_size) for path in paths}
     record = Record(task.plan, task.inputs, outputs, environment)
+    if why := unfit(record):
+        raise SublimError(f"{task.plan.cell}: what was computed cannot be kept: {why}.")
     kept = store.Store(store.root(layout.STORE))
     with kept.in_use():
         kept.put(record, made)
@@ -103,8 +110,8 @@ def _reuse(task: Task) -> str | None:
         with scratch(task.plan.cell) as made:
             try:
                 for name, output in record.outputs.items():
-                    if not _same(target / name, output.sha256, digests):
-                        kept.fetch(output.sha256, made / name)
+                    if not _same(target, name, output.sha256, digests):
+                        kept.fetch(output.sha256, within(made, name))
             except store.LostError:
                 return None
             _place(record, made, kept)
@@ -129,8 +136,13 @@ def _place(record: Record, made: Path, kept: store.Store) -> None:
 
     All that needs space is done before the first file is moved, so that on a full disk the old artifact stays. What stood there
     is kept in the store if it was whole. The record is the last: it never claims bytes that are not there yet. Nothing has a
-    temporary name in the artifact's directory: there is nothing to remove after a crash.
+    temporary name in the artifact's directory: there is nothing to remove after a crash. Nothing outside of that directory is
+    touched, whatever the records name and wherever links in it lead.
+
+    Raises:
+        HarmfulNameError: the artifact's directory is reached through a link, or a name leads out of it.
     """
+    _not_elsewhere(record.plan.cell)
     record.write(made / layout.RECORD)
     target = layout.artifact(record.plan.cell)
     target.mkdir(parents=True, exist_ok=True)
@@ -141,12 +153,15 @@ def _place(record: Record, made: Path, kept: store.Store) -> None:
     if old is not None:
         preserve(old, target, kept)
     for name in record.outputs:
-        if (made / name).is_file():
+        if (new := within(made, name)).is_file():
+            while link := linked(target, name):
+                link.unlink()  # where a folder was: it is part of an artifact that was altered, what it leads to is not
             (target / name).parent.mkdir(parents=True, exist_ok=True)
-            (made / name).replace(target / name)
+            new.replace(within(target, name))
     if old is not None:
         for name in old.outputs.keys() - record.outputs.keys():
-            (target / name).unlink(missing_ok=True)
+            if linked(target, name) is None:
+                within(target, name).unlink(missing_ok=True)
     sync(target)
     (made / layout.RECORD).replace(target / layout.RECORD)
     sync(target)
@@ -170,14 +185,22 @@ def _input(upstream: str, digests: Digests) -> str:
 
 
 def _intact(directory: Path, record: Record, digests: Digests) -> bool:
-    return all(_same(directory / name, output.sha256, digests) for name, output in record.outputs.items())
+    return all(_same(directory, name, output.sha256, digests) for name, output in record.outputs.items())
 
 
-def _same(path: Path, sha256: str, digests: Digests) -> bool:
+def _same(directory: Path, name: str, sha256: str, digests: Digests) -> bool:
     try:
-        return digests(path) == sha256
-    except FileNotFoundError:
+        return digests(within(directory, name)) == sha256
+    except (FileNotFoundError, NotADirectoryError, HarmfulNameError):
         return False
+
+
+def _not_elsewhere(cell: str) -> None:
+    """Stop, if one of the folders in which the artifact of `cell` lies, below that of its stage, is a link. data/ and the
+    folders of the stages may be links, made by a person to a larger disk."""
+    stage, *dims = cell.split("/")
+    if dims:
+        within(layout.DATA / stage, "/".join([*dims, layout.RECORD]))
 
 
 @contextmanager

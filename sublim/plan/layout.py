@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from sublim.common import names
+
 DATA = Path("data")
 STATE = Path(".sublim")
 PLANS = STATE / "plan"
@@ -20,15 +22,19 @@ RECORD = "record.json"
 
 
 def artifact(cell: str) -> Path:
-    """The directory of the artifact of `cell`, e.g. `data/teacher/teacher=neox-a/trait=fox/seed=1`."""
-    return DATA / cell
+    """The directory of the artifact of `cell`, e.g. `data/teacher/teacher=neox-a/trait=fox/seed=1`.
+
+    Raises:
+        HarmfulNameError: that is no cell.
+    """
+    return DATA / names.cell(cell)
 
 
 def record(cell: str) -> Path:
     """The record beside the artifact of `cell`."""
-    return DATA / cell / RECORD
+    return artifact(cell) / RECORD
 
 
 def plan(cell: str) -> Path:
     """The verdict on `cell`: its plan, why it is stale (or null), a nonce."""
-    return PLANS / f"{cell}.json"
+    return PLANS / f"{names.cell(cell)}.json"

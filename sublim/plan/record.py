@@ -7,6 +7,8 @@ from typing import Any
 
 from sublim.common.canonical import digest
 from sublim.common.files import write_text
+from sublim.common.names import clash, harmful, is_cell, is_sha256
+from sublim.plan import layout
 
 VERSION = 1
 
@@ -83,7 +85,7 @@ def read(path: Path) -> Record:
 
     Raises:
         FileNotFoundError: there is none.
-        RecordError: it was altered, cut off or written by another version.
+        RecordError: it was altered, cut off or written by another version, or says something that may not become a path.
     """
     try:
         written = path.read_text(encoding="utf-8")
@@ -105,7 +107,29 @@ def read(path: Path) -> Record:
         raise RecordError(f"cannot be read ({error})") from None
     if text["key"] != record.key or text["cell"] != record.plan.cell:
         raise RecordError("was altered: its key or cell is not that of its plan and inputs")
+    if why := unfit(record):  # its digest proves nothing: whoever forges a record makes it fit
+        raise RecordError(f"was altered: {why}")
     return record
+
+
+def unfit(record: Record) -> str | None:
+    """What in `record` would become a path and may not: a cell, the name of an output or a digest; None if nothing."""
+    for each in (record.plan.cell, *(used.cell for used in record.inputs.values())):
+        if not is_cell(each):
+            return f"expected a cell `stage/dim=value/…`, found {each!r}"
+    for part in (record.plan.stage, *record.plan.dims, *record.plan.dims.values()):
+        if "/" in str(part):  # of several parts together a cell may have the right form, but the stage is a module's name
+            return f"expected one part of {record.plan.cell}, found {part!r}"
+    for name, output in record.outputs.items():
+        why = harmful(name) or ("is the place of the record" if name.split("/")[0].lower() == layout.RECORD else None)
+        if why is not None:
+            return f"expected names of files in the artifact, found the output {name!r}, which {why}"
+        if not is_sha256(output.sha256):
+            return f"expected the sha256 of the output {name}, 64 hexadecimal digits, found {output.sha256!r}"
+    if both := clash(record.outputs):
+        return f"its output {both} would be a file and a folder"
+    digests = {name: used.digest for name, used in record.inputs.items() if not is_sha256(used.digest)}
+    return f"expected digests of its inputs, 64 hexadecimal digits, found {digests}" if digests else None
 
 
 def _text(body: dict[str, Any]) -> str:

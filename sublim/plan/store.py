@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from sublim.common.files import replacing, write_text
+from sublim.common.names import hexadecimal, within
 from sublim.plan.record import Record, RecordError, read
 
 CHUNK = 1 << 20
@@ -68,12 +69,16 @@ class Store:
         return record if here else None
 
     def put(self, record: Record, directory: Path) -> None:
-        """Keep the artifact in `directory`: its objects first, then the key, so that a key never lacks its bytes."""
+        """Keep the artifact in `directory`: its objects first, then the key, so that a key never lacks its bytes.
+
+        Raises:
+            HarmfulNameError: the record names a file that does not lie in `directory`, or something that is no digest.
+        """
         for name, output in record.outputs.items():
             target = self.object(output.sha256)
             if not target.is_file():
                 with replacing(target) as temporary:
-                    shutil.copyfile(directory / name, temporary)
+                    shutil.copyfile(within(directory, name), temporary)
         record.write(self._key(record.key))
 
     def fetch(self, sha256: str, target: Path) -> None:
@@ -98,8 +103,12 @@ class Store:
             raise
 
     def object(self, sha256: str) -> Path:
-        """Where the bytes with this sha256 are kept."""
-        return self._root / "objects" / sha256[:2] / sha256
+        """Where the bytes with this sha256 are kept.
+
+        Raises:
+            HarmfulNameError: that is no sha256.
+        """
+        return self._root / "objects" / hexadecimal(sha256)[:2] / sha256
 
     def _shared(self) -> bool:
         # A folder that was copied with the store in it is another experiment with another store.
@@ -113,7 +122,7 @@ class Store:
             yield
 
     def _key(self, key: str) -> Path:
-        return self._root / "keys" / key[:2] / f"{key}.json"
+        return self._root / "keys" / hexadecimal(key)[:2] / f"{key}.json"
 
 
 class LostError(Exception):

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
+from sublim.common.names import HarmfulNameError, within
 from sublim.plan import layout
 from sublim.plan.digests import Digests
 from sublim.plan.record import Plan, Record, RecordError, read
@@ -91,13 +92,16 @@ def _missing(cell: Cell) -> str:
 
 
 def altered(cell: str, record: Record, digests: Digests) -> tuple[str, ...]:
-    """The files of an artifact that are not what its record says: `name: expected → found`."""
+    """The files of an artifact that are not what its record says: `name: expected → found`. None is opened outside of it."""
     found: list[str] = []
     for name, output in record.outputs.items():
         try:
-            digest = digests(layout.artifact(cell) / name)
-        except FileNotFoundError:
+            digest = digests(within(layout.artifact(cell), name))
+        except (FileNotFoundError, NotADirectoryError):
             found.append(f"{name}: {output.sha256[:12]} → missing")
+            continue
+        except HarmfulNameError as error:
+            found.append(f"{name}: {output.sha256[:12]} → {error}")
             continue
         if digest != output.sha256:
             found.append(f"{name}: {output.sha256[:12]} → {digest[:12]}")

@@ -227,6 +227,11 @@ def stop(error: SublimError) -> None:
     raise SystemExit(1)
 
 
+def _holds_others(path: Path) -> bool:
+    """Whether other artifacts lie in the directory of an artifact: in none that this program makes."""
+    return any(found.parent != path for found in path.rglob(layout.RECORD))
+
+
 def clear(cells: Iterable[str]) -> None:
     """Remove artifacts that are not of `cells`, so that a stage's directory holds the experiment and nothing else.
 
@@ -235,10 +240,13 @@ def clear(cells: Iterable[str]) -> None:
     kept = Store(root(layout.STORE))
     for path in strays(list(cells)):
         try:
-            with kept.in_use():
-                preserve(read(path / layout.RECORD), path, kept)
+            record = read(path / layout.RECORD)
         except (FileNotFoundError, RecordError):
             continue  # not something that this program made: the audit names it
+        if layout.artifact(record.plan.cell) != path or _holds_others(path):
+            continue  # nor this: a record that was put where it would take other artifacts with it
+        with kept.in_use():
+            preserve(record, path, kept)
         # Renamed first: of a folder that is half removed, nobody could tell what its files are.
         with scratch(path.relative_to(layout.DATA).as_posix()) as gone:
             path.replace(gone / "artifact")

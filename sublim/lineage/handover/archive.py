@@ -7,7 +7,9 @@ import shutil
 import stat
 import zipfile
 from collections.abc import Iterator, Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+
+from sublim.common.names import clash, harmful, within
 
 CHUNK = 1 << 20
 EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -54,19 +56,6 @@ def unpack(path: Path, folder: Path) -> dict[str, Path]:
     return found
 
 
-def harmful(name: str) -> str | None:
-    """Why a bundle may have no file of this name; None if it may."""
-    if not name or name.endswith("/"):
-        return "is a folder"
-    if name.startswith("/") or "\\" in name or ":" in name.split("/")[0]:
-        return "is not a relative path"
-    if any(part in ("", ".", "..") for part in name.split("/")):
-        return "leads out of the folder, or is written in a roundabout way"
-    if not name.isprintable():
-        return "has invisible characters"
-    return None
-
-
 def _check(entries: list[zipfile.ZipInfo], size: int) -> None:
     names: set[str] = set()
     for entry in entries:
@@ -81,15 +70,14 @@ def _check(entries: list[zipfile.ZipInfo], size: int) -> None:
             raise ArchiveError(f"{name}: is a link or a special file, not a plain one")
         if entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & ~UTF8 or entry.file_size != entry.compress_size:
             raise ArchiveError(f"{name}: is compressed, encrypted or damaged; `sublim export` stores files as they are")
-    folders = {parent.as_posix() for name in names for parent in PurePosixPath(name).parents}
-    if both := sorted(names & folders):
-        raise ArchiveError(f"{both[0]}: is a file and a folder")
+    if both := clash(names):
+        raise ArchiveError(f"{both}: is a file and a folder")
     if (total := sum(entry.file_size for entry in entries)) > size:
         raise ArchiveError(f"its files claim {total:,} bytes, the zip file has {size:,}: they overlap or are not there")
 
 
 def _extract(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, folder: Path) -> Path:
-    target = folder / entry.filename
+    target = within(folder, entry.filename)
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         with archive.open(entry) as source, target.open("xb") as sink:

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from sublim.common.errors import SublimError
 from sublim.common.files import replacing, sha256
+from sublim.common.names import harmful
 from sublim.lineage.finding import WORDS, Finding
 from sublim.lineage.handover import archive, signature
 from sublim.lineage.handover.bundle import about_text, following, module_files, output
@@ -204,7 +205,7 @@ def _given(origin: Origin, tree: Tree, about: About, modules: set[str]) -> dict[
     members |= {data_name(name): path for name, path in tree.files.items()}
     members |= {code_name(name): origin.sources[name] for name in sources}
     for name in members:
-        if why := archive.harmful(name):
+        if why := harmful(name):
             raise SublimError(f"{name}: this name {why}: no bundle can have such a file.")
     return members
 
