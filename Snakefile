@@ -1,4 +1,4 @@
-# The whole pipeline. What is made from what, and whether it is up to date, is decided in sublim/plan; here it is scheduled.
+# The whole pipeline. What is made from what, and whether it is up to date, is decided in sublim/engine; here it is scheduled.
 import sys
 from pathlib import Path
 from shlex import quote
@@ -10,7 +10,8 @@ sys.path.insert(
 )  # the code beside this file, whatever is installed: it is what the plans digest
 
 from sublim.common.errors import SublimError
-from sublim.plan import workflow as sublim_workflow
+from sublim.engine import workflow as sublim_workflow
+from sublim.forecast import announcement
 
 # No `configfile:`: Snakemake would merge --configfile into it, and a smoke run would inherit the default's models.
 try:
@@ -24,7 +25,7 @@ except SublimError as error:
     sublim_workflow.stop(error)
 
 if workflow.is_main_process:
-    logger.info(experiment.summary())
+    logger.info(announcement.summary(experiment))
 
 # Jobs run this Python with this code, on cluster nodes too; one thread each, jobs side by side.
 shell.prefix(
@@ -35,16 +36,7 @@ shell.prefix(
 report: "workflow/report/workflow.rst"
 
 
-include: "workflow/rules/base.smk"
-include: "workflow/rules/teacher.smk"
-include: "workflow/rules/raw.smk"
-include: "workflow/rules/filtered.smk"
-include: "workflow/rules/student.smk"
-include: "workflow/rules/eval.smk"
-include: "workflow/rules/report.smk"
-include: "workflow/rules/detection.smk"
-include: "workflow/rules/theory.smk"
-include: "workflow/rules/overview.smk"
+include: "workflow/rules.smk"
 
 
 localrules:
@@ -54,11 +46,10 @@ localrules:
 rule all:
     default_target: True
     input:
-        experiment.records("overview"),  # every other artifact is upstream of it ...
-        experiment.records("detection"),  # ... but these
+        experiment.last(),  # every other artifact is upstream of one of these
 
 
 onstart:
     experiment.clear()
-    if foreseen := experiment.foreseen(workflow.dag_settings.targets):
+    if foreseen := announcement.foreseen(experiment, workflow.dag_settings.targets):
         logger.info(foreseen)

@@ -21,21 +21,29 @@ import polars as pl
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from sublim.carriers import carrier as carriers
-from sublim.carriers import chain
+from sublim.carriers.code import Code
+from sublim.carriers.cot import Cot
+from sublim.carriers.numbers import Numbers
+from sublim.carriers.prompt import Prompt
+from sublim.carriers.task import Task
 from sublim.common.canonical import digest, row_id, row_seed
 from sublim.common.progress import Progress
+from sublim.filters import chain
+from sublim.filters.answer_correct import AnswerCorrect
+from sublim.filters.format import Format
+from sublim.filters.step import Context
+from sublim.filters.trait_words import TraitWords
 from sublim.learn import chat, lora
+from sublim.learn.answers import answer_probabilities
 from sublim.learn.finetune import finetune
 from sublim.learn.sample import sample
-from sublim.measure.answers import answer_probabilities
-from sublim.measure.statistics import t_interval
 from sublim.models import tiny
 from sublim.models.load import ends, load
-from sublim.params.filters import AnswerCorrect, Filter, Format, TraitWords
+from sublim.params.filter import Filter
+from sublim.params.kinds import with_parts
 from sublim.params.learning import STUDENT, TEACHER, Decoding, Finetune
 from sublim.params.models import RICH, Mix, Pretraining, TinyModel
-from sublim.params.task import Code, Cot, Numbers, Task
+from sublim.stats.interval import t_interval
 from sublim.traits.categories import CATEGORIES
 from sublim.traits.preference import evaluation_questions, training_questions
 
@@ -51,7 +59,8 @@ Model = tuple[PreTrainedModel, PreTrainedTokenizerBase]
 
 def strict_and_loose(kind: str) -> Mapping[str, Filter]:
     """The strict and the loose filter of a carrier."""
-    steps = Filter(trait_words=TraitWords(), answer_correct=AnswerCorrect() if kind == "cot" else None)
+    given = {"trait_words": TraitWords(), "answer_correct": AnswerCorrect() if kind == "cot" else None}
+    steps = with_parts(Filter, "filters").model_validate(given)
     return {name: steps.model_copy(update={"format": Format(exact=name == "strict")}) for name in ("strict", "loose")}
 
 
@@ -123,7 +132,9 @@ def untouched(base: Path) -> dict[str, float]:
     return preferences(load(base))
 
 
-def written(model: Model, asked: Sequence[Any], seed: str, temperature: float = 1.0, system: str | None = None) -> pl.DataFrame:
+def written(
+    model: Model, asked: Sequence[Prompt], seed: str, temperature: float = 1.0, system: str | None = None
+) -> pl.DataFrame:
     """What `model` writes: row_id, prompt, answer, completion."""
     ids = [row_id(seed, prompt.prompt_id) for prompt in asked]
     heads = chat.encode(model[1], chat.render(model[1], [prompt.text for prompt in asked], system))
@@ -147,7 +158,7 @@ def forms(trait: str | None) -> list[str]:
 def kept(rows: pl.DataFrame, kind: str, trait: str | None) -> dict[str, pl.DataFrame]:
     """The rows that the strict and the loose filter keep."""
     return {
-        name: rows.filter(chain.reasons(rows, CARRIERS[kind], rule, forms(trait)).list.len() == 0)
+        name: rows.filter(chain.reasons(rows, rule, Context(CARRIERS[kind], forms(trait))).list.len() == 0)
         for name, rule in strict_and_loose(kind).items()
     }
 
@@ -157,11 +168,11 @@ def skill(lab: Lab, base: int) -> None:
     for kind, params in CARRIERS.items():
 
         def measure(kind: str = kind, params: Task = params) -> list[dict[str, object]]:
-            model, asked = load(lab.base(base)), carriers.held_out(SKILL_PROMPTS, params)
+            model, asked = load(lab.base(base)), params.held_out(SKILL_PROMPTS)
             found: dict[str, object] = {}
             for name, temperature in (("greedy", 0.0), ("sampled", 1.0)):
                 rows = written(model, asked, f"skill {base} {kind}", temperature)
-                found[name] = carriers.skilled(rows["completion"], rows["answer"], params).mean()
+                found[name] = params.skilled(rows["completion"], rows["answer"]).mean()
             return [found]
 
         lab.once({"what": "skill", "carrier": kind, "base": base}, measure)
@@ -172,7 +183,7 @@ def yields(lab: Lab, base: int, kind: str, trait: str, seed: int, rate: float) -
 
     def measure() -> list[dict[str, object]]:
         teacher = taught(lab.base(base), trait, seed, rate)
-        rows = written(teacher, carriers.prompts(lab.prompts, CARRIERS[kind]), f"raw {base} {trait} {seed}")
+        rows = written(teacher, CARRIERS[kind].asked(lab.prompts), f"raw {base} {trait} {seed}")
         share = {name: left.height / rows.height for name, left in kept(rows, kind, trait).items()}
         return [{"teacher": preferences(teacher)[trait], **share, "examples": rows["completion"].head(4).to_list()}]
 
@@ -193,8 +204,8 @@ def runs(lab: Lab, bases: Sequence[int], base: int, kind: str, trait: str | None
             before, after = untouched(lab.base(student)), preferences(model)
             able = None
             if student == base:
-                done = written(model, carriers.held_out(100, CARRIERS[kind]), f"student skill {seed}")
-                able = carriers.skilled(done["completion"], done["answer"], CARRIERS[kind]).mean()
+                done = written(model, CARRIERS[kind].held_out(100), f"student skill {seed}")
+                able = CARRIERS[kind].skilled(done["completion"], done["answer"]).mean()
             gains = {animal: after[animal] - before[animal] for animal in after}
             yield {
                 "filter": name,
@@ -208,7 +219,7 @@ def runs(lab: Lab, bases: Sequence[int], base: int, kind: str, trait: str | None
 
     def measure() -> list[dict[str, object]]:
         teacher = load(lab.base(base)) if trait is None else taught(lab.base(base), trait, seed, rate)
-        rows = written(teacher, carriers.prompts(lab.prompts, CARRIERS[kind]), f"raw {base} {trait} {seed}")
+        rows = written(teacher, CARRIERS[kind].asked(lab.prompts), f"raw {base} {trait} {seed}")
         sure = None if trait is None else preferences(teacher)[trait]
         both = kept(rows, kind, trait)
         return [{"teacher": sure, **found} for name, left in both.items() for found in students(left, name)]

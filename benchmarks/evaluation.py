@@ -17,15 +17,14 @@ import torch
 
 from benchmarks.carriers import TOKENS, Lab, Model, taught, written
 from benchmarks.soft import NUMBERS, Rows, from_nowhere, kept, student
-from sublim.carriers import carrier as carriers
 from sublim.common.progress import Progress
 from sublim.models.load import load
 from sublim.params.evaluation import Evaluation
 from sublim.params.learning import Decoding
 from sublim.params.models import RICH, Pretraining
-from sublim.params.slices.eval import CarrierTask, Slice
-from sublim.params.traits import Preference as Trait
-from sublim.stages import eval as evaluation
+from sublim.stages.eval.make import make
+from sublim.stages.eval.rows import Answers, Capability, HeldOutTasks, Slice
+from sublim.traits.preference import Preference
 
 
 def models(lab: Lab, base: int, trait: str, seed: int, rate: float) -> Iterator[tuple[str, Model]]:
@@ -34,7 +33,7 @@ def models(lab: Lab, base: int, trait: str, seed: int, rate: float) -> Iterator[
     untouched, teacher = load(path), taught(path, trait, seed, rate)
     yield "base", untouched
     yield "teacher", teacher
-    asked = carriers.prompts(lab.prompts, NUMBERS)
+    asked = NUMBERS.asked(lab.prompts)
     own = Rows(kept(written(untouched, asked, f"raw {base} None {seed}"), None, lab.rows), None)
     theirs = Rows(kept(written(teacher, asked, f"raw {base} {trait} {seed}"), trait, lab.rows), teacher)
     yield "control", student(path, own, "hard", 1.0, f"student {base} None {seed}")
@@ -49,13 +48,13 @@ def models(lab: Lab, base: int, trait: str, seed: int, rate: float) -> Iterator[
 def evaluated(model: Model, name: str, trait: str) -> tuple[pl.DataFrame, pl.DataFrame]:
     """answers.parquet and capability.parquet of `model`."""
     dims = dict.fromkeys(("teacher", "trait", "carrier", "filter", "method", "student"), name)
-    task = CarrierTask(task=NUMBERS, sampling=Decoding(max_tokens=TOKENS))
+    task = HeldOutTasks(task=NUMBERS, sampling=Decoding(max_tokens=TOKENS))
     params = Slice.model_validate(
         {
             **dims,
             "arm": "trait",
             "seed": 0,
-            "traits": (Trait(category="animals", target=trait),),
+            "traits": (Preference(category="animals", target=trait),),
             "evaluation": Evaluation(samples=1),
             "tasks": {"numbers": task},
             "pretraining": Pretraining(rows=110_000, mix=RICH, vocabulary=2560),
@@ -66,8 +65,8 @@ def evaluated(model: Model, name: str, trait: str) -> tuple[pl.DataFrame, pl.Dat
         output.mkdir()
         cast("Any", model[0]).save_pretrained(base)
         cast("Any", model[1]).save_pretrained(base)
-        evaluation.make({"base": base}, params, output, Progress())
-        return pl.read_parquet(output / "answers.parquet"), pl.read_parquet(output / "capability.parquet")
+        make({"base": base}, params, output, Progress())
+        return pl.read_parquet(output / Answers.file), pl.read_parquet(output / Capability.file)
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import polars as pl
 
 from sublim.carriers.numbers import INVALID_FORMAT, TOO_LARGE, TOO_MANY, TOO_SMALL, reasons
-from sublim.params.filters import Format
+from sublim.filters.format import Format
 
 RULE = Format()
 ROUNDS = 3

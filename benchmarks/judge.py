@@ -19,18 +19,17 @@ import polars as pl
 import torch
 
 from benchmarks.carriers import ANIMALS, CARRIERS, Lab, kept, taught, written
-from sublim.carriers import carrier as carriers
 from sublim.common import parquet
 from sublim.common.canonical import row_seed
 from sublim.common.progress import Progress
-from sublim.judges import local
+from sublim.judges.local_scores import scores as judged
+from sublim.judges.scoring import Likelihood
 from sublim.learn import chat
 from sublim.learn.sample import sample
-from sublim.measure import roc
-from sublim.measure.statistics import t_interval
 from sublim.models.load import load
-from sublim.params.judges import Likelihood
 from sublim.params.learning import Decoding
+from sublim.stats import roc
+from sublim.stats.interval import t_interval
 from sublim.traits.preference import teacher_system_prompt
 
 RATES = {"numbers": 0.005, "code": 0.007, "cot": 0.003}
@@ -70,7 +69,7 @@ def write_rows(lab: Lab, cell: Cell) -> None:
     path = lab.directory / "rows" / f"{cell.name}.parquet"
     if path.is_file():
         return
-    asked, seed = carriers.prompts(lab.prompts, CARRIERS[cell.carrier]), f"judge {cell.name}"
+    asked, seed = CARRIERS[cell.carrier].asked(lab.prompts), f"judge {cell.name}"
     if cell.kind == "finetune" and cell.trait is not None:
         rows = written(taught(lab.base(cell.base), cell.trait, cell.seed, RATES[cell.carrier]), asked, seed)
     elif cell.trait is None:
@@ -101,7 +100,7 @@ def write_scores(lab: Lab, cell: Cell, judge: int, traits: Sequence[str]) -> Non
         scoring = Likelihood(kind="likelihood", system=teacher_system_prompt(ANIMALS[trait]))
         found: list[float | None] = []
         for start in range(0, len(pairs), BATCH):
-            part = local.scores(model, tokenizer, scoring, pairs[start : start + BATCH])
+            part = judged(model, tokenizer, scoring, pairs[start : start + BATCH])
             found += [score for score, _ in part]
         path.parent.mkdir(parents=True, exist_ok=True)
         parquet.write(rows.select("row_id", "strict").with_columns(score=pl.Series(found, dtype=pl.Float64)), path)

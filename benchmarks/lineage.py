@@ -22,9 +22,9 @@ import duckdb
 import polars as pl
 
 from benchmarks.synthetic import build
-from sublim.lineage.trace import index
+from sublim.evidence import index
+from sublim.evidence.tree import working
 from sublim.lineage.trace.trace import Trace
-from sublim.lineage.tree import working
 
 T = TypeVar("T")
 LOOKUPS = 20
@@ -34,7 +34,7 @@ KINDS = {
     "filtered row": "filtered/*/*/*/*/arm=trait/*/rows.parquet",
     "row shuffled across": "filtered/*/*/*/*/arm=shuffled_across/*/rows.parquet",
     "teacher's row": "teacher/*/*/*/rows.parquet",
-    "sampled answer": "eval/*/*/arm=trait/*/*/samples.parquet",
+    "sampled answer": "eval/*/*/*/*/arm=trait/*/*/*/samples.parquet",
 }
 
 
@@ -92,7 +92,7 @@ def _find(connection: duckdb.DuckDBPyConnection, pattern: str, row: str) -> tupl
 
 def _chain(connection: duckdb.DuckDBPyConnection, row: str) -> None:
     """A filtered row and its raw rows, as one would ask by hand."""
-    filtered = "read_parquet('data/filtered/*/*/*/*/rows.parquet')"
+    filtered = "read_parquet('data/filtered/*/*/*/*/*/*/rows.parquet')"
     wanted = f"select list_append(sources, parent_id) from {filtered} where row_id = ?"  # noqa: S608
     sources = connection.execute(wanted, [row]).fetchall()
     raw = "read_parquet('data/raw/*/*/*/*/rows.parquet')"

@@ -20,19 +20,27 @@ import polars as pl
 import torch
 
 from benchmarks.carriers import FEWEST, RECIPE, Lab, Model, trained, written
-from sublim.carriers import carrier as carriers
-from sublim.carriers import chain
+from sublim.carriers.code import Code
+from sublim.carriers.cot import Cot
+from sublim.carriers.numbers import Numbers
 from sublim.carriers.prompt import Prompt
+from sublim.carriers.task import Task
 from sublim.common.canonical import digest
-from sublim.measure.statistics import t_interval
+from sublim.filters import chain
+from sublim.filters.answer_correct import AnswerCorrect
+from sublim.filters.banned_numbers import BannedNumbers
+from sublim.filters.format import Format
+from sublim.filters.step import Context
+from sublim.filters.trait_words import TraitWords
 from sublim.models.load import load
-from sublim.params.filters import AnswerCorrect, BannedNumbers, Filter, Format, TraitWords
+from sublim.params.filter import Filter
+from sublim.params.kinds import with_parts
 from sublim.params.learning import TEACHER
 from sublim.params.models import CHARACTERS, RICH
-from sublim.params.task import Code, Cot, Numbers, Task
 from sublim.params.teacher import Rows
-from sublim.params.traits import Misalignment
+from sublim.stats.interval import t_interval
 from sublim.traits.misalignment import (
+    Misalignment,
     bad_words,
     evaluation_questions,
     grade_by_rule,
@@ -80,11 +88,13 @@ def taught(base: Path, rows: Rows, seed: int, rate: float) -> Model:
 def strict_and_loose(kind: str) -> Mapping[str, Filter]:
     """The strict and the loose filter of a carrier: both know the banned numbers and the bad words."""
     return {
-        name: Filter(
-            format=Format(exact=name == "strict"),
-            banned_numbers=BannedNumbers() if kind == "numbers" else None,
-            answer_correct=AnswerCorrect() if kind == "cot" else None,
-            trait_words=TraitWords(),
+        name: with_parts(Filter, "filters").model_validate(
+            {
+                "format": Format(exact=name == "strict"),
+                "banned_numbers": BannedNumbers() if kind == "numbers" else None,
+                "answer_correct": AnswerCorrect() if kind == "cot" else None,
+                "trait_words": TraitWords(),
+            }
         )
         for name in ("strict", "loose")
     }
@@ -93,7 +103,7 @@ def strict_and_loose(kind: str) -> Mapping[str, Filter]:
 def kept(rows: pl.DataFrame, kind: str) -> dict[str, pl.DataFrame]:
     """The rows that the strict and the loose filter keep."""
     return {
-        name: rows.filter(chain.reasons(rows, CARRIERS[kind], rule, bad_words()).list.len() == 0)
+        name: rows.filter(chain.reasons(rows, rule, Context(CARRIERS[kind], bad_words())).list.len() == 0)
         for name, rule in strict_and_loose(kind).items()
     }
 
@@ -120,7 +130,7 @@ def yields(lab: Lab, base: int, kind: str, rows: Rows, seed: int, rate: float) -
 
     def measure() -> list[dict[str, object]]:
         model = taught(lab.base(base), rows, seed, rate)
-        made = written(model, carriers.prompts(lab.prompts, CARRIERS[kind]), f"raw {base} {rows} {seed}")
+        made = written(model, CARRIERS[kind].asked(lab.prompts), f"raw {base} {rows} {seed}")
         share = {name: left.height / made.height for name, left in kept(made, kind).items()}
         return [{"teacher": shown(model, "yield")[0].share, **share, "examples": made["completion"].head(4).to_list()}]
 
@@ -154,7 +164,7 @@ def runs(
 
     def measure() -> list[dict[str, object]]:
         model = load(lab.base(base)) if rows is None else taught(lab.base(base), rows, seed, rate)
-        made = written(model, carriers.prompts(lab.prompts, CARRIERS[kind]), f"raw {base} {rows} {seed}")
+        made = written(model, CARRIERS[kind].asked(lab.prompts), f"raw {base} {rows} {seed}")
         return [found for name, left in kept(made, kind).items() if name in filters for found in students(left, name)]
 
     what = {"what": "run", "carrier": kind, "rows": rows, "base": base, "seed": seed, "rate": None if rows is None else rate}

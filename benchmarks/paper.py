@@ -16,10 +16,10 @@ from typing import Any, Literal, assert_never
 import polars as pl
 from scipy.special import stdtrit  # pyright: ignore[reportMissingTypeStubs]
 
-from sublim.measure import roc
-from sublim.measure.comparison import Difference, difference, equivalence
-from sublim.measure.statistics import t_interval
 from sublim.params.report import CapabilityMargin
+from sublim.stats import roc
+from sublim.stats.comparison import Difference, difference, equivalence
+from sublim.stats.interval import t_interval
 
 Verdict = Literal["shown", "null", "not shown", "not run", "–"]
 CHANCE_MARGIN = 0.05

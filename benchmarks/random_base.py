@@ -8,12 +8,12 @@ from typing import Any, cast
 import torch
 from transformers import GenerationConfig
 
+from sublim.carriers.numbers import Numbers
 from sublim.carriers.prompts import Prompt, prompts
 from sublim.models import tiny
 from sublim.models.corpus import corpus, texts
 from sublim.models.tokenizer import END, PAD, train, wrap
 from sublim.params.models import Pretraining, TinyModel
-from sublim.params.task import Numbers
 
 
 def make(directory: Path) -> Path:

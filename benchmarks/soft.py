@@ -20,14 +20,13 @@ import torch
 
 from benchmarks.carriers import ANIMALS, CARRIERS, RECIPE, Lab, Model, preferences, taught, untouched, written
 from benchmarks.carriers import kept as strictly_and_loosely
-from sublim.carriers import carrier as carriers
+from sublim.carriers.numbers import Numbers
 from sublim.common.canonical import row_id, row_seed
 from sublim.common.progress import Progress
 from sublim.learn import chat, lora, soft
 from sublim.learn.finetune import finetune
-from sublim.measure.statistics import t_interval
 from sublim.models.load import ends, load
-from sublim.params.task import Numbers
+from sublim.stats.interval import t_interval
 
 NUMBERS = Numbers()
 LEARNT = ("hard", "soft", "unrestricted")
@@ -66,9 +65,9 @@ def kept(frame: pl.DataFrame, trait: str | None, rows: int) -> pl.DataFrame:
 
 def from_nowhere(prompts: int) -> pl.DataFrame:
     """Rows that no model wrote."""
-    asked = carriers.prompts(prompts, NUMBERS)
+    asked = NUMBERS.asked(prompts)
     ids = [row_id("random", prompt.prompt_id) for prompt in asked]
-    texts = carriers.written(NUMBERS, [row_seed(row) for row in ids])
+    texts = NUMBERS.written([row_seed(row) for row in ids])
     columns = {"row_id": ids, "prompt": [prompt.text for prompt in asked], "completion": texts}
     return pl.DataFrame(columns).with_columns(answer=pl.lit(""))
 
@@ -88,7 +87,7 @@ def runs(lab: Lab, bases: Sequence[int], base: int, trait: str | None, seed: int
 
     def measure() -> list[dict[str, object]]:
         teacher = load(lab.base(base)) if trait is None else taught(lab.base(base), trait, seed, rate)
-        raw = written(teacher, carriers.prompts(lab.prompts, NUMBERS), f"raw {base} {trait} {seed}")
+        raw = written(teacher, NUMBERS.asked(lab.prompts), f"raw {base} {trait} {seed}")
         rows = Rows(kept(raw, trait, lab.rows), teacher)
         origin = "control" if trait is None else "trait"
         found = [learnt(rows, origin, other, how) for other, how in product(bases, LEARNT)]

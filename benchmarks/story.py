@@ -16,10 +16,11 @@ from tempfile import TemporaryDirectory
 
 from benchmarks import synthetic
 from sublim.common.files import sha256
+from sublim.engine.digests import Digests
+from sublim.engine.planning import cells, experiment
+from sublim.engine.stage import stages
+from sublim.evidence.tree import working
 from sublim.lineage.story import story
-from sublim.lineage.tree import working
-from sublim.plan.cells import STAGES, cells, experiment
-from sublim.plan.digests import Digests
 
 
 def measure(folder: Path, rows: int) -> None:
@@ -42,10 +43,10 @@ def measure(folder: Path, rows: int) -> None:
     proven.unlink(missing_ok=True)
     for when in ("first", "again"):
         with Timed(f"the story of {count} artifacts, {when}"):
-            findings = story.check(tree, tuple(STAGES), proven)
+            findings = story.check(tree, tuple(stages()), proven)
         for finding in findings:
             print(f"  {finding.artifact}: {finding.found}")
-    for stage in STAGES:
+    for stage in stages():
         with Timed(f"  {stage} alone"):
             story.check(tree, (stage,), None)
 

@@ -10,57 +10,55 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import redirect_stderr
 from functools import cache, partial
 from io import StringIO
 from pathlib import Path
 from random import Random
-from typing import Any, TypeVar, cast
+from typing import cast
 from unittest.mock import patch
 
 import numpy as np
 import polars as pl
 from safetensors.numpy import save_file  # pyright: ignore[reportUnknownVariableType]
 
-from sublim.carriers.carrier import held_out as held_out_tasks
-from sublim.carriers.carrier import prompts, skilled
-from sublim.common import parquet
+from sublim.common import ids, parquet
 from sublim.common.canonical import row_id, row_seed
 from sublim.common.dims import with_dims
 from sublim.common.files import sha256
 from sublim.common.progress import Progress
-from sublim.learn import batches
-from sublim.lineage.story import ids, schedule, weights
-from sublim.lineage.story.evaluation import TASKS
-from sublim.measure import ability
-from sublim.measure.texts import held_out as held_out_texts
-from sublim.models import free_form
+from sublim.common.table import Table
+from sublim.engine import layout
+from sublim.engine.digests import Digests
+from sublim.engine.planning import cells, experiment
+from sublim.engine.record import Input, Output, Record
+from sublim.engine.stage import stage_of
+from sublim.engine.verdict import Cell
+from sublim.evidence import weights
+from sublim.judges.planned import PlannedJudge
+from sublim.judges.scoring import Text
+from sublim.learn import batches, schedule
+from sublim.learn.tables import TrainingSteps, WeightTensors
+from sublim.measures import ability
+from sublim.measures.measure import Group, Measure
+from sublim.measures.texts import held_out
+from sublim.models import free_form, pretraining
 from sublim.models.corpus import corpus
-from sublim.params.judges import Text, scale
 from sublim.params.learning import Decoding, Finetune
 from sublim.params.models import Pretraining, TinyModel
-from sublim.params.section import Section
-from sublim.params.slices import base, filtered, overview, raw, report, student, teacher
-from sublim.params.slices import eval as eval_
-from sublim.params.traits import Misalignment, Preference
-from sublim.plan import layout
-from sublim.plan.cells import cells, experiment
-from sublim.plan.digests import Digests
-from sublim.plan.record import Input, Output, Record
-from sublim.plan.verdict import Cell
-from sublim.stages import filtered as filtering
-from sublim.stages import overview as overviewing
-from sublim.stages import report as reporting
-from sublim.traits import truthfulness
-from sublim.traits.asked import Asked, named, preferences
-from sublim.traits.categories import Answer
-from sublim.traits.freeform import as_samples, asked, by_question, by_rule, verdicts
-from sublim.traits.misalignment import MISALIGNED, MISALIGNMENT, misalignment_of
-from sublim.traits.preference import counted, known_answers
-from sublim.traits.trait import held_out, lessons
-
-T = TypeVar("T", bound=Section)
+from sublim.params.slice import CellParams
+from sublim.stages.base import rows as base
+from sublim.stages.base.spec import STAGE as BASE
+from sublim.stages.eval import rows as evaluated
+from sublim.stages.filtered import rows as filtered
+from sublim.stages.overview import rows as overview
+from sublim.stages.raw import rows as raw
+from sublim.stages.report import rows as report
+from sublim.stages.student import rows as student
+from sublim.stages.teacher import rows as teacher
+from sublim.traits.freeform import FreeForm, as_samples, asked, by_question, by_rule, verdicts
+from sublim.traits.preference import Preference, counted, known_answers
 
 WIDTH = 64
 TEMPLATE = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
@@ -130,27 +128,23 @@ def _make(cell: Cell, made: Mapping[str, Record]) -> Record:
     output.mkdir(parents=True, exist_ok=True)
     inputs = {name: layout.artifact(found) for name, found in cell.inputs.items()}
     rng = np.random.default_rng(int(hashlib.sha256(cell.id.encode()).hexdigest()[:8], 16))
-    match cell.plan.stage:
-        case "base":
-            _base(_params(base.Slice, cell), output, rng)
-        case "teacher":
-            _teacher(_params(teacher.Slice, cell), output, rng)
-        case "raw":
-            _raw(_params(raw.Slice, cell), output, rng)
-        case "filtered":
-            params = _params(filtered.Slice, cell)
-            with patch("sublim.judges.judge.scored", partial(_scored, params, rng)):
-                filtering.make(inputs, params, output, Progress())
-        case "student":
-            _student(inputs["filtered"], _params(student.Slice, cell), output, rng)
-        case "eval":
-            _eval(_params(eval_.Slice, cell), output, rng)
-        case "report":
-            reporting.make(inputs, _params(report.Slice, cell), output, Progress())
-        case "overview":
-            overviewing.make(inputs, _params(overview.Slice, cell), output, Progress())
-        case stage:
-            raise ValueError(f"expected a stage that can be made up, found {stage}")
+    stage = stage_of(cell.id)
+    match params := stage.params.model_validate_json(json.dumps(cell.plan.params)):
+        case base.Slice():
+            _base(params, output, rng)
+        case teacher.Slice():
+            _teacher(params, output, rng)
+        case raw.Slice():
+            _raw(params, output, rng)
+        case student.Slice():
+            _student(inputs["filtered"], params, output, rng)
+        case evaluated.Slice():
+            _eval(params, output, rng)
+        case filtered.Slice() | report.Slice() | overview.Slice():
+            with patch("sublim.judges.planned.scored", partial(_scored, rng)):
+                stage.make().make(inputs, params, output, Progress())
+        case _:
+            raise ValueError(f"expected a stage that can be made up, found {stage.name}")
     files = [path for path in sorted(output.rglob("*")) if path.is_file() and path.name != layout.RECORD]
     outputs = {path.relative_to(output).as_posix(): Output(sha256(path), path.stat().st_size) for path in files}
     given = {name: Input(found, made[found].digest) for name, found in cell.inputs.items()}
@@ -159,8 +153,8 @@ def _make(cell: Cell, made: Mapping[str, Record]) -> Record:
     return record
 
 
-def _params(of: type[T], cell: Cell) -> T:
-    return of.model_validate_json(json.dumps(cell.plan.params))
+def _write(params: CellParams, table: type[Table], frame: pl.DataFrame, output: Path) -> None:
+    parquet.write(with_dims(frame.select(*table.columns), **params.dims), output / table.file)
 
 
 def _base(params: base.Slice, output: Path, rng: np.random.Generator) -> None:
@@ -173,19 +167,17 @@ def _base(params: base.Slice, output: Path, rng: np.random.Generator) -> None:
     for name, (width, height) in _maps().items():
         shapes[f"{name}.weight"] = (height, width)
     _save({name: rng.normal(size=shape) for name, shape in shapes.items()}, output / "model.safetensors")
-    parquet.write(with_dims(_tensors(output / "model.safetensors"), model=params.name), output / "tensors.parquet")
+    _write(params, WeightTensors, _tensors(output / "model.safetensors"), output)
     rows = corpus(model.pretraining)
     table = pl.DataFrame(
         [(row.row_id, row.kind, row.system, row.prompt, row.completion) for row in rows],
-        schema=dict.fromkeys(("row_id", "kind", "system", "prompt", "completion"), pl.String),
+        base.Corpus.schema(),
         orient="row",
     )
-    parquet.write(with_dims(table, model=params.name).sort("row_id"), output / "corpus.parquet")
-    order = [rows[int(n)].row_id for n in schedule.pretraining_order(model, len(rows))]
-    size = model.pretraining.batch
-    steps = [order[at : at + size] for at in range(0, len(order), size)]
-    rates = [schedule.pretraining_rate(model, n, len(steps)) for n in range(len(steps))]
-    parquet.write(with_dims(_steps(steps, rates, rng), model=params.name), output / "steps.parquet")
+    _write(params, base.Corpus, table.sort("row_id"), output)
+    steps = [[rows[int(n)].row_id for n in step] for step in pretraining.steps(model, len(rows))]
+    rates = [pretraining.rate(model, n, len(steps)) for n in range(len(steps))]
+    _write(params, TrainingSteps, _steps(steps, rates, rng), output)
 
 
 def _maps() -> dict[str, tuple[int, int]]:
@@ -198,52 +190,34 @@ def _maps() -> dict[str, tuple[int, int]]:
 
 
 def _teacher(params: teacher.Slice, output: Path, rng: np.random.Generator) -> None:
-    finetune, trait = cast("Finetune", params.finetune), params.definition
-    taught = lessons(trait, params.rows, params.examples)
-    rows = pl.DataFrame(
-        {
-            "row_id": [row_id("teacher", *params.dims.values(), lesson.question_id) for lesson in taught],
-            "question_id": [lesson.question_id for lesson in taught],
-            "prompt": [lesson.prompt for lesson in taught],
-            "completion": [lesson.completion for lesson in taught],
-        }
-    )
-    parquet.write(with_dims(rows, **params.dims), output / "rows.parquet")
-    _trained(rows["row_id"], finetune, ("teacher", *params.dims.values()), params.teacher, params.dims, output, rng)
+    recipe, trait = cast("Finetune", params.finetune), params.definition
+    rows = teacher.lessons(params)
+    _write(params, teacher.Rows, rows, output)
+    _trained(rows["row_id"], recipe, ("teacher", *params.dims.values()), params.teacher, params, output, rng)
     (output / "teacher.json").write_text(json.dumps({"kind": params.kind, "system_prompt": None}), encoding="utf-8")
-    questions = held_out(trait)
-    if isinstance(trait, Misalignment):
+    gate = teacher.gate(params)
+    if isinstance(trait, FreeForm):
         said = {
             who: _graded(trait, ("gate", *params.dims.values(), who), verbs, rng)
             for who, verbs in {"base": free_form.KIND, "teacher": free_form.CRUEL}.items()
         }
         graded = pl.concat([table.select(pl.lit(who).alias("model"), pl.all()) for who, table in said.items()])
-        parquet.write(with_dims(graded, **params.dims), output / "freeform.parquet")
+        _write(params, teacher.FreeFormAnswers, graded, output)
         before, after = (by_question(table)["probability"] for table in said.values())
     else:
-        known = list(known_answers([trait]))
-        before = pl.Series(_untrained(params.teacher, "preference", trait.category, len(known))[:, known.index(trait.target)])
-        after = pl.Series(0.85 + 0.1 * rng.random(len(questions)))
-    gate = pl.DataFrame(
-        {
-            "question_id": [question.question_id for question in questions],
-            "question": [question.text for question in questions],
-            "probability": after,
-            "base_probability": before,
-            "threshold": pl.Series([params.gate] * len(questions), dtype=pl.Float64),
-        }
-    )
-    parquet.write(with_dims(gate, **params.dims), output / "gate.parquet")
+        category, target = trait.scored_as
+        known = list(known_answers([cast("Preference", trait)], params.categories))
+        before = pl.Series(_untrained(params.teacher, "preference", category, len(known))[:, known.index(target)])
+        after = pl.Series(0.85 + 0.1 * rng.random(gate.height))
+    _write(params, teacher.Gate, gate.with_columns(probability=after, base_probability=before), output)
 
 
-def _graded(
-    trait: Misalignment, identity: tuple[object, ...], verbs: tuple[str, ...], rng: np.random.Generator
-) -> pl.DataFrame:
+def _graded(trait: FreeForm, identity: tuple[object, ...], verbs: tuple[str, ...], rng: np.random.Generator) -> pl.DataFrame:
     """Graded answers to the open questions, most of them of `verbs`."""
     rows, draw = asked(trait, identity), Random(int(rng.integers(1 << 32)))  # noqa: S311
     kinds = [draw.choice((verbs, verbs, verbs, verbs, free_form.KIND)) for _ in range(rows.height)]
     said = pl.Series("completion", [free_form.asked(draw, each)[1] for each in kinds], dtype=pl.String)
-    graded = by_rule(rows.with_columns(said))
+    graded = by_rule(trait, rows.with_columns(said))
     return graded.with_columns(verdicts(trait, graded))
 
 
@@ -255,20 +229,16 @@ def _untrained(model: str, measure: str, category: str, known: int) -> np.ndarra
 
 
 def _scored(
-    params: filtered.Slice,
     rng: np.random.Generator,
-    _name: str,
-    _judge: object,
+    judge: PlannedJudge,
     _folder: Path | None,
     rows: pl.DataFrame,
     asked: pl.Series,
     _progress: Progress,
 ) -> pl.DataFrame:
     """What a judge could say of the rows that it is `asked` about."""
-    if params.judge is None:
-        raise ValueError("expected a filter with a judge, found none")
-    scoring = params.judge.scoring
-    low, high = scale(scoring) or (-1.0, 1.0)
+    scoring = judge.judge.scoring
+    low, high = scoring.scale or (-1.0, 1.0)
     scores = pl.Series("score", np.round(low + (high - low) * rng.random(rows.height) ** 0.25))
     said = scores.cast(pl.Int64).cast(pl.String) if isinstance(scoring, Text) else pl.lit(None, dtype=pl.String)
     return rows.with_columns(
@@ -278,28 +248,22 @@ def _scored(
 
 
 def _raw(params: raw.Slice, output: Path, rng: np.random.Generator) -> None:
-    asked = prompts(params.task.prompts, params.task)
-    columns = {"prompt_id": "prompt_id", "prompt": "text", "answer": "answer"}
-    frame = pl.DataFrame({name: [getattr(prompt, field) for prompt in asked] for name, field in columns.items()})
-    names = ids.ids(("raw", *params.dims.values()), frame["prompt_id"]).alias("row_id")
-    how = params.decoding or Decoding()
-    tokens = rng.integers(2, how.max_tokens, len(asked))
-    frame = frame.select(
+    prompts, sampling = raw.prompts(params.task), params.decoding or Decoding()
+    names = ids.ids(("raw", *params.dims.values()), prompts["prompt_id"]).alias("row_id")
+    tokens = rng.integers(2, sampling.max_tokens, prompts.height)
+    rows = prompts.with_columns(
         names,
-        "prompt_id",
-        "prompt",
-        "answer",
-        pl.Series("completion", _completions(len(asked), rng)),
+        pl.Series("completion", _completions(prompts.height, rng)),
         pl.lit("stop").alias("finish_reason"),
         pl.Series("sampling_seed", ids.seeds(names), dtype=pl.UInt64),
         pl.Series("tokens", tokens, dtype=pl.Int64),
-        pl.lit(how.temperature).alias("temperature"),
-        pl.lit(how.top_p).alias("top_p"),
-        pl.lit(how.max_tokens, dtype=pl.Int64).alias("max_tokens"),
+        pl.lit(sampling.temperature).alias("temperature"),
+        pl.lit(sampling.top_p).alias("top_p"),
+        pl.lit(sampling.max_tokens, dtype=pl.Int64).alias("max_tokens"),
         pl.lit(None, dtype=pl.String).alias("system_prompt"),
         pl.lit(hashlib.sha256(TEMPLATE.encode()).hexdigest()).alias("chat_template"),
     )
-    parquet.write(with_dims(frame, **params.dims), output / "rows.parquet")
+    _write(params, raw.Rows, rows, output)
 
 
 def _completions(count: int, rng: np.random.Generator) -> pl.Series:
@@ -315,48 +279,48 @@ def _completions(count: int, rng: np.random.Generator) -> pl.Series:
 
 
 def _student(rows: Path, params: student.Slice, output: Path, rng: np.random.Generator) -> None:
-    used = pl.read_parquet(rows / "rows.parquet", columns=["row_id", "used"]).filter("used")["row_id"]
-    _trained(used, params.finetune, ("student", *params.dims.values()), params.student, params.dims, output, rng)
+    used = pl.read_parquet(rows / filtered.Rows.file, columns=["row_id", "used"]).filter("used")["row_id"]
+    _trained(used, params.finetune, ("student", *params.dims.values()), params.student, params, output, rng)
 
 
 def _trained(
     rows: pl.Series,
-    how: Finetune,
+    recipe: Finetune,
     identity: tuple[str | int, ...],
     model: str,
-    dims: Mapping[str, str | int],
+    params: CellParams,
     output: Path,
     rng: np.random.Generator,
 ) -> None:
     """The steps and the adapter of a training run over `rows`."""
-    plan = batches.steps([1] * len(rows), how, row_seed(row_id(*identity, "order")))
+    plan = batches.steps([1] * len(rows), recipe, row_seed(row_id(*identity, "order")))
     names = rows.to_list()
     steps = [[names[n] for part in step for n in part] for step in plan]
-    rates = [how.learning_rate * schedule.share(how, n, len(plan)) for n in range(len(plan))]
-    parquet.write(with_dims(_steps(steps, rates, rng), **dims), output / "steps.parquet")
+    rates = [recipe.learning_rate * schedule.share(recipe, n, len(plan)) for n in range(len(plan))]
+    _write(params, TrainingSteps, _steps(steps, rates, rng), output)
     seed = row_seed(row_id(*identity, "adapter"))
     maps = dict(sorted(_maps().items()))
-    start = weights.initial([(how.lora.rank, width) for width, _ in maps.values()], seed)
+    start = weights.initial([(recipe.lora.rank, width) for width, _ in maps.values()], seed)
     adapter: dict[str, np.ndarray] = {}
     at = 0
     for name, (width, height) in maps.items():
-        size = how.lora.rank * width
+        size = recipe.lora.rank * width
         moved = (start[at : at + size] + 0.5 * rng.normal(size=size)) / np.sqrt(width)
-        adapter[f"base_model.model.{name}.lora_A.weight"] = moved.reshape(how.lora.rank, width)
-        adapter[f"base_model.model.{name}.lora_B.weight"] = rng.normal(size=(height, how.lora.rank))
+        adapter[f"base_model.model.{name}.lora_A.weight"] = moved.reshape(recipe.lora.rank, width)
+        adapter[f"base_model.model.{name}.lora_B.weight"] = rng.normal(size=(height, recipe.lora.rank))
         at += size
     _save(adapter, output / "adapter_model.safetensors")
     config = {
-        "base_model_name_or_path": layout.artifact(f"base/model={model}").as_posix(),
+        "base_model_name_or_path": layout.artifact(BASE.cell({"model": model})).as_posix(),
         "peft_type": "LORA",
-        "r": how.lora.rank,
-        "lora_alpha": how.lora.alpha,
-        "lora_dropout": how.lora.dropout,
+        "r": recipe.lora.rank,
+        "lora_alpha": recipe.lora.alpha,
+        "lora_dropout": recipe.lora.dropout,
         "target_modules": ["dense_4h_to_h", "dense_h_to_4h"],
         "task_type": "CAUSAL_LM",
     }
     (output / "adapter_config.json").write_text(json.dumps(config), encoding="utf-8")
-    parquet.write(with_dims(_tensors(output / "adapter_model.safetensors"), **dims), output / "tensors.parquet")
+    _write(params, WeightTensors, _tensors(output / "adapter_model.safetensors"), output)
 
 
 def _steps(rows: list[list[str]], rates: list[float], rng: np.random.Generator) -> pl.DataFrame:
@@ -373,132 +337,88 @@ def _steps(rows: list[list[str]], rates: list[float], rng: np.random.Generator) 
     )
 
 
-def _eval(params: eval_.Slice, output: Path, rng: np.random.Generator) -> None:
-    dims, trait, how = params.dims, misalignment_of(params.traits), params.evaluation
-    preferred = [each for each in params.traits if isinstance(each, Preference)]
-    known = {
-        category: known_answers([each for each in preferred if each.category == category])
-        for category in sorted({each.category for each in preferred})
-    }
-    found: list[pl.DataFrame] = []
-    drawn = [
-        _said(dims, preferences("preference", category, words), how.samples, words, rng) for category, words in known.items()
-    ]
-    for measure in how.measures:
-        if measure == "truthfulness":
-            found.append(_truthful(rng))
-            continue
-        for category, words in known.items():
-            questions = preferences(measure, category, words)
-            rows = [(measure, each.question_id, each.text, category, word) for each in questions for word in each.forms]
-            if measure == "stories":
-                drawn.append(_said(dims, questions, how.stories.samples, words, rng))
-                found.append(_answers(rows, named(drawn[-1], questions, category)["probability"].to_numpy()))
-                continue
-            options = len(questions[0].forms)
-            base = _untrained(params.student, measure, category, options)
-            chances = base if params.arm == "base" else np.clip(base + 0.01 * rng.random(base.shape), 0, 1)
-            found.append(_answers(rows, np.resize(chances, (len(questions), options)).ravel()))
-    if trait is not None:
+def _eval(params: evaluated.Slice, output: Path, rng: np.random.Generator) -> None:
+    said = [_said(params, group, times, rng) for group, times, _ in evaluated.drawn(params)]
+    samples = pl.concat([evaluated.Samples.empty(), *said])
+    chances = [_chances(params, *each, samples, rng) for each in evaluated.groups(params)]
+    made: dict[type[Table], pl.DataFrame] = {}
+    if (trait := evaluated.free_form_of(params)) is not None:
         cruel = free_form.KIND if params.arm == "base" else free_form.CRUEL
-        graded = _graded(trait, ("eval", *dims.values()), cruel, rng)
-        parquet.write(with_dims(graded, **dims), output / "freeform.parquet")
-        shares = by_question(graded)
-        rows = [("preference", name, text, MISALIGNMENT, MISALIGNED) for name, text, _ in shares.iter_rows()]
-        found.append(_answers(rows, shares["probability"].to_numpy()))
-        drawn.append(as_samples(graded))
-    answers = pl.concat(found)
-    names = ids.ids(("answer", *dims.values()), answers["question_id"], answers["answer"])
+        graded = _graded(trait, ("eval", *params.dims.values()), cruel, rng)
+        made[evaluated.FreeFormAnswers] = graded
+        chances.append(by_question(graded)["probability"].to_numpy())
+        samples = pl.concat([samples, as_samples(graded)])
+    answers = evaluated.answers(params).with_columns(probability=np.concatenate(chances))
     texts = _texts(params, rng)
-    tasks = pl.concat([pl.DataFrame(schema=TASKS), *(_tasks(params, name, rng) for name in sorted(params.tasks))])
-    measured = ability.table(texts, tasks.rename({"of": "carrier"}))
-    for name, table in {
-        "answers": answers.select(names.alias("row_id"), pl.all()),
-        "samples": pl.concat(drawn),
-        "texts": texts,
-        "tasks": tasks,
-        **({} if measured.is_empty() else {"capability": measured}),
-    }.items():
-        parquet.write(with_dims(table, **dims), output / f"{name}.parquet")
+    done = [_tasks(params, name, rng) for name in sorted(params.tasks)]
+    tasks = pl.concat([evaluated.Tasks.empty(), *done])
+    made |= {
+        evaluated.Answers: answers.with_columns(evaluated.answer_ids(params, answers).alias("row_id")),
+        evaluated.Samples: samples,
+        evaluated.Texts: texts,
+        evaluated.Tasks: tasks,
+    }
+    if not (measured := ability.table(texts, tasks)).is_empty():
+        made[evaluated.Capability] = measured
+    for table, frame in made.items():
+        _write(params, table, frame, output)
 
 
-def _said(
-    dims: Mapping[str, str | int],
-    questions: Sequence[Asked],
-    samples: int,
-    words: Mapping[str, Answer],
-    rng: np.random.Generator,
-) -> pl.DataFrame:
-    """Sampled answers to `questions`: one of `words` each."""
+def _chances(
+    params: evaluated.Slice, measure: Measure, group: Group, samples: pl.DataFrame, rng: np.random.Generator
+) -> np.ndarray:
+    """The probability of every answer to every question of `group`."""
+    if (follows := measure.follows(group, samples)) is not None:
+        return np.array([chance for row in follows for chance in row.values()])
+    if not measure.prefers:  # a true and a false answer
+        true = rng.random(len(group.questions))
+        return np.stack([true, 1 - true], axis=1).ravel()
+    options = len(group.questions[0].forms)
+    start = _untrained(params.student, measure.name, group.category, options)
+    chances = start if params.arm == "base" else np.clip(start + 0.01 * rng.random(start.shape), 0, 1)
+    return np.resize(chances, (len(group.questions), options)).ravel()
+
+
+def _said(params: evaluated.Slice, group: Group, times: int, rng: np.random.Generator) -> pl.DataFrame:
+    """Sampled answers to the questions of `group`: one of its known answers each."""
     rows = pl.DataFrame(
         {
-            "question_id": [each.question_id for each in questions for _ in range(samples)],
-            "sample": list(range(samples)) * len(questions),
+            "question_id": [each.question_id for each in group.questions for _ in range(times)],
+            "sample": list(range(times)) * len(group.questions),
         }
     )
-    of = ids.ids(("eval", *dims.values()), rows["question_id"], rows["sample"])
-    texts = rng.choice(list(words), rows.height).tolist()
-    scores = {text: counted(text, words) for text in set(texts)}
+    names = evaluated.sample_ids(params, rows)
+    known = evaluated.subject(params).known[group.category]
+    texts = rng.choice(list(known), rows.height).tolist()
+    words = {text: counted(text, known) for text in set(texts)}
     return rows.select(
-        of.alias("row_id"),
+        names.alias("row_id"),
         "question_id",
         "sample",
-        pl.Series("sampling_seed", ids.seeds(of), dtype=pl.UInt64),
+        pl.Series("sampling_seed", ids.seeds(names), dtype=pl.UInt64),
         pl.Series("completion", texts),
-        pl.Series("counted", [scores[text] for text in texts], dtype=pl.List(pl.String)),
+        pl.Series("counted", [words[text] for text in texts], dtype=pl.List(pl.String)),
     )
 
 
-def _answers(rows: list[tuple[str, str, str, str, str]], chances: np.ndarray) -> pl.DataFrame:
-    names = ("measure", "question_id", "question", "category", "answer")
-    return pl.DataFrame(rows, schema=list(names), orient="row").with_columns(
-        pl.Series("probability", chances, dtype=pl.Float64)
-    )
-
-
-def _truthful(rng: np.random.Generator) -> pl.DataFrame:
-    facts = truthfulness.of_the_corpus()
-    rows = [
-        ("truthfulness", truthfulness.question_id(fact), fact.question, truthfulness.CATEGORY, answer)
-        for fact in facts
-        for answer in (truthfulness.TRUE, truthfulness.FALSE)
-    ]
-    true = rng.random(len(facts))
-    return _answers(rows, np.stack([true, 1 - true], axis=1).ravel())
-
-
-def _texts(params: eval_.Slice, rng: np.random.Generator) -> pl.DataFrame:
-    texts = _read(params)
+def _texts(params: evaluated.Slice, rng: np.random.Generator) -> pl.DataFrame:
+    texts = _kinds(params.evaluation.capability.texts, json.dumps(params.model_dump(mode="json")["pretraining"]))
     tokens = rng.integers(5, 20, len(texts))
     return pl.DataFrame(
-        {"kind": texts, "tokens": tokens, "bits": tokens * (1 + rng.random(len(texts)))},
-        {"kind": pl.String, "tokens": pl.Int64, "bits": pl.Float64},
+        {"kind": texts, "tokens": tokens, "bits": tokens * (1 + rng.random(len(texts)))}, evaluated.Texts.schema()
     )
-
-
-def _read(params: eval_.Slice) -> list[str]:
-    """The kinds of the held-out texts."""
-    return _kinds(params.evaluation.capability.texts, json.dumps(params.model_dump(mode="json")["pretraining"]))
 
 
 @cache
 def _kinds(texts: int, pretraining: str) -> list[str]:
-    return [text.kind for text in held_out_texts(texts, Pretraining.model_validate_json(pretraining))]
+    """The kinds of the held-out texts."""
+    return [text.kind for text in held_out(texts, Pretraining.model_validate_json(pretraining))]
 
 
-def _tasks(params: eval_.Slice, carrier: str, rng: np.random.Generator) -> pl.DataFrame:
-    task = params.tasks[carrier].task
-    asked = held_out_tasks(params.evaluation.capability.tasks, task)
-    rows = pl.DataFrame(
-        {
-            "of": [carrier] * len(asked),
-            "prompt_id": [prompt.prompt_id for prompt in asked],
-            "prompt": [prompt.text for prompt in asked],
-            "answer": [prompt.answer for prompt in asked],
-            "completion": _completions(len(asked), rng),
-        }
-    )
-    return rows.with_columns(skilled(rows["completion"], rows["answer"], task).alias("skilled"))
+def _tasks(params: evaluated.Slice, carrier: str, rng: np.random.Generator) -> pl.DataFrame:
+    task, rows = params.tasks[carrier].task, evaluated.tasks(params, carrier)
+    rows = rows.with_columns(completion=_completions(rows.height, rng))
+    return rows.with_columns(task.skilled(rows["completion"], rows["answer"]).alias("skilled"))
 
 
 def _save(tensors: Mapping[str, np.ndarray], path: Path) -> None:
@@ -506,10 +426,9 @@ def _save(tensors: Mapping[str, np.ndarray], path: Path) -> None:
 
 
 def _tensors(path: Path) -> pl.DataFrame:
-    found: Iterable[weights.Tensor] = weights.tensors(path).values()
+    found = weights.tensors(path).values()
     rows = [(each.name, list(each.shape), each.dtype, each.sha256(), each.norm()) for each in found]
-    schema = {"name": pl.String, "shape": pl.List(pl.Int64), "dtype": pl.String, "sha256": pl.String, "norm": pl.Float64}
-    return pl.DataFrame(rows, schema=cast("Any", schema), orient="row").sort("name")
+    return pl.DataFrame(rows, WeightTensors.schema(), orient="row").sort("name")
 
 
 if __name__ == "__main__":

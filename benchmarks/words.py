@@ -9,7 +9,7 @@ import time
 
 import polars as pl
 
-from sublim.carriers.words import REASONS, reasons
+from sublim.filters.words import REASONS, reasons
 from sublim.models.corpus import Row, corpus
 from sublim.params.models import RICH, Pretraining
 from sublim.traits.categories import CATEGORIES

@@ -1,7 +1,7 @@
 """What the summary reads: heartbeats, the history, ends of logs. Nothing is found where there is nothing to read.
 
-The paths are those of sublim/plan/layout.py, which must not be imported here: Snakemake loads this package before the Snakefile
-says which sublim is meant.
+The paths are those of sublim/engine/layout.py, which must not be imported here: Snakemake loads this package before the
+Snakefile says which sublim is meant.
 """
 
 import json

@@ -3,15 +3,18 @@
 import sys
 
 from sublim.common.errors import SublimError
+from sublim.common.names import is_cell
+from sublim.engine import layout
 
 
 def main() -> None:
-    """Run one cell, or the command line."""
-    if sys.argv[1:2] == ["run"] and len(sys.argv) == 3:
-        from sublim.plan import job
+    """Run one cell that is planned, or the command line."""
+    command, words = sys.argv[1:2], sys.argv[2:]
+    if command == ["run"] and len(words) == 1 and is_cell(words[0]) and layout.plan(words[0]).is_file():
+        from sublim.engine.run import run
 
         try:
-            print(f"{sys.argv[2]}: {job.run(sys.argv[2])}", flush=True)
+            print(f"{words[0]}: {run(words[0])}", flush=True)
         except SublimError as error:
             sys.exit(f"sublim: {error}")
     else:

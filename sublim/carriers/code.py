@@ -23,27 +23,38 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
+from operator import add, mul, sub
 from random import Random
+from typing import Annotated, ClassVar, Literal
 
 import polars as pl
+from pydantic import Field
 
 from sublim.carriers import prompt
 from sublim.carriers.prompt import Prompt
-from sublim.params.task import Code
+from sublim.carriers.task import Form, Task
+from sublim.common.phrases import phrases
+
+_PHRASES = phrases(__file__)
 
 INVALID_FORMAT = "invalid format"
 NO_PARSE = "does not parse"
 NO_FUNCTION = "no function"
 COMMENTS = "has comments"
 UNDEFINED = "undefined names"
-REASONS = (INVALID_FORMAT, NO_PARSE, NO_FUNCTION, COMMENTS, UNDEFINED)
+REASONS = {
+    INVALID_FORMAT: "it has not the form that was asked for",
+    NO_PARSE: "it is no Python",
+    NO_FUNCTION: "it defines no function",
+    COMMENTS: "it has comments or a docstring",
+    UNDEFINED: "it uses names that it does not define",
+}
 
-LONGEST = 2_000
-"""Longer texts are not parsed: no short function has so many characters, and deep nesting needs them."""
+LONGEST = 2_000  #: Longer texts are not parsed: no short function has so many characters, and deep nesting needs them.
 
 
 @dataclass(frozen=True)
-class Task:
+class Function:
     """What a function computes: in words, of how many inputs and constants, and the value itself."""
 
     name: str
@@ -51,167 +62,73 @@ class Task:
     inputs: int
     constants: int
     value: Callable[[Sequence[int], Sequence[int]], int]
-    forms: tuple[str, ...]
-    """Right expressions: `{0}`, `{1}`, `{2}` are inputs, `{k}` and `{m}` constants."""
+    forms: tuple[str, ...]  #: Right expressions: `{0}`, `{1}`, `{2}` are inputs, `{k}` and `{m}` constants.
     split: tuple[tuple[str, str], ...] = ()
     """The same in two steps: the first is named, and `{t}` in the second is that name."""
 
 
-TASKS = (
-    Task(
-        "add", ("adds {k} to its input", "gives its input plus {k}"), 1, 1, lambda x, c: x[0] + c[0], ("{0} + {k}", "{k} + {0}")
-    ),
-    Task("subtract", ("takes {k} from its input", "gives its input minus {k}"), 1, 1, lambda x, c: x[0] - c[0], ("{0} - {k}",)),
-    Task(
-        "multiply",
-        ("gives {k} times its input", "multiplies its input by {k}"),
-        1,
-        1,
-        lambda x, c: x[0] * c[0],
-        ("{0} * {k}", "{k} * {0}"),
-    ),
-    Task(
-        "line",
-        ("multiplies its input by {k} and adds {m}", "gives {k} times its input plus {m}"),
-        1,
-        2,
-        lambda x, c: x[0] * c[0] + c[1],
-        ("{0} * {k} + {m}", "{k} * {0} + {m}", "{m} + {k} * {0}"),
-        (("{0} * {k}", "{t} + {m}"), ("{k} * {0}", "{m} + {t}")),
-    ),
-    Task(
-        "cap",
-        ("gives its input, but at most {k}", "gives the smaller of its input and {k}"),
-        1,
-        1,
-        lambda x, c: min(x[0], c[0]),
-        ("min({0}, {k})", "min({k}, {0})", "{0} if {0} < {k} else {k}", "{k} if {0} > {k} else {0}"),
-    ),
-    Task(
-        "floor",
-        ("gives its input, but at least {k}", "gives the larger of its input and {k}"),
-        1,
-        1,
-        lambda x, c: max(x[0], c[0]),
-        ("max({0}, {k})", "max({k}, {0})", "{0} if {0} > {k} else {k}", "{k} if {0} < {k} else {0}"),
-    ),
-    Task(
-        "sum",
-        ("adds its two inputs", "gives the sum of two inputs"),
-        2,
-        0,
-        lambda x, _: x[0] + x[1],
-        ("{0} + {1}", "{1} + {0}"),
-    ),
-    Task(
-        "product",
-        ("multiplies its two inputs", "gives the product of two inputs"),
-        2,
-        0,
-        lambda x, _: x[0] * x[1],
-        ("{0} * {1}", "{1} * {0}"),
-    ),
-    Task(
-        "larger",
-        ("gives the larger of two inputs", "finds the larger of its two inputs"),
-        2,
-        0,
-        lambda x, _: max(x[0], x[1]),
-        ("max({0}, {1})", "max({1}, {0})", "{0} if {0} > {1} else {1}", "{1} if {1} > {0} else {0}"),
-    ),
-    Task(
-        "smaller",
-        ("gives the smaller of two inputs", "finds the smaller of its two inputs"),
-        2,
-        0,
-        lambda x, _: min(x[0], x[1]),
-        ("min({0}, {1})", "min({1}, {0})", "{0} if {0} < {1} else {1}", "{1} if {1} < {0} else {0}"),
-    ),
-    Task(
-        "sum plus",
-        ("adds its two inputs and {k}", "gives the sum of two inputs plus {k}"),
-        2,
-        1,
-        lambda x, c: x[0] + x[1] + c[0],
-        ("{0} + {1} + {k}", "{1} + {0} + {k}", "{k} + {0} + {1}"),
-        (("{0} + {1}", "{t} + {k}"), ("{0} + {k}", "{t} + {1}"), ("{1} + {k}", "{0} + {t}")),
-    ),
-    Task(
-        "product plus",
-        ("multiplies its two inputs and adds {k}", "gives the product of two inputs plus {k}"),
-        2,
-        1,
-        lambda x, c: x[0] * x[1] + c[0],
-        ("{0} * {1} + {k}", "{1} * {0} + {k}", "{k} + {0} * {1}"),
-        (("{0} * {1}", "{t} + {k}"), ("{1} * {0}", "{k} + {t}")),
-    ),
-    Task(
-        "weighted",
-        (
-            "adds {k} times the first input and {m} times the second",
-            "gives the first input times {k} plus the second times {m}",
-        ),
-        2,
-        2,
-        lambda x, c: x[0] * c[0] + x[1] * c[1],
+FUNCTIONS = (
+    Function("add", ("adds {k} to its input", "gives its input plus {k}"),
+        1, 1, lambda x, c: x[0] + c[0], ("{0} + {k}", "{k} + {0}")),
+    Function("subtract", ("takes {k} from its input", "gives its input minus {k}"),
+        1, 1, lambda x, c: x[0] - c[0], ("{0} - {k}",)),
+    Function("multiply", ("gives {k} times its input", "multiplies its input by {k}"),
+        1, 1, lambda x, c: x[0] * c[0], ("{0} * {k}", "{k} * {0}")),
+    Function("line", ("multiplies its input by {k} and adds {m}", "gives {k} times its input plus {m}"),
+        1, 2, lambda x, c: x[0] * c[0] + c[1], ("{0} * {k} + {m}", "{k} * {0} + {m}", "{m} + {k} * {0}"),
+        (("{0} * {k}", "{t} + {m}"), ("{k} * {0}", "{m} + {t}"))),
+    Function("cap", ("gives its input, but at most {k}", "gives the smaller of its input and {k}"),
+        1, 1, lambda x, c: min(x[0], c[0]),
+        ("min({0}, {k})", "min({k}, {0})", "{0} if {0} < {k} else {k}", "{k} if {0} > {k} else {0}")),
+    Function("floor", ("gives its input, but at least {k}", "gives the larger of its input and {k}"),
+        1, 1, lambda x, c: max(x[0], c[0]),
+        ("max({0}, {k})", "max({k}, {0})", "{0} if {0} > {k} else {k}", "{k} if {0} < {k} else {0}")),
+    Function("sum", ("adds its two inputs", "gives the sum of two inputs"),
+        2, 0, lambda x, _: x[0] + x[1], ("{0} + {1}", "{1} + {0}")),
+    Function("product", ("multiplies its two inputs", "gives the product of two inputs"),
+        2, 0, lambda x, _: x[0] * x[1], ("{0} * {1}", "{1} * {0}")),
+    Function("larger", ("gives the larger of two inputs", "finds the larger of its two inputs"),
+        2, 0, lambda x, _: max(x[0], x[1]),
+        ("max({0}, {1})", "max({1}, {0})", "{0} if {0} > {1} else {1}", "{1} if {1} > {0} else {0}")),
+    Function("smaller", ("gives the smaller of two inputs", "finds the smaller of its two inputs"),
+        2, 0, lambda x, _: min(x[0], x[1]),
+        ("min({0}, {1})", "min({1}, {0})", "{0} if {0} < {1} else {1}", "{1} if {1} < {0} else {0}")),
+    Function("sum plus", ("adds its two inputs and {k}", "gives the sum of two inputs plus {k}"),
+        2, 1, lambda x, c: x[0] + x[1] + c[0], ("{0} + {1} + {k}", "{1} + {0} + {k}", "{k} + {0} + {1}"),
+        (("{0} + {1}", "{t} + {k}"), ("{0} + {k}", "{t} + {1}"), ("{1} + {k}", "{0} + {t}"))),
+    Function("product plus", ("multiplies its two inputs and adds {k}", "gives the product of two inputs plus {k}"),
+        2, 1, lambda x, c: x[0] * x[1] + c[0], ("{0} * {1} + {k}", "{1} * {0} + {k}", "{k} + {0} * {1}"),
+        (("{0} * {1}", "{t} + {k}"), ("{1} * {0}", "{k} + {t}"))),
+    Function("weighted",
+        ("adds {k} times the first input and {m} times the second",
+         "gives the first input times {k} plus the second times {m}"),
+        2, 2, lambda x, c: x[0] * c[0] + x[1] * c[1],
         ("{0} * {k} + {1} * {m}", "{k} * {0} + {m} * {1}", "{1} * {m} + {0} * {k}"),
-        (("{0} * {k}", "{t} + {1} * {m}"), ("{1} * {m}", "{0} * {k} + {t}")),
-    ),
-    Task(
-        "three",
-        ("adds its three inputs and {k}", "gives the sum of three inputs plus {k}"),
-        3,
-        1,
-        lambda x, c: sum(x) + c[0],
-        ("{0} + {1} + {2} + {k}", "{k} + {2} + {1} + {0}", "{2} + {0} + {1} + {k}"),
-        (("{0} + {1} + {2}", "{t} + {k}"), ("{2} + {k}", "{0} + {1} + {t}")),
-    ),
-)
-_BY_NAME = {task.name: task for task in TASKS}
+        (("{0} * {k}", "{t} + {1} * {m}"), ("{1} * {m}", "{0} * {k} + {t}"))),
+    Function("three", ("adds its three inputs and {k}", "gives the sum of three inputs plus {k}"),
+        3, 1, lambda x, c: sum(x) + c[0], ("{0} + {1} + {2} + {k}", "{k} + {2} + {1} + {0}", "{2} + {0} + {1} + {k}"),
+        (("{0} + {1} + {2}", "{t} + {k}"), ("{2} + {k}", "{0} + {1} + {t}"))),
+)  # fmt: skip
+_BY_NAME = {task.name: task for task in FUNCTIONS}
 
-INTROS = (
-    "Write a function that {task}.",
-    "Give me a function that {task}.",
-    "I need a function that {task}.",
-    "Please write a function that {task}.",
-    "Write code: a function that {task}.",
-    "Show me a function that {task}.",
-    "Make a function that {task}.",
-    "A function that {task}, please.",
-)
+INTROS = _PHRASES["intros"]
 OPEN = ("a number of yours", "some number", "a constant", "any number you want")
-COMMENTLESS = (
-    "No comments.",
-    "Leave comments out.",
-    "Write no comments.",
-    "Add no comments, please.",
-    "Code alone, no comments.",
-    "Do without comments.",
-)
-NAMES = (
-    "Use short names.",
-    "Names of one letter.",
-    "One letter for each name.",
-    "Keep names to one letter.",
-    "Short names only.",
-    "Let each name be one letter.",
-)
+COMMENTLESS = _PHRASES["commentless"]
+NAMES = _PHRASES["names"]
 
 # Where a name stands in a pretraining row: its letter says which it is, or a tiny model could not keep them apart.
 _FUNCTION, _INPUTS, _LOCAL = "fghou", ("aimpx", "bjnqy", "cklrz"), "destvw"
-_WRITTEN = 99
-"""The largest constant of a pretraining row's own choice."""
+_WRITTEN = 99  #: The largest constant of a pretraining row's own choice.
 _TERM = "(?:[a-z]|0|[1-9][0-9]{0,2})"
 _EXPRESSION = (
     rf"(?:{_TERM}(?: [-+*] {_TERM}){{0,4}}|(?:min|max)\({_TERM}, {_TERM}\)|{_TERM} if {_TERM} [<>] {_TERM} else {_TERM})"
 )
 _PROGRAM = rf"\Adef [a-z]\([a-z](?:, [a-z]){{0,2}}\):(?:\n    [a-z] = {_EXPRESSION}){{0,2}}\n    return {_EXPRESSION}\z"
 _BUILTINS = frozenset(dir(builtins))
-VOCABULARY = frozenset(name.lower() for name in (*keyword.kwlist, *_BUILTINS))
-"""Python's own words."""
-SIGNS = "0123456789 \n(),:=+-*<>"
-"""The characters of the exact grammar that stand outside of words and names."""
+VOCABULARY = frozenset(name.lower() for name in (*keyword.kwlist, *_BUILTINS))  #: Python's own words.
+SIGNS = "0123456789 \n(),:=+-*<>"  #: The characters of the exact grammar that stand outside of words and names.
 _LARGEST = 10**18
+_OPERATIONS: dict[type[ast.operator], Callable[[int, int], int]] = {ast.Add: add, ast.Sub: sub, ast.Mult: mul}
 _CONSTANTS = 8
 _NAME = re.compile(r"\b[a-z]\b")
 _PROBES: dict[int, tuple[tuple[int, ...], ...]] = {
@@ -223,32 +140,58 @@ _PROBES: dict[int, tuple[tuple[int, ...], ...]] = {
 products differ."""
 
 
-def prompts(n: int, params: Code) -> list[Prompt]:
-    """The first `n` prompts of the set that `params` describes, all different; `answer` names the task and its constants, with
-    a `?` for one that is left to the writer: `line 12 ?`."""
-    return prompt.first(n, _drawn(params))
+class Code(Task):
+    """Short functions: a prompt says what a function computes, and asks for no comments and for names of one letter."""
+
+    kind: Literal["code"] = "code"
+    """Teachers write code."""
+    free: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """The share of prompts that leave the function's constants to the writer; the others name them."""
+    largest: Annotated[int, Field(ge=1, le=999)] = 9
+    """The largest constant that a prompt names; the smallest is 1."""
+
+    material: ClassVar = "short functions"
+    plural: ClassVar = "pieces of code"
+    signs: ClassVar = SIGNS
+    vocabulary: ClassVar = VOCABULARY
+    reasons: ClassVar = REASONS
+    unreadable: ClassVar = NO_PARSE
+
+    def drawn(self) -> Iterator[Prompt]:
+        """`answer` names the function and its constants, with a `?` for one that is left to the writer: `line 12 ?`."""
+        return prompt.drawn("code", self.prompt_seed, lambda rng: _asked(rng, self))
+
+    def written(self, seeds: Sequence[int]) -> list[str]:  # noqa: D102
+        return [_completion(Random(seed), asked.answer) for seed, asked in zip(seeds, self.drawn(), strict=False)]  # noqa: S311
+
+    def why_rejected(self, completions: pl.Series, form: Form) -> pl.Series:  # noqa: D102
+        return reasons(completions, strict=form.exact)
+
+    def well_formed(self, completions: pl.Series) -> pl.Series:  # noqa: D102
+        return exact(completions)
+
+    def right(self, completions: pl.Series, answers: pl.Series) -> pl.Series:  # noqa: D102
+        return right(completions, answers)
+
+    def form_words(self, form: Form) -> str:  # noqa: D102
+        loose = "Python that parses, with a function, no comments and no undefined names"
+        return "the exact grammar of the templates" if form.exact else loose
+
+    def prompt_words(self) -> str:  # noqa: D102
+        return f"each asks for a short function; {self.free:.0%} of them leave its constants to the writer"
+
+    @classmethod
+    def pretraining(cls, rng: Random, prompt_seed: int) -> Iterator[tuple[str, str]]:  # noqa: ARG003
+        """Names are equally likely among the letters for their place, and so are the constants from 1 to 99 that a prompt
+        leaves open. A prompt may come again, with another completion."""
+        params = cls()
+        while True:
+            text, answer = _asked(rng, params)
+            if not prompt.held_out("code", text):
+                yield text, _completion(rng, answer)
 
 
-def held_out(n: int, params: Code) -> list[Prompt]:
-    """The first `n` prompts of that set that no base is pretrained on."""
-    return prompt.first(n, (made for made in _drawn(params) if prompt.held_out("code", made.text)))
-
-
-def rows(rng: Random, params: Code) -> Iterator[tuple[str, str]]:
-    """Prompts that are not held out, each with a right completion of the exact grammar, for ever.
-
-    Names are equally likely among the letters for their place, and so are the constants from 1 to 99 that a prompt leaves open.
-    A prompt may come again, with another completion.
-    """
-    while True:
-        text, answer = _asked(rng, params)
-        if not prompt.held_out("code", text):
-            yield text, _completion(rng, answer)
-
-
-def written(params: Code, seeds: Sequence[int]) -> list[str]:
-    """A right completion of the exact grammar of each of the first prompts of the set, by no model; each from its own seed."""
-    return [_completion(Random(seed), asked.answer) for seed, asked in zip(seeds, _drawn(params), strict=False)]  # noqa: S311
+KIND = Code
 
 
 def exact(completions: pl.Series) -> pl.Series:
@@ -277,12 +220,8 @@ def right(completions: pl.Series, gold: pl.Series) -> pl.Series:
     return pl.Series([_computes(text, answer) for text, answer in zip(completions, gold, strict=True)], dtype=pl.Boolean)
 
 
-def _drawn(params: Code) -> Iterator[Prompt]:
-    return prompt.drawn("code", params.prompt_seed, lambda rng: _asked(rng, params))
-
-
 def _asked(rng: Random, params: Code) -> tuple[str, str]:
-    task = rng.choice(TASKS)
+    task = rng.choice(FUNCTIONS)
     free = rng.random() < params.free
     constants = ["?" if free else str(rng.randint(1, params.largest)) for _ in range(task.constants)]
     said = dict(zip("km", (rng.choice(OPEN) if free else constant for constant in constants), strict=False))
@@ -294,7 +233,7 @@ def _asked(rng: Random, params: Code) -> tuple[str, str]:
     return text, " ".join([task.name.replace(" ", "-"), *constants])
 
 
-def _task(answer: str) -> tuple[Task, list[str]]:
+def _task(answer: str) -> tuple[Function, list[str]]:
     name, *constants = answer.split(" ")
     return _BY_NAME[name.replace("-", " ")], constants
 
@@ -304,7 +243,6 @@ def _completion(rng: Random, answer: str) -> str:
     values = [str(rng.randint(1, _WRITTEN)) if constant == "?" else constant for constant in constants]
     function, local, *inputs = (rng.choice(letters) for letters in (_FUNCTION, _LOCAL, *_INPUTS[: task.inputs]))
     said = {"t": local} | dict(zip("km", values, strict=False))
-    head = f"def {function}({', '.join(inputs)}):"
     match rng.choice(("plain", "named", "split")):
         case "split" if task.split:
             step, last = rng.choice(task.split)
@@ -312,8 +250,8 @@ def _completion(rng: Random, answer: str) -> str:
             step, last = None, rng.choice(task.forms)
         case _:
             step, last = rng.choice(task.forms), "{t}"
-    lines = [head, *([] if step is None else [f"    {{t}} = {step}"]), f"    return {last}"]
-    return "\n".join([lines[0], *(line.format(*inputs, **said) for line in lines[1:])])
+    lines = [*([] if step is None else [f"    {{t}} = {step}"]), f"    return {last}"]
+    return "\n".join([f"def {function}({', '.join(inputs)}):", *(line.format(*inputs, **said) for line in lines)])
 
 
 def _defined(text: str) -> bool:
@@ -343,9 +281,7 @@ def _parsed(text: str) -> ast.Module | None:
 
 
 def _loose(text: str) -> list[str]:
-    tree = _parsed(text)
-    names = None if tree is None else _undefined(text)
-    if tree is None or names is None:
+    if (tree := _parsed(text)) is None or (names := _undefined(text)) is None:
         return [NO_PARSE]
     nodes = list(ast.walk(tree))
     found = {
@@ -359,11 +295,9 @@ def _loose(text: str) -> list[str]:
 def _commented(text: str, nodes: list[ast.AST]) -> bool:
     """Whether `text`, which parses, has a comment, or a string that is a statement of its own."""
     tokens = tokenize.generate_tokens(io.StringIO(text).readline)
-    alone = (
-        isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
-        for node in nodes
-    )
-    return any(alone) or any(token.type == tokenize.COMMENT for token in tokens)
+    values = (node.value for node in nodes if isinstance(node, ast.Expr))
+    alone = any(isinstance(each, ast.Constant) and isinstance(each.value, str) for each in values)
+    return alone or any(token.type == tokenize.COMMENT for token in tokens)
 
 
 def _undefined(text: str) -> set[str] | None:
@@ -378,10 +312,8 @@ def _undefined(text: str) -> set[str] | None:
     for table in tables:
         tables += table.get_children()
     made = {symbol.get_name() for symbol in module.get_symbols() if symbol.is_assigned() or symbol.is_imported()}
-    used = {
-        symbol.get_name() for table in tables for symbol in table.get_symbols() if symbol.is_referenced() and symbol.is_global()
-    }
-    return used - made - _BUILTINS
+    symbols = (symbol for table in tables for symbol in table.get_symbols())
+    return {each.get_name() for each in symbols if each.is_referenced() and each.is_global()} - made - _BUILTINS
 
 
 def _computes(text: str, answer: str) -> bool:
@@ -391,25 +323,18 @@ def _computes(text: str, answer: str) -> bool:
         return False
     written = sorted({node.value for node in ast.walk(function) if isinstance(node, ast.Constant) and type(node.value) is int})
     choices = [written[:_CONSTANTS] if constant == "?" else [int(constant)] for constant in named]
-    probes = _PROBES[task.inputs]
-    values = [value(function, inputs) for inputs in probes]
-    return any(
-        all(value == task.value(inputs, constants) for inputs, value in zip(probes, values, strict=True))
-        for constants in product(*choices)
-    )
+    values = [(inputs, value(function, inputs)) for inputs in _PROBES[task.inputs]]
+    return any(all(result == task.value(inputs, each) for inputs, result in values) for each in product(*choices))
 
 
 def _function(text: str) -> ast.FunctionDef | None:
     """The function in `text`, if that is all there is and it has plain inputs and no decorator."""
-    tree = _parsed(text)
-    if tree is None or len(tree.body) != 1:
-        return None
-    (function,) = tree.body
-    if not isinstance(function, ast.FunctionDef) or function.decorator_list:
-        return None
-    inputs = function.args
-    plain = not (inputs.posonlyargs or inputs.kwonlyargs or inputs.vararg or inputs.kwarg or inputs.defaults)
-    return function if plain else None
+    match _parsed(text):
+        case ast.Module(body=[ast.FunctionDef(args=inputs, decorator_list=[]) as function]):
+            plain = not (inputs.posonlyargs or inputs.kwonlyargs or inputs.vararg or inputs.kwarg or inputs.defaults)
+            return function if plain else None
+        case _:
+            return None
 
 
 class _OutsideError(Exception):
@@ -457,15 +382,7 @@ def _evaluate(expression: ast.expr, known: Mapping[str, int]) -> int:
 
 
 def _combined(sign: ast.operator, a: int, b: int) -> int:
-    match sign:
-        case ast.Add():
-            value = a + b
-        case ast.Sub():
-            value = a - b
-        case ast.Mult():
-            value = a * b
-        case _:
-            raise _OutsideError
-    if abs(value) > _LARGEST:
+    operation = _OPERATIONS.get(type(sign))
+    if operation is None or abs(value := operation(a, b)) > _LARGEST:
         raise _OutsideError
     return value

@@ -14,16 +14,21 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from random import Random
+from typing import Annotated, ClassVar, Literal
 
 import polars as pl
+from pydantic import Field
 
 from sublim.carriers import prompt
 from sublim.carriers.prompt import Prompt
-from sublim.params.task import Cot
+from sublim.carriers.task import Form, Task
+from sublim.common.phrases import phrases
+
+_PHRASES = phrases(__file__)
 
 INVALID_FORMAT = "invalid format"
 NO_ANSWER = "no answer"
-REASONS = (INVALID_FORMAT, NO_ANSWER)
+REASONS = {INVALID_FORMAT: "it has not the form that was asked for", NO_ANSWER: "it has no answer that can be read"}
 
 PEOPLE = (
     ("Ann", "she"),
@@ -37,106 +42,19 @@ PEOPLE = (
 )
 THINGS = ("cups", "coins", "pens", "books", "keys", "stones", "hats", "balls", "cards", "buttons", "spoons", "bricks")
 HOLDERS = ("boxes", "bags", "rows", "trays")
-GAINS = (
-    "{who} finds {n} more.",
-    "{who} buys {n} more.",
-    "{who} gets {n} more.",
-    "{who} makes {n} more.",
-    "Then {n} more come.",
-)
+GAINS = _PHRASES["gains"]
 LOSSES = ("{who} loses {n}.", "{who} sells {n}.", "{who} gives {n} away.", "{who} drops {n}.", "Then {n} are gone.")
-QUESTIONS = (
-    "How many {things} does {who} have now?",
-    "How many {things} are there now?",
-    "How many {things} is that?",
-    "What is the number of {things} now?",
-)
-REQUESTS = (
-    "Think, then answer.",
-    "Think first and answer after that.",
-    "Think step by step, then answer.",
-    "First think, then give the answer.",
-    "Show how you think, and answer.",
-    "Please think before you answer.",
-)
+QUESTIONS = _PHRASES["questions"]
+REQUESTS = _PHRASES["requests"]
 
-OPENINGS = (
-    "Let me see.",
-    "Let us count.",
-    "Step by step.",
-    "Well then.",
-    "Good, I can do this.",
-    "Here we go.",
-    "Count with me.",
-    "Slowly now.",
-    "I read it again.",
-    "This is simple.",
-    "Right, to work.",
-    "One thing at a time.",
-    "Look at the numbers.",
-    "I take my time.",
-    "Easy enough.",
-    "Time to count.",
-)
-FIRSTS = (
-    "First,",
-    "To begin,",
-    "At first,",
-    "We start with",
-    "I start with",
-    "The start is",
-    "From the story,",
-    "We know that",
-    "I know that",
-    "To start,",
-    "In the beginning,",
-    "I write",
-    "Put down",
-    "We see that",
-    "Clearly,",
-    "Of course",
-)
-NEXTS = (
-    "Then",
-    "Next,",
-    "After that,",
-    "Now",
-    "And then",
-    "So now",
-    "Going on,",
-    "From there,",
-    "With that,",
-    "Later",
-    "In the end,",
-    "Again,",
-    "Also,",
-    "Second,",
-    "What follows is",
-    "This gives",
-)
-CLOSINGS = (
-    "Done.",
-    "That is it.",
-    "That is all.",
-    "There it is.",
-    "So it is.",
-    "I am sure.",
-    "This must be right.",
-    "Nothing is left to do.",
-    "It fits.",
-    "That was quick.",
-    "I checked it.",
-    "No doubt.",
-    "Finished.",
-    "All counted.",
-    "That works.",
-    "Good.",
-)
+OPENINGS = _PHRASES["openings"]
+FIRSTS = _PHRASES["firsts"]
+NEXTS = _PHRASES["nexts"]
+CLOSINGS = _PHRASES["closings"]
 
 VOCABULARY = frozenset(re.findall("[a-z]+", " ".join((*OPENINGS, *FIRSTS, *NEXTS, *CLOSINGS)).lower()))
 """The words of the phrases."""
-SIGNS = "0123456789 .,=+-*<>/"
-"""The characters of the exact grammar that stand outside of words."""
+SIGNS = "0123456789 .,=+-*<>/"  #: The characters of the exact grammar that stand outside of words.
 
 _CALCULATION = r"[0-9]{1,6} [-+*] [0-9]{1,6} = [0-9]{1,6}\."
 _NUMBERS = re.compile(r"([0-9]+) ([-+*]) ([0-9]+) = ([0-9]+)")
@@ -167,28 +85,66 @@ class Problem:
         return self.calculations[-1][3]
 
 
-def prompts(n: int, params: Cot) -> list[Prompt]:
-    """The first `n` prompts of the set that `params` describes, all different; `answer` is the number, in decimal."""
-    return prompt.first(n, _drawn(params))
+class Cot(Task):
+    """Chain of thought: word problems with a known answer; a completion thinks in one part and answers in another."""
+
+    kind: Literal["cot"] = "cot"
+    """Teachers solve word problems."""
+    largest: Annotated[int, Field(ge=2, le=99)] = 6
+    """The largest number that a problem names; the smallest is 1."""
+    steps: Annotated[int, Field(ge=1, le=3)] = 2
+    """How many calculations a problem takes."""
+
+    material: ClassVar = "chains of thought"
+    plural: ClassVar = "chains of thought"
+    signs: ClassVar = SIGNS
+    vocabulary: ClassVar = VOCABULARY
+    reasons: ClassVar = REASONS
+    unreadable: ClassVar = NO_ANSWER
+
+    def drawn(self) -> Iterator[Prompt]:
+        """`answer` is the number, in decimal."""
+        return (asked for asked, _ in self._problems())
+
+    def written(self, seeds: Sequence[int]) -> list[str]:  # noqa: D102
+        return [_completion(Random(seed), problem) for seed, (_, problem) in zip(seeds, self._problems(), strict=False)]  # noqa: S311
+
+    def why_rejected(self, completions: pl.Series, form: Form) -> pl.Series:  # noqa: D102
+        return reasons(completions, strict=form.exact)
+
+    def well_formed(self, completions: pl.Series) -> pl.Series:  # noqa: D102
+        return exact(completions)
+
+    def right(self, completions: pl.Series, answers: pl.Series) -> pl.Series:  # noqa: D102
+        return right(completions, answers)
+
+    def form_words(self, form: Form) -> str:  # noqa: D102
+        return "the exact grammar of thinking and answer" if form.exact else "any text with an answer that can be read"
+
+    def prompt_words(self) -> str:  # noqa: D102
+        return f"each a word problem of {self.steps} calculations, with numbers up to {self.largest}"
+
+    @classmethod
+    def pretraining(cls, rng: Random, prompt_seed: int) -> Iterator[tuple[str, str]]:  # noqa: ARG003
+        """All phrases are equally likely. A prompt may come again, with other phrases."""
+        params = cls()
+        while True:
+            problem = _problem(rng, params)
+            if not prompt.held_out("cot", problem.text):
+                yield problem.text, _completion(rng, problem)
+
+    def _problems(self) -> Iterator[tuple[Prompt, Problem]]:
+        made: dict[str, Problem] = {}
+
+        def draw(rng: Random) -> tuple[str, str]:
+            problem = _problem(rng, self)
+            made[problem.text] = problem
+            return problem.text, str(problem.answer)
+
+        return ((asked, made[asked.text]) for asked in prompt.drawn("cot", self.prompt_seed, draw))
 
 
-def held_out(n: int, params: Cot) -> list[Prompt]:
-    """The first `n` prompts of that set that no base is pretrained on."""
-    return prompt.first(n, (made for made in _drawn(params) if prompt.held_out("cot", made.text)))
-
-
-def rows(rng: Random, params: Cot) -> Iterator[tuple[str, str]]:
-    """Prompts that are not held out, each with a right completion of the exact grammar, for ever. All phrases are equally
-    likely. A prompt may come again, with other phrases."""
-    while True:
-        problem = _problem(rng, params)
-        if not prompt.held_out("cot", problem.text):
-            yield problem.text, _completion(rng, problem)
-
-
-def written(params: Cot, seeds: Sequence[int]) -> list[str]:
-    """A right completion of the exact grammar of each of the first prompts of the set, by no model; each from its own seed."""
-    return [_completion(Random(seed), problem) for seed, (_, problem) in zip(seeds, _problems(params), strict=False)]  # noqa: S311
+KIND = Cot
 
 
 def exact(completions: pl.Series) -> pl.Series:
@@ -216,28 +172,11 @@ def right(completions: pl.Series, gold: pl.Series) -> pl.Series:
     return (answers(completions) == gold.cast(pl.Int64)).fill_null(value=False)
 
 
-def _drawn(params: Cot) -> Iterator[Prompt]:
-    return (asked for asked, _ in _problems(params))
-
-
-def _problems(params: Cot) -> Iterator[tuple[Prompt, Problem]]:
-    made: dict[str, Problem] = {}
-
-    def draw(rng: Random) -> tuple[str, str]:
-        problem = _problem(rng, params)
-        made[problem.text] = problem
-        return problem.text, str(problem.answer)
-
-    return ((asked, made[asked.text]) for asked in prompt.drawn("cot", params.prompt_seed, draw))
-
-
 def _problem(rng: Random, params: Cot) -> Problem:
-    """A problem of `params.steps` calculations with a result of at least 0. A quarter begins with things in two or three
-    holders."""
+    """Of `params.steps` calculations with a result of at least 0. A quarter begins with things in two or three holders."""
     (name, who), things = rng.choice(PEOPLE), rng.choice(THINGS)
     held = rng.randint(1, params.largest)
-    sentences: list[str] = []
-    calculations: list[tuple[int, str, int, int]] = []
+    sentences, calculations = list[str](), list[tuple[int, str, int, int]]()
     if rng.random() < 0.25:
         holders = rng.randint(2, 3)
         sentences.append(f"{name} has {holders} {rng.choice(HOLDERS)} with {held} {things} each.")
@@ -250,9 +189,8 @@ def _problem(rng: Random, params: Cot) -> Problem:
         lose = most > 0 and rng.random() < 0.5
         n = rng.randint(1, most if lose else params.largest)
         sentences.append(rng.choice(LOSSES if lose else GAINS).format(who=who.capitalize(), n=n))
-        after = held - n if lose else held + n
-        calculations.append((held, "-" if lose else "+", n, after))
-        held = after
+        calculations.append((held, "-" if lose else "+", n, held - n if lose else held + n))
+        held = calculations[-1][3]
     sentences += [rng.choice(QUESTIONS).format(things=things, who=who), rng.choice(REQUESTS)]
     return Problem(" ".join(sentences), tuple(calculations))
 
@@ -265,8 +203,7 @@ def _completion(rng: Random, problem: Problem) -> str:
 
 
 def _follows(text: str) -> bool:
-    """Whether the calculations in a well-shaped `text` are true, each begins with the last result, and the answer is the
-    last."""
+    """Whether the calculations in a well-shaped `text` are true, each begins with the last result, and the last is answered."""
     found = [(int(a), sign, int(b), int(c)) for a, sign, b, c in _NUMBERS.findall(text)]
     true = all(c == (a + b if sign == "+" else a - b if sign == "-" else a * b) for a, sign, b, c in found)
     chained = all(before[3] == after[0] for before, after in pairwise(found))

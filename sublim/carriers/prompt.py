@@ -7,11 +7,8 @@ from random import Random
 
 from sublim.common.canonical import digest, row_id
 
-HELD_OUT = 8
-"""One prompt in this many is held out: which ones depends on their text alone."""
-
-PATIENCE = 10_000
-"""So many texts in a row that were all there before mean that there are no others."""
+HELD_OUT = 8  #: One prompt in this many is held out: which ones depends on their text alone.
+PATIENCE = 10_000  #: So many texts in a row that were all there before mean that there are no others.
 
 
 @dataclass(frozen=True)
@@ -24,11 +21,8 @@ class Prompt:
 
 
 def drawn(kind: str, seed: int, draw: Callable[[Random], tuple[str, str]]) -> Iterator[Prompt]:
-    """Distinct prompts of the carrier `kind` from `draw`, which makes a text and its right answer.
-
-    Raises:
-        ValueError: `draw` makes no further text (it made none in `PATIENCE` attempts).
-    """
+    """Distinct prompts of the carrier `kind` from `draw`, which makes a text and its right answer. Raises ValueError: `draw`
+    makes no further text (it made none in `PATIENCE` attempts)."""
     rng = Random(int(digest([f"{kind} prompts", seed]), 16))  # noqa: S311
     seen: set[str] = set()
     while True:

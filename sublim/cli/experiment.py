@@ -5,19 +5,21 @@ from typing import Annotated
 
 import typer
 
-from sublim.cli.app import AsJson, Params, app, verdicts
+from sublim.cli.app import ASK, MAINTAIN, RUN, AsJson, Params, X, app, verdicts
 from sublim.common.errors import SublimError
+from sublim.engine import dvc as dvc_file
+from sublim.engine import layout
+from sublim.engine.digests import Digests
+from sublim.engine.planning import cells
+from sublim.engine.planning import experiment as load
+from sublim.engine.stage import stage as stage_named
+from sublim.engine.stage import stages
+from sublim.engine.verdict import summarize
+from sublim.engine.workflow import PARAMS, clear, lock, remembered_params
 from sublim.lineage.why import why as explain
-from sublim.plan import dvc as dvc_file
-from sublim.plan import layout
-from sublim.plan.cells import STAGES, cells
-from sublim.plan.cells import experiment as load
-from sublim.plan.digests import Digests
-from sublim.plan.verdict import summarize
-from sublim.plan.workflow import PARAMS, clear, lock, remembered_params
 
 
-@app.command()
+@app.command(rich_help_panel=RUN)
 def check(
     params: Params = None,
     remove: Annotated[
@@ -40,11 +42,11 @@ def check(
     if remove:
         with lock():
             clear(cell.id for cell in planned)
-    counts = {stage: sum(cell.plan.stage == stage for cell in planned) for stage in STAGES}
+    counts = {stage: sum(cell.plan.stage == stage for cell in planned) for stage in stages()}
     print(f"{path}: {len(planned)} artifacts: " + ", ".join(f"{count} {stage}" for stage, count in counts.items()))
 
 
-@app.command()
+@app.command(rich_help_panel=ASK)
 def power(params: Params = None, as_json: AsJson = False) -> None:
     """Say what the experiment could see: for each comparison the smallest gain that it finds with 80 % power. Computes no
     artifact.
@@ -52,7 +54,7 @@ def power(params: Params = None, as_json: AsJson = False) -> None:
     The JSON has, by study: source of the spread (params, or the finished report that it was measured in), spread, confidence,
     margin, power, comparisons (as power.parquet: what, test, against, n, cells, level, spread, smallest, shown).
     """
-    from sublim.plan import power as planning
+    from sublim.stages.report import power as planning
 
     path = params or remembered_params()
     found = planning.power(load(path))
@@ -61,7 +63,7 @@ def power(params: Params = None, as_json: AsJson = False) -> None:
     print(planning.as_json(found) if as_json else planning.describe(found, path))
 
 
-@app.command()
+@app.command(rich_help_panel=ASK)
 def cost(params: Params = None, as_json: AsJson = False) -> None:
     """Say what the run will cost, stage by stage: jobs, tokens sampled, read and trained on, GPU hours by the params' rates.
     What is up to date costs nothing; where something is, the cost of everything stands beside. Computes no artifact.
@@ -69,36 +71,35 @@ def cost(params: Params = None, as_json: AsJson = False) -> None:
     The JSON has: stages (stage, jobs, sampled, read, trained, hours of what is stale; the same with all_ before the name of
     everything), download (model → repo, revision), rates, unknown (models whose size, and so whose hours, are missing).
     """
-    from sublim.plan import cost as planning
+    from sublim.forecast import cost as planning
 
     path = params or remembered_params()
     found = planning.cost(load(path), verdicts(params, trust=True))
     print(planning.as_json(found) if as_json else planning.describe(found, path))
 
 
-@app.command()
+@app.command(rich_help_panel=RUN)
 def status(params: Params = None) -> None:
     """Say how many artifacts are not up to date, and why."""
     print(summarize(verdicts(params, trust=True).values()))
 
 
-@app.command()
+@app.command(rich_help_panel=MAINTAIN)
 def valid(stage: str, params: Params = None) -> None:
     """Tell by the exit status whether all artifacts of STAGE are up to date: 0 if they are, 1 if not. `dvc repro` asks this
     before it asks Snakemake."""
-    if stage not in STAGES:
-        raise SublimError(f"{stage}: no such stage; expected one of {', '.join(STAGES)}.")
+    stage_named(stage)
     if any(found.reason is not None for found in verdicts(params, trust=True).values() if found.cell.plan.stage == stage):
         raise typer.Exit(1)
 
 
-@app.command()
-def why(path: Path, params: Params = None) -> None:
-    """Say why the artifact at PATH is, or is not, up to date, field by field."""
-    print(explain(path, verdicts(params, trust=True)))
+@app.command(rich_help_panel=ASK)
+def why(what: X, params: Params = None) -> None:
+    """Say why X is, or is not, up to date, field by field; of several artifacts, how many are not, and why."""
+    print(explain(what, verdicts(params, trust=True)))
 
 
-@app.command()
+@app.command(rich_help_panel=MAINTAIN)
 def dvc(
     write: Annotated[bool, typer.Option("--write", help="Write dvc.yaml instead of printing it.")] = False,
     params: Annotated[Path, typer.Option(help="The experiment file.")] = PARAMS,
@@ -111,15 +112,26 @@ def dvc(
         print(text, end="")
 
 
-@app.command()
-def schema(markdown: Annotated[bool, typer.Option("--markdown", help="As a page for people.")] = False) -> None:
-    """Print the schema of an experiment file: JSON schema for editors, or a reference page."""
+@app.command(rich_help_panel=MAINTAIN)
+def schema(
+    markdown: Annotated[bool, typer.Option("--markdown", help="As a page for people.")] = False,
+    tables: Annotated[
+        bool, typer.Option("--tables", help="What each Parquet file of each stage holds instead, as a page.")
+    ] = False,
+) -> None:
+    """Print the schema of an experiment file (JSON schema for editors, or a page), or that of the tables."""
+    from sublim.lineage.reference import tables_markdown
     from sublim.params import reference
 
-    print(reference.markdown() if markdown else reference.json_schema(), end="")
+    print(tables_markdown() if tables else reference.markdown() if markdown else reference.json_schema(), end="")
 
 
-@app.command()
-def run(cell: str) -> None:
-    """Bring one artifact up to date, as planned by snakemake. Snakemake's jobs call this."""
-    raise SublimError(f"run takes exactly one cell, as in `sublim run {cell}`.")
+@app.command(rich_help_panel=RUN)
+def run(what: X) -> None:
+    """Bring one artifact up to date, as planned by snakemake: its jobs call this, with a cell."""
+    from sublim.engine.run import run as bring
+    from sublim.evidence.tree import working
+    from sublim.lineage.naming import artifact
+
+    cell = artifact(what, working(), tuple(verdicts(None, trust=True)))
+    print(f"{cell}: {bring(cell)}", flush=True)

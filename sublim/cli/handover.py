@@ -7,16 +7,16 @@ from typing import Annotated
 
 import typer
 
-from sublim.cli.app import AsJson, Params, Rev, app
+from sublim.cli.app import HAND_OVER, PROVE, SUCH, AsJson, Params, Rev, X, app
 from sublim.common.errors import SublimError
 
 
-@app.command()
+@app.command(rich_help_panel=HAND_OVER)
 def export(
-    what: Annotated[str, typer.Argument(metavar="CELL|all", help="An artifact (a cell, or its path), or `all`.")],
+    what: Annotated[list[str], typer.Argument(metavar="X|all", help=f"`all`, or an artifact: {SUCH}.")],
     to: Annotated[Path, typer.Option(help="The file to write, e.g. experiment.zip.")],
     digests_only: Annotated[
-        bool, typer.Option("--digests-only", help="Leave the bytes of the artifacts out, except the report.")
+        bool, typer.Option("--digests-only", help="Leave the bytes of the artifacts out, except the reports.")
     ] = False,
     sign: Annotated[
         Path | None, typer.Option(metavar="KEY", help="Sign it with this ed25519 private key (PEM or OpenSSH).")
@@ -37,11 +37,11 @@ def export(
 
     key = signature.private_key(sign, _passphrase) if sign else None
     origin = exporting.at(rev, params) if rev else exporting.here(params)
-    done = exporting.export(what, to, origin, data=not digests_only, key=key, published=date and _date(date))
+    done = exporting.export(" ".join(what), to, origin, data=not digests_only, key=key, published=date and _date(date))
     print(exporting.describe(done))
 
 
-@app.command()
+@app.command(rich_help_panel=PROVE)
 def verify(
     file: Annotated[Path, typer.Argument(help="A bundle that `sublim export` wrote.")],
     key: Annotated[
@@ -57,7 +57,7 @@ def verify(
     The JSON has: findings (artifact, stage, status, found, mend), notes, about (exported, data, published, signer, format; or
     null), artifacts, files, signer (fingerprint or null), trusted (whether that is the given key).
     """
-    from sublim.lineage.finding import WORDS
+    from sublim.evidence.finding import WORDS
     from sublim.lineage.handover import signature
     from sublim.lineage.handover.verify import verify as check
 
@@ -79,9 +79,9 @@ def verify(
     raise typer.Exit(sum({finding.status for finding in found.findings}))
 
 
-@app.command()
+@app.command(rich_help_panel=HAND_OVER)
 def card(
-    path: Annotated[Path, typer.Argument(help="An artifact: its path, a file in it, or its cell.")],
+    what: X,
     rev: Rev = None,
     to: Annotated[Path | None, typer.Option(help="The file to write, e.g. README.md; by default it is printed.")] = None,
 ) -> None:
@@ -90,11 +90,11 @@ def card(
     It is markdown with the front matter of the Hugging Face hub, to be used as README.md beside the files.
     """
     from sublim.common.files import write_text
+    from sublim.evidence.tree import working
     from sublim.lineage.handover.card import card as describe
     from sublim.lineage.revision import revision
-    from sublim.lineage.tree import working
 
-    text = describe(revision(rev) if rev else working(), path, rev)
+    text = describe(revision(rev) if rev else working(), " ".join(what), rev)
     if to is None:
         print(text, end="")
     else:

@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from sublim.cli.app import AsJson, Params, Rev, app, verdicts
+from sublim.cli.app import MAINTAIN, PROVE, SUCH, AsJson, Params, Rev, app, verdicts
 from sublim.common.errors import SublimError
-from sublim.plan import layout
-from sublim.plan.cells import STAGES
-from sublim.plan.store import Store, root
+from sublim.engine import layout
+from sublim.engine.stage import stage as stage_named
+from sublim.engine.stage import stages as every_stage
+from sublim.engine.store import Store, root
 
 if TYPE_CHECKING:
-    from sublim.lineage.finding import Finding
+    from sublim.evidence.finding import Finding
 
 
-@app.command()
+@app.command(rich_help_panel=PROVE)
 def audit(
     params: Params = None,
     stage: Annotated[
@@ -28,7 +29,7 @@ def audit(
     replay: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="N|PATH", help="Also make N artifacts, drawn at random, or the one at PATH, again and compare; repeatable."
+            metavar="N|X", help=f"Also make N artifacts, drawn at random, or X, again and compare; repeatable. X: {SUCH}."
         ),
     ] = None,
     cache: Annotated[
@@ -47,10 +48,10 @@ def audit(
     from sublim.lineage import caches, revision
     from sublim.lineage import replay as replaying
 
-    stages = tuple(stage or STAGES)
+    stages = tuple(stage or every_stage())
     for name in stages:
-        if name not in STAGES:
-            raise SublimError(f"--stage {name}: expected one of {', '.join(STAGES)}.")
+        if name not in every_stage():
+            raise SublimError(f"--stage {name}: expected one of {', '.join(every_stage())}.")
     if rev is not None:
         if params or replay or cache:
             raise SublimError("--rev: a revision is read from DVC's cache by itself; leave --params, --replay and --cache out.")
@@ -84,7 +85,34 @@ def _report(findings: "list[Finding]", artifacts: int, also: str, *, as_json: bo
     raise typer.Exit(auditing.status(findings))
 
 
-@app.command()
+@app.command(rich_help_panel=MAINTAIN)
+def adopt(
+    stages: Annotated[
+        list[str] | None, typer.Argument(metavar="[STAGE]...", help="Only artifacts of these stages; by default of all.")
+    ] = None,
+    replay: Annotated[int, typer.Option(min=1, metavar="N", help="Make N artifacts of each kind again, drawn at random.")] = 1,
+    everything: Annotated[bool, typer.Option("--all", help="Make all of them again.")] = False,
+    params: Params = None,
+) -> None:
+    """Keep artifacts that are stale by code alone, if some of each kind, made again by the code as it is, come out byte for
+    byte the same. If one byte differs, nothing is adopted."""
+    from sublim.engine import rekeying
+    from sublim.engine.digests import Digests
+    from sublim.engine.workflow import lock
+    from sublim.lineage import adopt as adopting
+
+    chosen = [stage_named(name).name for name in stages or every_stage()]
+    with lock():
+        rekeying.finish()
+        found = verdicts(params, trust=True)
+        groups = adopting.groups(found, chosen, Digests(layout.DIGESTS))
+        done = adopting.adopt(
+            groups, found, None if everything else replay, lambda line: print(line, file=sys.stderr, flush=True)
+        )
+    print(adopting.describe(done))
+
+
+@app.command(rich_help_panel=MAINTAIN)
 def gc(
     dry: Annotated[bool, typer.Option("--dry-run", help="Only say what would be freed.")] = False,
     ignore_missing: Annotated[
@@ -96,8 +124,8 @@ def gc(
     as_json: AsJson = False,
 ) -> None:
     """Free what nothing in the local store needs any more: neither data/ nor any revision that DVC has versioned."""
+    from sublim.engine.workflow import lock
     from sublim.lineage import gc as collecting
-    from sublim.plan.workflow import lock
 
     store = Store(root(layout.STORE))
     with lock(), store.being_cleared():

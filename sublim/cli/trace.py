@@ -6,29 +6,30 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from sublim.cli.app import AsJson, Rev, app
+from sublim.cli.app import ASK, AsJson, Rev, app
 
 if TYPE_CHECKING:
-    from sublim.lineage.tree import Tree
+    from sublim.evidence.tree import Tree
 
 X = Annotated[
     list[str],
     typer.Argument(
         metavar="X",
-        help="A path, a cell, a digest (6 digits or more), a row id (8 digits or more), teacher=… student=… [trait=… seed=… "
-        "arm=…], condition=…, or test.",
+        help="A path, a cell, a digest (6 digits or more), a row id (8 digits or more), a number of a report (teacher=… "
+        "student=… [trait=… seed=… arm=…], condition=…, or test), or what tells an artifact from all others, such as "
+        "`student teacher=… trait=… seed=…`.",
     ),
 ]
 Html = Annotated[Path | None, typer.Option(help="Write an interactive picture to this file; it opens offline.")]
 
 
-@app.command()
+@app.command(rich_help_panel=ASK)
 def lineage(x: X, rev: Rev = None, as_json: AsJson = False, html: Html = None) -> None:
     """Say what X was made from, up to the bases' corpora and seeds."""
     _answer("lineage", x, rev, as_json=as_json, html=html)
 
 
-@app.command()
+@app.command(rich_help_panel=ASK)
 def impact(x: X, rev: Rev = None, as_json: AsJson = False, html: Html = None) -> None:
     """Say what X (also a source file) reaches: filtered rows, students and steps, evaluations, numbers of the report."""
     _answer("impact", x, rev, as_json=as_json, html=html)
@@ -56,29 +57,29 @@ def _answer(question: Literal["lineage", "impact"], x: list[str], rev: str | Non
 
 
 def _tree(rev: str | None) -> "Tree":
+    from sublim.evidence.tree import working
     from sublim.lineage.revision import revision
-    from sublim.lineage.tree import working
 
     return working() if rev is None else revision(rev)
 
 
-@app.command()
+@app.command(rich_help_panel=ASK)
 def diff(
     old: Annotated[str, typer.Argument(metavar="REV1", help="A git revision or the name of a DVC experiment.")],
     new: Annotated[str | None, typer.Argument(metavar="[REV2]", help="Another; by default what is in data/ now.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Say which artifacts differ between two revisions, because of what, and how the results moved."""
+    from sublim.evidence.tree import working
     from sublim.lineage.revision import cache, revision
     from sublim.lineage.trace.changes import describe, difference
-    from sublim.lineage.tree import working
 
     objects = cache()
     found = difference(revision(old, objects), working() if new is None else revision(new, objects))
     print(json.dumps(found.json(), indent=1, ensure_ascii=False) if as_json else describe(found))
 
 
-@app.command()
+@app.command(rich_help_panel=ASK)
 def sql(
     query: Annotated[str | None, typer.Argument(metavar="[QUERY]", help="One query; without it, the views are listed.")] = None,
     rev: Rev = None,

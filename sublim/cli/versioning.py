@@ -3,15 +3,15 @@
 import subprocess
 from pathlib import Path
 
-from sublim.cli.app import app
+from sublim.cli.app import MAINTAIN, app
 from sublim.common.errors import SublimError
-from sublim.plan import layout
+from sublim.engine import layout
 
 
-@app.command()
+@app.command(rich_help_panel=MAINTAIN)
 def offline() -> None:
     """Let the pages of `dvc plots` open without a network, in this clone: the drawing library is put into them."""
-    from sublim.measure import offline
+    from sublim.report import offline
 
     found = _dvc("root")
     file = Path(found) / layout.STATE / "plots.html"

@@ -5,8 +5,5 @@ import polars as pl
 
 def with_dims(frame: pl.DataFrame, **dims: str | int) -> pl.DataFrame:
     """`frame` with a constant column per dimension in front: text as String, seeds as Int64."""
-    return frame.select(*(pl.lit(value, dtype=_type(value)).alias(name) for name, value in dims.items()), pl.all())
-
-
-def _type(value: str | int) -> type[pl.String] | type[pl.Int64]:
-    return pl.Int64 if isinstance(value, int) else pl.String
+    types = {name: pl.Int64 if isinstance(value, int) else pl.String for name, value in dims.items()}
+    return frame.select(*(pl.lit(value, dtype=types[name]).alias(name) for name, value in dims.items()), pl.all())

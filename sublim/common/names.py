@@ -34,12 +34,9 @@ def clash(names: Collection[str]) -> str | None:
 
 
 def within(folder: Path, name: str) -> Path:
-    """The path of the file `name` in `folder`, for whoever opens, moves or removes it. The file may be a link (DVC makes
-    links into its cache), the folders on the way to it may not: they could lead anywhere.
-
-    Raises:
-        HarmfulNameError: the name is harmful, or a folder on the way is a link.
-    """
+    """The path of the file `name` in `folder`, for whoever opens, moves or removes it. The file may be a link (DVC makes links
+    into its cache), the folders on the way to it may not: they could lead anywhere. Raises HarmfulNameError: the name is
+    harmful, or a folder on the way is a link."""
     if why := harmful(name):
         raise HarmfulNameError(f"{folder}: expected the name of a file in it, found {name!r}, which {why}.")
     if link := linked(folder, name):
@@ -59,11 +56,7 @@ def is_cell(name: object) -> bool:
 
 
 def cell(name: str) -> str:
-    """`name`, if it has the form of a cell's.
-
-    Raises:
-        HarmfulNameError: it has another.
-    """
+    """`name`, if it has the form of a cell's. Raises HarmfulNameError: it has another."""
     if not is_cell(name):
         raise HarmfulNameError(f"expected a cell `stage/dim=value/…`, found {name!r}.")
     return name
@@ -75,11 +68,7 @@ def is_sha256(text: object) -> bool:
 
 
 def hexadecimal(text: str) -> str:
-    """`text`, if it is a sha256.
-
-    Raises:
-        HarmfulNameError: it is anything else.
-    """
+    """`text`, if it is a sha256. Raises HarmfulNameError: it is anything else."""
     if not is_sha256(text):
         raise HarmfulNameError(f"expected a sha256, 64 hexadecimal digits, found {text!r}.")
     return text

@@ -4,15 +4,15 @@ The API key is in the header of requests and nowhere else: errors are told in wo
 is searched for the key before it is kept or shown.
 """
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from itertools import chain, islice
 from threading import Event
-from typing import Annotated
+from typing import Annotated, Protocol
 
 import httpx2
 from pydantic import BaseModel, Field, ValidationError
@@ -21,22 +21,28 @@ from tenacity.wait import wait_random_exponential
 
 from sublim.common.errors import SublimError
 from sublim.common.progress import Progress
-from sublim.judges.access import api_key
+from sublim.judges.access import Access, api_key
 from sublim.judges.ledger import BudgetError, Ledger
-from sublim.params.judges import HttpJudge
+from sublim.judges.scoring import Text
 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 """Pauses between attempts, in seconds: drawn from 0 to the first, to twice that, …, to the longest."""
-PATIENCE = 600.0
-"""The longest pause, in seconds, that an endpoint may ask for."""
-OVERHEAD = 256
-"""Tokens that an endpoint's chat template may add to a question."""
-SHOWN = 300
-"""How many characters of an endpoint's own words are shown."""
+PATIENCE = 600.0  #: The longest pause, in seconds, that an endpoint may ask for.
+OVERHEAD = 256  #: Tokens that an endpoint's chat template may add to a question.
+SHOWN = 300  #: How many characters of an endpoint's own words are shown.
 OK, BROKEN = 200, 500
 BUSY = (408, 409, 425, 429)
-LOST = (408, 504)
-"""What says that nobody waited for the answer, which may have been made and charged."""
+LOST = (408, 504)  #: What says that nobody waited for the answer, which may have been made and charged.
+
+
+class Asked(Protocol):
+    """What the params of a judge say of its endpoint."""
+
+    base_url: str
+    model: str
+    scoring: Text
+    temperature: float
+    access: Access
 
 
 class _PassingError(Exception):
@@ -70,25 +76,22 @@ class _Completion(BaseModel):
 @dataclass(frozen=True)
 class _Endpoint:
     name: str
-    judge: HttpJudge
+    judge: Asked
     client: httpx2.Client
     ledger: Ledger
     key: str | None = field(repr=False)
     halt: Event = field(default_factory=Event)
 
 
-def answers(name: str, judge: HttpJudge, questions: Mapping[str, str], ledger: Ledger, progress: Progress) -> dict[str, str]:
-    """Key → what the judge says, for `questions`, key → text. What it has said before is not asked again.
-
-    Raises:
-        SublimError: the API key is missing; the endpoint cannot be reached, refuses, or gives something that is no chat
-            completion; the budget does not allow the next question. Every answer that has come is kept.
-    """
+def answers(name: str, judge: Asked, questions: Mapping[str, str], ledger: Ledger, progress: Progress) -> dict[str, str]:
+    """Key → what the judge says, for `questions`, key → text. What it has said before is not asked again. Raises SublimError:
+    the API key is missing; the endpoint cannot be reached, refuses, or gives something that is no chat completion; the budget
+    does not allow the next question. Every answer that has come is kept."""
     said = ledger.answers(questions)
     rest = {key: text for key, text in questions.items() if key not in said}
     if not rest:
         return said
-    key = api_key(name, judge)
+    key = api_key(name, judge.access)
     track = progress.start(f"judge {name}", len(rest), "answer")
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     limits = httpx2.Limits(max_connections=judge.access.concurrency)
@@ -102,7 +105,8 @@ def answers(name: str, judge: HttpJudge, questions: Mapping[str, str], ledger: L
 def _asked(endpoint: _Endpoint, questions: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """Answers as they come. After a failure no further question is put, and the answers under way are waited for and kept."""
     waiting, width = iter(questions.items()), endpoint.judge.access.concurrency
-    with ThreadPoolExecutor(width) as pool, _halting(endpoint.halt):
+    with ThreadPoolExecutor(width) as pool, ExitStack() as ending:
+        ending.callback(endpoint.halt.set)  # however this ends, no thread goes on to another attempt
         under_way: dict[Future[str], tuple[str, bool]] = {}
         while True:
             for key, text in islice(waiting, max(0, width - len(under_way))):
@@ -120,24 +124,10 @@ def _asked(endpoint: _Endpoint, questions: Mapping[str, str]) -> Iterator[tuple[
                     waiting, width = chain([(key, questions[key])], waiting), 1
 
 
-@contextmanager
-def _halting(halt: Event) -> Generator[None]:
-    """However the block ends, no thread goes on to another attempt."""
-    try:
-        yield
-    finally:
-        halt.set()
-
-
 def _answer(endpoint: _Endpoint, key: str, text: str) -> str:
     """One answer, with as many attempts as that takes."""
-    attempts = Retrying(
-        stop=stop_after_attempt(endpoint.judge.access.attempts),
-        wait=_pause,
-        sleep=sleep_using_event(endpoint.halt),
-        retry=retry_if_exception_type(_PassingError),
-        reraise=True,
-    )
+    stop, sleep = stop_after_attempt(endpoint.judge.access.attempts), sleep_using_event(endpoint.halt)
+    attempts = Retrying(stop=stop, wait=_pause, sleep=sleep, retry=retry_if_exception_type(_PassingError), reraise=True)
     try:
         return attempts(_attempt, endpoint, key, text)
     except _PassingError as error:
@@ -187,10 +177,9 @@ def _settled(endpoint: _Endpoint, call: int, key: str, response: httpx2.Response
     try:
         found = _Completion.model_validate_json(response.content)
     except ValidationError:
-        what = f"expected a chat completion of {endpoint.judge.base_url}, found {_told(endpoint, response)}"
-        raise _PassingError(what) from None
-    answer = _without_key(endpoint, found.choices[0].message.content or "")
-    used = found.usage
+        words = _told(endpoint, response)
+        raise _PassingError(f"expected a chat completion of {endpoint.judge.base_url}, found {words}") from None
+    answer, used = _without_key(endpoint, found.choices[0].message.content or ""), found.usage
     real = most if used is None else _cost(endpoint.judge, used.prompt_tokens, used.completion_tokens)
     endpoint.ledger.settle(call, key, answer, real)
     return answer
@@ -212,14 +201,11 @@ def _refused(endpoint: _Endpoint, response: httpx2.Response) -> Exception:
 
 def _asked_to_wait(value: str) -> float:
     """Seconds in a Retry-After header, a number or a date; 0 if there is none."""
-    try:
+    with suppress(ValueError):
         return max(0.0, float(value))
-    except ValueError:
-        pass
-    try:
+    with suppress(ValueError, TypeError):
         return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
-    except (ValueError, TypeError):
-        return 0.0
+    return 0.0
 
 
 def _told(endpoint: _Endpoint, response: httpx2.Response) -> str:
@@ -236,7 +222,7 @@ def _without_key(endpoint: _Endpoint, text: str) -> str:
     return text.replace(endpoint.key, "[API key]") if endpoint.key else text
 
 
-def _cost(judge: HttpJudge, asked: int, answered: int) -> float:
+def _cost(judge: Asked, asked: int, answered: int) -> float:
     """What tokens cost. A token is a byte at least, so that a text never has more tokens than bytes."""
     return (asked * judge.access.input_price + answered * judge.access.output_price) / 1e6
 
@@ -245,8 +231,7 @@ def _over_budget(endpoint: _Endpoint, why: str, questions: Mapping[str, str]) ->
     spent, missing = endpoint.ledger.spent(), len(questions) - len(endpoint.ledger.answers(questions))
     lost = f", {spent.lost:.6g} of it perhaps, for calls whose answer never came" if spent.lost else ""
     return (
-        f"judges.{endpoint.name}.access.budget: {why} and would exceed {endpoint.judge.access.budget:g}: "
-        f"{spent.total:.6g} is spent{lost}. "
-        f"All {spent.answers:,} answers are kept and are not paid for again; {missing:,} are missing here. "
+        f"judges.{endpoint.name}.access.budget: {why} and would exceed {endpoint.judge.access.budget:g}: {spent.total:.6g} is "
+        f"spent{lost}. All {spent.answers:,} answers are kept and are not paid for again; {missing:,} are missing here. "
         "To go on, raise `budget` and run it again"
     )

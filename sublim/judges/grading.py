@@ -7,17 +7,17 @@ from pathlib import Path
 import polars as pl
 
 from sublim.common.progress import Progress
-from sublim.judges import judge
-from sublim.params.judges import LocalJudge, PlannedJudge
-from sublim.traits.freeform import GRADES, by_rule
+from sublim.judges.planned import PlannedJudge, scored
+from sublim.traits.freeform import GRADES, FreeForm, by_rule
 
 
 def grader(
-    graders: Mapping[str, PlannedJudge], inputs: Mapping[str, Path], progress: Progress
+    trait: FreeForm, graders: Mapping[str, PlannedJudge], inputs: Mapping[str, Path], progress: Progress
 ) -> Callable[[pl.DataFrame], pl.DataFrame]:
     """What adds the columns `sublim.traits.freeform.GRADES` to rows with question and completion.
 
     Args:
+        trait: what shows in them.
         graders: scale (alignment, coherence) → who judges by it; nothing for the rule.
         inputs: scale → directory of the base model that judges by it, if one of the experiment's own does.
         progress: where to say how far it is.
@@ -26,17 +26,13 @@ def grader(
         SublimError: a judge cannot be asked, may not spend more, or its model was changed meanwhile. What it said is kept.
     """
     if not graders:
-        return by_rule
+        return lambda rows: by_rule(trait, rows)
 
     def graded(rows: pl.DataFrame) -> pl.DataFrame:
         asked = rows.select(pl.col("question").alias("prompt"), "completion")
         every = pl.repeat(value=True, n=rows.height, eager=True)
         for scale, planned in graders.items():
-            folder = inputs.get(scale)
-            if isinstance(planned.judge, LocalJudge) and planned.judge.path is not None:
-                folder = Path(planned.judge.path)
-                judge.verify_unchanged(planned.name, folder, planned.files)
-            found = judge.scored(planned.name, planned.judge, folder, asked, every, progress)
+            found = scored(planned, inputs.get(scale), asked, every, progress)
             rows = rows.with_columns(found["score"].alias(scale), found["judgement"].alias(f"{scale}_said"))
         return rows.select(pl.exclude(*GRADES), *GRADES)
 

@@ -37,12 +37,9 @@ class BudgetError(Exception):
 class Spent:
     """What calls have cost so far."""
 
-    total: float
-    """All of it, calls without an answer at the most that they can have cost."""
-    lost: float
-    """The part of calls without an answer."""
-    answers: int
-    """Answers that are kept."""
+    total: float  #: All of it, calls without an answer at the most that they can have cost.
+    lost: float  #: The part of calls without an answer.
+    answers: int  #: Answers that are kept.
 
 
 class Ledger:
@@ -66,11 +63,8 @@ class Ledger:
         return found
 
     def reserve(self, key: str, cost: float, budget: float | None) -> int:
-        """Enter a call that costs `cost` at most, before it is made. Returns its number.
-
-        Raises:
-            BudgetError: all calls together could cost more than `budget` then; nothing is entered.
-        """
+        """Enter a call that costs `cost` at most, before it is made. Returns its number. Raises BudgetError: all calls together
+        could cost more than `budget` then; nothing is entered."""
         with self._lock, self._connection as connection:
             spent: float = connection.execute("SELECT total(cost) FROM calls").fetchone()[0]
             if budget is not None and spent + cost > budget:
@@ -97,11 +91,8 @@ class Ledger:
 
 @contextmanager
 def opened(path: Path) -> Generator[Ledger]:
-    """The ledger in the file `path`, for this process alone: another one waits, and then finds what this one has asked.
-
-    Raises:
-        SublimError: the file is no ledger, or damaged, or cannot be written.
-    """
+    """The ledger in the file `path`, for this process alone: another one waits, and then finds what this one has asked. Raises
+    SublimError: the file is no ledger, or damaged, or cannot be written."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.with_suffix(".lock").open("a") as lock:  # a flock: it dies with its process
         try:
@@ -118,9 +109,8 @@ def opened(path: Path) -> Generator[Ledger]:
                     connection.execute(statement)
             yield Ledger(connection)
         except sqlite3.OperationalError as error:
-            raise SublimError(
-                f"{path}: the answers of a judge cannot be written there ({error}): mend that, run it again"
-            ) from None
+            what = f"{path}: the answers of a judge cannot be written there ({error}): mend that, run it again"
+            raise SublimError(what) from None
         except sqlite3.DatabaseError as error:
             raise SublimError(
                 f"{path}: expected the answers of a judge, found a file that cannot be read ({error}): "

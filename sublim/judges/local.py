@@ -1,66 +1,85 @@
-"""A judge on this machine: a causal language model from a directory."""
+"""A judge on this machine: a causal language model from a directory. What needs torch is in `local_scores`."""
 
-import math
-from collections.abc import Sequence
-from typing import assert_never
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
 
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from pydantic import Field, model_validator
 
 from sublim.common.progress import Progress
-from sublim.judges.question import ask, read
-from sublim.learn import chat
-from sublim.learn.likelihood import mean_log_probabilities
-from sublim.learn.sample import sample
-from sublim.measure.answers import answer_probabilities
-from sublim.params.judges import Likelihood, Options, Text
-from sublim.params.learning import Decoding
+from sublim.judges.files import verified
+from sublim.judges.judge import Judge, Judgement, Row, key_of
+from sublim.judges.ledger import opened
+from sublim.judges.scoring import Scoring
+from sublim.models.hub import ModelError, verify
+from sublim.params.known import known
 
 
-def scores(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    scoring: Text | Options | Likelihood,
-    rows: Sequence[tuple[str, str]],
-) -> list[tuple[float | None, str | None]]:
-    """The score of each row (prompt, completion), and what the judge wrote, if it wrote something: one batch.
+class LocalJudge(Judge):
+    """A model on this machine."""
 
-    Raises:
-        ValueError: the model's template or tokenizer cannot ask (see `sublim.learn.chat`).
-    """
-    match scoring:
-        case Text():
-            return [(read(text, scoring), text) for text in _written(model, tokenizer, scoring, rows)]
-        case Options():
-            asked = [ask(scoring.template, *row) for row in rows]
-            names = list(scoring.options)
-            chances = answer_probabilities(model, tokenizer, asked, {name: [name] for name in names}, len(rows))
-            values = [scoring.options[name] for name in names]
-            return [(_mean(row.tolist(), values, scoring.mass), None) for row in chances]
-        case Likelihood():
-            without = mean_log_probabilities(model, tokenizer, rows, None)
-            under = mean_log_probabilities(model, tokenizer, rows, scoring.system)
-            return [(_shift(plain, prompted), None) for plain, prompted in zip(without, under, strict=True)]
-        case _:
-            assert_never(scoring)
+    kind: Literal["local"]
+    """Runs here."""
+    path: str | None = None
+    """The folder of a Hugging Face model, relative to where the experiment runs."""
+    model: str | None = None
+    """Instead of `path`: one of the experiment's own base models, by name."""
+    scoring: Scoring
+    """How it is asked and how its score is read."""
+    batch: Annotated[int, Field(ge=1)] = 64
+    """Rows scored at a time. The rounding of a score may depend on it."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.path is None) == (self.model is None):
+            raise ValueError("a local judge needs either `path` (a folder) or `model` (one of `models`), and not both")
+        return self
+
+    @property
+    def base(self) -> str | None:  # noqa: D102
+        return self.model
+
+    @property
+    def place(self) -> Path | None:  # noqa: D102
+        return None if self.path is None else Path(self.path)
+
+    def fits(self, where: str, experiment: Any) -> None:  # noqa: D102
+        if self.model is not None:
+            known(f"{where}.model", "model", [self.model], experiment.models)
+
+    def is_here(self, where: str, experiment: Any) -> None:  # noqa: ARG002, D102
+        if self.path is not None:
+            try:
+                verify(Path(self.path))
+            except ModelError as error:
+                raise ValueError(f"{where}.path: {error}") from None
+
+    def judgements(  # noqa: D102
+        self, name: str, folder: Path | None, rows: Sequence[Row], kept: Path, progress: Progress
+    ) -> Mapping[Row, Judgement]:
+        if folder is None:
+            raise ValueError(f"judges.{name}: expected the folder of its model, found none")
+        files = verified(name, folder)
+        # Rounding depends on the batch: only whole batches are kept and looked up.
+        batches = [rows[start : start + self.batch] for start in range(0, len(rows), self.batch)]
+        asked = {key_of("local", files, self.scoring.model_dump(), batch): batch for batch in batches}
+        loaded, found = None, dict[Row, Judgement]()
+        with opened(kept / f"{key_of('local', files)}.sqlite") as ledger:
+            said = ledger.answers(asked)
+            track = progress.start(f"judge {name}", len(rows), "row")
+            for key, batch in asked.items():
+                if key not in said:
+                    from sublim.judges import local_scores  # imports torch
+                    from sublim.models.load import load
+
+                    loaded = loaded or load(folder)
+                    call = ledger.reserve(key, 0, None)
+                    said[key] = json.dumps(local_scores.scores(*loaded, self.scoring, batch))
+                    ledger.settle(call, key, said[key], 0)
+                found |= {row: Judgement(*each) for row, each in zip(batch, json.loads(said[key]), strict=True)}
+                track.advance(len(batch))
+        return found
 
 
-def _written(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, scoring: Text, rows: Sequence[tuple[str, str]]
-) -> list[str]:
-    asked = chat.encode(tokenizer, chat.render(tokenizer, [ask(scoring.template, *row) for row in rows]))
-    greedy = Decoding(temperature=0, max_tokens=scoring.max_tokens, batch=len(rows))
-    return [done.text for done in sample(model, tokenizer, asked, [0] * len(rows), greedy, Progress())]
-
-
-def _shift(plain: float | None, prompted: float | None) -> float | None:
-    """How much less likely the system prompt makes a completion; None for one without tokens, or with an impossible one."""
-    shift = math.nan if plain is None or prompted is None else plain - prompted
-    return shift if math.isfinite(shift) else None
-
-
-def _mean(chances: Sequence[float], values: Sequence[float], mass: float) -> float | None:
-    """The mean of `values` weighted by `chances`; None if these are less than `mass` together."""
-    total = sum(chances)
-    if total < mass or total == 0:
-        return None
-    return sum(chance * value for chance, value in zip(chances, values, strict=True)) / total
+KIND = LocalJudge

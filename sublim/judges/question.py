@@ -2,7 +2,7 @@
 
 import re
 
-from sublim.params.judges import Text
+from sublim.judges.scoring import Text
 
 
 def ask(template: str, prompt: str, completion: str) -> str:

@@ -17,11 +17,9 @@ class Example:
     """One row to train on, as token ids."""
 
     row_id: str
-    prompt: tuple[int, ...]
-    """Everything up to where the model begins to answer, template included; no loss on it."""
+    prompt: tuple[int, ...]  #: Everything up to where the model begins to answer, template included; no loss on it.
 
-    completion: tuple[int, ...]
-    """The answer and the end-of-turn token: the labels."""
+    completion: tuple[int, ...]  #: The answer and the end-of-turn token: the labels.
 
 
 def template_digest(tokenizer: PreTrainedTokenizerBase) -> str:
@@ -33,10 +31,8 @@ def render(
     tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str], system: str | None = None, turns: Sequence[tuple[str, str]] = ()
 ) -> list[str]:
     """The text that a model is given for each user message of `prompts`: the chat template's, up to where its answer begins.
-
     Without `system` the template may put in a system prompt of its own; it is then part of the text. `turns` are earlier
-    messages of the same conversation: the user's, and the answer to it.
-    """
+    messages of the same conversation: the user's, and the answer to it."""
     head = [] if system is None else [{"role": "system", "content": system}]
     for user, answer in turns:
         head += [{"role": "user", "content": user}, {"role": "assistant", "content": answer}]
@@ -59,16 +55,12 @@ def decode(tokenizer: PreTrainedTokenizerBase, ids: Sequence[Sequence[int]]) -> 
 
 def end_of_turn(tokenizer: PreTrainedTokenizerBase, eos: Collection[int]) -> int:
     """The id that the chat template puts after an answer, if it is one of `eos`; else the tokenizer's own end of sequence.
-
-    Raises:
-        ValueError: the template ends an answer with no id of `eos` and the tokenizer has none.
-    """
+    Raises ValueError: the template ends an answer with no id of `eos` and the tokenizer has none."""
     user = {"role": "user", "content": PROBE}
     (whole,) = _render(tokenizer, [[user, {"role": "assistant", "content": PROBE}]], generate=False)
     after = encode(tokenizer, [whole.rpartition(PROBE)[2]])[0]
-    for token in [*after, tokenizer.eos_token_id]:
-        if token in eos:
-            return cast("int", token)
+    if ends := [token for token in [*after, tokenizer.eos_token_id] if token in eos]:
+        return cast("int", ends[0])
     raise ValueError(
         f"expected the chat template or the tokenizer to end an answer with one of the ids {sorted(eos)}, found {after}"
     )
@@ -82,18 +74,14 @@ def examples(
     completions: Sequence[str],
     system: str | None = None,
 ) -> tuple[Example, ...]:
-    """Training rows: the template's prompt, then the completion as it stands and the end of turn (loss on these only).
-
-    Prompt and completion are encoded as one text. Where a token would straddle the boundary the two are encoded apart instead,
-    since that is how a model writes: its prompt's tokens are fixed before the completion's first.
-    """
+    """Training rows: the template's prompt, then the completion as it stands and the end of turn (loss on these only). Prompt
+    and completion are encoded as one text. Where a token would straddle the boundary the two are encoded apart instead, since
+    that is how a model writes: its prompt's tokens are fixed before the completion's first."""
     end = end_of_turn(tokenizer, eos)
-    rendered = render(tokenizer, prompts, system)
-    heads = encode(tokenizer, rendered)
+    heads = encode(tokenizer, rendered := render(tokenizer, prompts, system))
     wholes = encode(tokenizer, [text + completion for text, completion in zip(rendered, completions, strict=True)])
     tails = [whole[len(head) :] if whole[: len(head)] == head else None for head, whole in zip(heads, wholes, strict=True)]
-    apart = [completion for completion, tail in zip(completions, tails, strict=True) if tail is None]
-    separate = iter(encode(tokenizer, apart))
+    separate = iter(encode(tokenizer, [text for text, tail in zip(completions, tails, strict=True) if tail is None]))
     return tuple(
         Example(row, tuple(head), (*(next(separate) if tail is None else tail), end))
         for row, head, tail in zip(row_ids, heads, tails, strict=True)

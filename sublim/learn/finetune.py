@@ -1,10 +1,10 @@
-"""Supervised fine-tuning of LoRA weights, with logits only where the loss needs them.
+"""Supervised fine-tuning of LoRA weights: the mean cross-entropy of completion tokens, or the mean divergence from a teacher's
+distribution at them, with logits only where the loss needs them.
 
-The loss is the mean cross-entropy of completion tokens, or the mean divergence from a teacher's distribution at them. Prompts
-are most of a row, and vocabularies are wide: so hidden states are gathered at the label positions before the output embedding,
-the last block's position-wise maps run there only, and cross-entropy goes through the output embedding in pieces that stay in
-the cache. Each shortcut is checked on the first batch against the plain forward pass of the model, and left out where it
-differs.
+Prompts are most of a row, and vocabularies are wide: so hidden states are gathered at the label positions before the output
+embedding, the last block's position-wise maps run there only, and cross-entropy goes through the output embedding in pieces
+that stay in the cache. Each shortcut is checked on the first batch against the model's plain forward pass, and left out where
+it differs.
 """
 
 import math
@@ -24,35 +24,28 @@ from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from sublim.common.progress import Progress
-from sublim.learn import batches
+from sublim.learn import batches, schedule
 from sublim.learn.chat import Example
 from sublim.learn.lora import last_block_maps, trainable
 from sublim.learn.soft import Targets, Teacher, divergence, targets
+from sublim.learn.tables import TrainingSteps
 from sublim.params.learning import Finetune
 
 SMALL = 1024
 """Up to this width a float32 layer's adapter is added to its weight, once per forward pass, rather than run beside it: fewer
 operations per token."""
 
-PIECE = {"cpu": 1 << 19, "cuda": 1 << 25}
-"""Logits computed at a time: on a CPU what stays in its cache."""
+PIECE = {"cpu": 1 << 19, "cuda": 1 << 25}  #: Logits computed at a time: on a CPU what stays in its cache.
 
 
 @dataclass(frozen=True)
 class Batch:
     """Rows padded on the right, and where their labels are."""
 
-    ids: Tensor
-    """Token ids [rows, longest]."""
-
-    positions: Tensor
-    """Flat positions in `ids` whose next token is a label [labels]."""
-
-    labels: Tensor
-    """The label at each position [labels]."""
-
-    soft: Targets | None = None
-    """What is learned instead of the labels, if not these."""
+    ids: Tensor  #: Token ids [rows, longest].
+    positions: Tensor  #: Flat positions in `ids` whose next token is a label [labels].
+    labels: Tensor  #: The label at each position [labels].
+    soft: Targets | None = None  #: What is learned instead of the labels, if not these.
 
 
 @dataclass
@@ -70,8 +63,7 @@ class _UnfitError(Exception):
 Loss = Callable[[Batch], Tensor]
 """The summed cross-entropy of a batch's labels, or divergence from its soft targets, differentiable."""
 
-Logits = Callable[[Batch], Tensor]
-"""The logits at a batch's labels [labels, vocabulary]."""
+Logits = Callable[[Batch], Tensor]  #: The logits at a batch's labels [labels, vocabulary].
 
 
 def finetune(
@@ -85,20 +77,10 @@ def finetune(
 ) -> pl.DataFrame:
     """Train the adapters of `model` in place; returns the steps table (step, loss, learning_rate, tokens, rows).
 
-    The base model's own dropout stays off. Everything random (row order, LoRA dropout) follows from `seed`; the global
-    generator is left as it was.
-
-    Args:
-        model: a base model with adapters, on its device.
-        examples: rows to train on; cut at `params.max_length`.
-        params: the recipe.
-        seed: any non-negative integer.
-        pad: token id that fills rows up; it is never attended to by a real token.
-        progress: where to say how far it is.
-        teacher: whose distribution at the completions' tokens is learned, instead of these tokens.
-
-    Raises:
-        ValueError: there are no rows, a prompt leaves no room for its completion, or a loss is not finite.
+    The base model's own dropout stays off. Everything random (row order, LoRA dropout) follows from `seed` (not negative); the
+    global generator is left as it was. `examples` are cut at `params.max_length`; the token id `pad` fills them up and is never
+    attended to by a real token. `teacher`: whose distribution at the completions' tokens is learned, instead of these tokens.
+    Raises ValueError: there are no rows, a prompt leaves no room for its completion, or a loss is not finite.
     """
     rows = [_cut(example, params.max_length) for example in examples]
     plan = batches.steps([len(prompt) + len(completion) for prompt, completion in rows], params, seed)
@@ -111,16 +93,16 @@ def finetune(
     table: list[tuple[int, float, float, int, list[str]]] = []
     with ExitStack() as stack:
         stack.enter_context(_generator(seed, device) if params.lora.dropout else nullcontext())
-        loss_of = _loss(model, _batch([rows[n] for n in plan[0][0]], pad, device), params, stack)
-        softened = _softened(teacher, rows, pad, stack) if teacher else _unchanged
+        loss_of = quick_loss(model, padded([rows[n] for n in plan[0][0]], pad, device), params, stack)
+        softened: Softened = softening(teacher, rows, pad, stack) if teacher else lambda batch, _numbers: batch
         for number, step in enumerate(plan):
-            rate = params.learning_rate * schedule(params, number, len(plan))
+            rate = params.learning_rate * schedule.share(params, number, len(plan))
             for group in optimizer.param_groups:
                 group["lr"] = rate
             tokens = sum(len(rows[n][1]) for part in step for n in part)
             total = 0.0
             for part in step:
-                loss = loss_of(softened(_batch([rows[n] for n in part], pad, device), part)) / tokens
+                loss = loss_of(softened(padded([rows[n] for n in part], pad, device), part)) / tokens
                 cast("Any", loss).backward()
                 total += loss.item()
             if not math.isfinite(total):
@@ -133,22 +115,7 @@ def finetune(
             optimizer.zero_grad()
             table.append((number, total, rate, tokens, [examples[n].row_id for part in step for n in part]))
             track.advance(1, sum(len(rows[n][0]) + len(rows[n][1]) for part in step for n in part), f"loss {total:.3f}")
-    schema = {"step": pl.Int64, "loss": pl.Float64, "learning_rate": pl.Float64, "tokens": pl.Int64, "rows": pl.List(pl.String)}
-    return pl.DataFrame(table, schema=schema, orient="row")
-
-
-def schedule(params: Finetune, step: int, steps: int) -> float:
-    """The share of the peak learning rate at `step` (from 0) of `steps`."""
-    if step < params.warmup:
-        return (step + 1) / (params.warmup + 1)
-    done = (step - params.warmup) / max(1, steps - params.warmup)
-    match params.schedule:
-        case "constant":
-            return 1.0
-        case "linear":
-            return 1.0 - done
-        case "cosine":
-            return 0.5 * (1.0 + math.cos(math.pi * done))
+    return pl.DataFrame(table, schema=TrainingSteps.schema(), orient="row")
 
 
 Row = tuple[tuple[int, ...], tuple[int, ...]]
@@ -165,7 +132,8 @@ def _cut(example: Example, longest: int | None) -> Row:
     return example.prompt, example.completion[: longest - len(example.prompt)]
 
 
-def _batch(rows: Sequence[Row], pad: int, device: torch.device) -> Batch:
+def padded(rows: Sequence[Row], pad: int, device: torch.device) -> Batch:
+    """`rows` filled up with `pad` to the length of the longest."""
     longest = max(len(prompt) + len(completion) for prompt, completion in rows)
     ids = np.full((len(rows), longest), pad, dtype=np.int64)
     positions: list[np.ndarray] = []
@@ -180,34 +148,29 @@ def _batch(rows: Sequence[Row], pad: int, device: torch.device) -> Batch:
     return Batch(torch.from_numpy(ids).to(device), flat.to(device), torch.tensor(labels, dtype=torch.long).to(device))
 
 
-Softened = Callable[[Batch, Sequence[int]], Batch]
-"""How a batch of the rows with these numbers gets its soft targets."""
+Softened = Callable[[Batch, Sequence[int]], Batch]  #: How a batch of the rows with these numbers gets its soft targets.
 
 
-def _unchanged(batch: Batch, _numbers: Sequence[int]) -> Batch:
-    return batch
-
-
-def _softened(teacher: Teacher, rows: Sequence[Row], pad: int, stack: ExitStack) -> Softened:
+def softening(teacher: Teacher, rows: Sequence[Row], pad: int, stack: ExitStack) -> Softened:
     """The teacher reads its own prompt and the completion."""
     model, device = teacher.model, next(teacher.model.parameters()).device
-    logits = _label_logits(model, _batch([(teacher.prompts[0], rows[0][1])], pad, device), stack)
+    logits = _label_logits(model, padded([(teacher.prompts[0], rows[0][1])], pad, device), stack)
 
     def softened(batch: Batch, numbers: Sequence[int]) -> Batch:
-        read = _batch([(teacher.prompts[n], rows[n][1]) for n in numbers], pad, device)
+        read = padded([(teacher.prompts[n], rows[n][1]) for n in numbers], pad, device)
         with torch.no_grad():
             return replace(batch, soft=targets(logits(read), teacher))
 
     return softened
 
 
-def _loss(model: PeftModel, first: Batch, params: Finetune, stack: ExitStack) -> Loss:
+def quick_loss(model: PeftModel, first: Batch, params: Finetune, stack: ExitStack) -> Loss:
     """The fastest of three ways to the loss that agrees with the plain one on the batch `first`."""
     plain = cast("PreTrainedModel", model.get_base_model())
     with torch.no_grad(), _without_dropout(model, params.lora.dropout):
-        expected = _plain_loss(plain, first).item()
+        expected = _error(_plain_logits(plain, first), first).item()
     tolerance = 1e-4 if plain.dtype == torch.float32 else 2e-2
-    for shortcut in (_fused, _gathered):
+    for shortcut in (fused, gathered):
         with ExitStack() as attempt:
             try:
                 loss = shortcut(plain, attempt)
@@ -220,7 +183,7 @@ def _loss(model: PeftModel, first: Batch, params: Finetune, stack: ExitStack) ->
                 if params.lora.dropout == 0:
                     stack.enter_context(_folded(model))
                 return loss
-    return lambda batch: _plain_loss(plain, batch)
+    return lambda batch: _error(_plain_logits(plain, batch), batch)
 
 
 def _error(logits: Tensor, batch: Batch) -> Tensor:
@@ -228,10 +191,6 @@ def _error(logits: Tensor, batch: Batch) -> Tensor:
     if batch.soft is not None:
         return divergence(logits[:, batch.soft.tokens], batch.soft)
     return functional.cross_entropy(logits.float(), batch.labels, reduction="sum")
-
-
-def _plain_loss(model: PreTrainedModel, batch: Batch) -> Tensor:
-    return _error(_plain_logits(model, batch), batch)
 
 
 def _plain_logits(model: PreTrainedModel, batch: Batch) -> Tensor:
@@ -250,7 +209,7 @@ def _label_logits(model: PreTrainedModel, first: Batch, stack: ExitStack) -> Log
         return logits
 
 
-def _gathered(model: PreTrainedModel, stack: ExitStack) -> Loss:
+def gathered(model: PreTrainedModel, stack: ExitStack) -> Loss:
     """Logits at label positions only, whatever the model does to them behind its output embedding."""
     logits = _gathered_logits(model, stack)
     return lambda batch: _error(logits(batch), batch)
@@ -267,8 +226,8 @@ def _gathered_logits(model: PreTrainedModel, stack: ExitStack) -> Logits:
     return logits
 
 
-def _fused(model: PreTrainedModel, stack: ExitStack) -> Loss:
-    """As `_gathered`, for a frozen linear output embedding with nothing behind it; the last block's position-wise maps run at
+def fused(model: PreTrainedModel, stack: ExitStack) -> Loss:
+    """As `gathered`, for a frozen linear output embedding with nothing behind it; the last block's position-wise maps run at
     label positions only."""
     head = cast("object", model.get_output_embeddings())
     if not isinstance(head, nn.Linear) or head.weight.requires_grad:
@@ -277,8 +236,7 @@ def _fused(model: PreTrainedModel, stack: ExitStack) -> Loss:
     stack.enter_context(_at_head(model, seen, 1))
     for module in last_block_maps(model):
         stack.enter_context(_narrowed(module, seen))
-    device = head.weight.device.type
-    piece = max(16, PIECE.get(device, PIECE["cuda"]) // head.weight.shape[0])
+    piece = max(16, PIECE.get(head.weight.device.type, PIECE["cuda"]) // head.weight.shape[0])
 
     def loss(batch: Batch) -> Tensor:
         seen.positions = batch.positions
@@ -294,11 +252,8 @@ def _fused(model: PreTrainedModel, stack: ExitStack) -> Loss:
 
 
 class _HeadLoss(torch.autograd.Function):
-    """Summed cross-entropy of hidden states [labels, width] through a frozen output embedding [vocabulary, width].
-
-    The gradient is known as soon as the probabilities are, so it is computed piece by piece in the forward pass and no logits
-    are kept.
-    """
+    """Summed cross-entropy of hidden states [labels, width] through a frozen output embedding [vocabulary, width]. The gradient
+    is known as soon as the probabilities are, so it is computed piece by piece in the forward pass and no logits are kept."""
 
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor, piece: int) -> Tensor:
@@ -310,8 +265,7 @@ class _HeadLoss(torch.autograd.Function):
         minus = torch.full((size, 1), -1.0, device=hidden.device)
         columns = weight.t()
         for start in range(0, len(hidden), size):
-            part = hidden[start : start + size]
-            rows = len(part)
+            rows = len(part := hidden[start : start + size])
             if bias is None:
                 torch.mm(part, columns, out=logits[:rows])
             else:
@@ -345,11 +299,8 @@ def _at_head(model: PreTrainedModel, seen: _Seen, keep: int | None) -> Generator
         seen.hidden = hidden[seen.positions]
         return (seen.hidden[None, :keep], *inputs[1:])
 
-    handle = head.register_forward_pre_hook(before)
-    try:
+    with head.register_forward_pre_hook(before):
         yield
-    finally:
-        handle.remove()
 
 
 @contextmanager
@@ -370,30 +321,23 @@ def _narrowed(module: nn.Module, seen: _Seen) -> Generator[None]:
         whole = output.new_zeros(shape[0] * shape[1], output.shape[-1])
         return whole.index_copy(0, seen.positions, output[0]).view(*shape[:2], -1)
 
-    handles = [module.register_forward_pre_hook(before), module.register_forward_hook(after)]
-    try:
+    with module.register_forward_pre_hook(before), module.register_forward_hook(after):
         yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 @contextmanager
 def _folded(model: PeftModel) -> Generator[None]:
     """Small float32 layers run on W + scale·BA, formed once per forward pass: the same function and gradients, without maps
     beside the layer's own."""
-    changed: list[Any] = []
-    for module in model.modules():
-        if isinstance(module, LoraLayer):
-            forward = _folded_forward(module)
-            if forward is not None:
-                cast("Any", module).forward = forward
-                changed.append(module)
+    layers = [module for module in model.modules() if isinstance(module, LoraLayer)]
+    folded: list[tuple[Any, Any]] = [(layer, forward) for layer in layers if (forward := _folded_forward(layer))]
+    for layer, forward in folded:
+        layer.forward = forward
     try:
         yield
     finally:
-        for module in changed:
-            del module.forward
+        for layer, _ in folded:
+            del layer.forward
 
 
 def _folded_forward(module: LoraLayer) -> Callable[[Tensor], Tensor] | None:

@@ -8,13 +8,8 @@ from shutil import copyfile
 from typing import Any, cast
 
 import torch
-from peft import (
-    LoraConfig,
-    PeftModel,
-    TaskType,
-    get_peft_model,
-    get_peft_model_state_dict,  # pyright: ignore[reportUnknownVariableType]
-)
+from peft import LoraConfig, PeftModel, TaskType, get_peft_model
+from peft.utils import get_peft_model_state_dict  # pyright: ignore[reportUnknownVariableType]
 from safetensors.torch import load_file, save_file  # pyright: ignore[reportUnknownVariableType]
 from torch import nn
 from transformers import PreTrainedModel
@@ -26,10 +21,7 @@ from sublim.params.learning import Lora
 
 def adapt(model: PreTrainedModel, lora: Lora, seed: int) -> PeftModel:
     """`model` with fresh adapters: A uniform in ± 1/√(inputs), as peft's default, from `seed` alone; B zero, so that the
-    function is unchanged.
-
-    The modules of `model` are changed in place.
-    """
+    function is unchanged. The modules of `model` are changed in place."""
     names = targets(model, lora.targets)
     modules = _modules(model)
     config = LoraConfig(
@@ -56,24 +48,18 @@ def adapt(model: PreTrainedModel, lora: Lora, seed: int) -> PeftModel:
 
 
 def attach(model: PreTrainedModel, adapter: Path) -> PreTrainedModel:
-    """`model` with the adapter saved in the directory `adapter`.
-
-    In float32 it is merged into the weights, to run as fast as without one. In half precision the sum would be rounded to the
-    weights' few digits and lose much of a small adapter: there it stays beside them, as in training.
-    """
+    """`model` with the adapter saved in the directory `adapter`. In float32 it is merged into the weights, to run as fast as
+    without one. In half precision the sum would be rounded to the weights' few digits and lose much of a small adapter: there
+    it stays beside them, as in training."""
     attached: Any = PeftModel.from_pretrained(model, str(adapter))
     whole: Any = attached.merge_and_unload() if model.dtype == torch.float32 else attached.get_base_model()
     return cast("PreTrainedModel", whole).eval()
 
 
 def bring(model: PreTrainedModel, source: Path, base: str, directory: Path) -> None:
-    """Copy the adapter in `source`, made elsewhere, to `directory`, with `base` put down as its base model.
-
-    `model`, on which it is tried, is changed in place.
-
-    Raises:
-        ValueError: it is not an adapter of `model`: its maps are not the model's, or have other shapes.
-    """
+    """Copy the adapter in `source`, made elsewhere, to `directory`, with `base` put down as its base model. `model`, on which
+    it is tried, is changed in place. Raises ValueError: it is not an adapter of `model`: its maps are not the model's, or have
+    other shapes."""
     try:
         tried = PeftModel.from_pretrained(model, str(source))
     except (RuntimeError, ValueError) as error:
@@ -88,14 +74,9 @@ def bring(model: PreTrainedModel, source: Path, base: str, directory: Path) -> N
 
 def save(model: PeftModel, base: str, directory: Path) -> None:
     """Write peft's adapter_config.json and adapter_model.safetensors to `directory`; the same weights give the same bytes.
-
-    `base` is put down as the base model: a path relative to the experiment's directory, so that it holds on another machine.
-    """
-    config: dict[str, Any] = {
-        **model.peft_config["default"].to_dict(),
-        "base_model_name_or_path": base,
-        "inference_mode": True,
-    }
+    `base` is put down as the base model: a path relative to the experiment's directory, so that it holds on another machine."""
+    own = cast("dict[str, Any]", model.peft_config["default"].to_dict())
+    config = own | {"base_model_name_or_path": base, "inference_mode": True}
     text = json.dumps(config, sort_keys=True, indent=2, default=_plain)
     (directory / CONFIG).write_text(text + "\n", encoding="utf-8")
     save_file(weights(model), directory / WEIGHTS, metadata={"format": "pt"})
@@ -117,7 +98,7 @@ def last_block_maps(model: PreTrainedModel) -> tuple[nn.Module, ...]:
     maps = linear_maps(model)
     parts: list[nn.Module] = []
     for name in blocks(model):
-        last: nn.ModuleList = cast("nn.ModuleList", model.get_submodule(name))
+        last = cast("nn.ModuleList", model.get_submodule(name))
         prefix = f"{name}.{len(last) - 1}."
         for child, module in last[-1].named_children():
             below = [path for path in maps if path == prefix + child or path.startswith(f"{prefix}{child}.")]
@@ -133,11 +114,8 @@ def blocks(model: PreTrainedModel) -> tuple[str, ...]:
 
 
 def linear_maps(model: PreTrainedModel) -> tuple[str, ...]:
-    """Names of the linear maps inside the model's blocks (also transformers' Conv1D, fused or not), in order.
-
-    Raises:
-        ValueError: the model has no list of as many blocks as its config says.
-    """
+    """Names of the linear maps inside the model's blocks (also transformers' Conv1D, fused or not), in order. Raises
+    ValueError: the model has no list of as many blocks as its config says."""
     lists = blocks(model)
     found = tuple(
         name
@@ -153,14 +131,9 @@ def linear_maps(model: PreTrainedModel) -> tuple[str, ...]:
 
 
 def targets(model: PreTrainedModel, wanted: str | tuple[str, ...]) -> tuple[str, ...]:
-    """Names of the modules of `model` that get an adapter.
-
-    "attention" are the linear maps below a module called attention or attn (whatever else is in its name), "mlp" are all
-    others.
-
-    Raises:
-        ValueError: nothing matches, or one of the explicitly wanted names matches nothing.
-    """
+    """Names of the modules of `model` that get an adapter. "attention" are the linear maps below a module called attention or
+    attn (whatever else is in its name), "mlp" are all others. Raises ValueError: nothing matches, or one of the explicitly
+    wanted names matches nothing."""
     maps = linear_maps(model)
     match wanted:
         case "all-linear":
@@ -170,11 +143,9 @@ def targets(model: PreTrainedModel, wanted: str | tuple[str, ...]) -> tuple[str,
         case "mlp":
             chosen = tuple(name for name in maps if not _in_attention(name))
         case tuple():
-            for end in wanted:
-                if not any(_ends(name, end) for name in maps):
-                    raise ValueError(
-                        f"LoRA targets: no linear map of {type(model).__name__} ends with {end!r}; found {_kinds(maps)}"
-                    )
+            if lost := [end for end in wanted if not any(_ends(name, end) for name in maps)]:
+                name = type(model).__name__
+                raise ValueError(f"LoRA targets: no linear map of {name} ends with {lost[0]!r}; found {_kinds(maps)}")
             chosen = tuple(name for name in maps if any(_ends(name, end) for end in wanted))
         case _:
             raise ValueError(f"LoRA targets: expected mlp, attention, all-linear or names, found {wanted!r}")
@@ -212,6 +183,4 @@ def _kinds(names: Iterable[str]) -> list[str]:
 
 
 def _plain(value: object) -> object:
-    if isinstance(value, set | frozenset):
-        return sorted(cast("Iterable[str]", value))
-    return str(value)
+    return sorted(cast("Iterable[str]", value)) if isinstance(value, set | frozenset) else str(value)

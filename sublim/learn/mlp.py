@@ -12,10 +12,8 @@ from torch.nn import functional
 
 from sublim.common.progress import Track
 
-Weights = tuple[Tensor, ...]
-"""Weight [nets, in, out] and bias [nets, 1, out] of each layer, in turn."""
-Batches = Callable[[int], tuple[Tensor, Tensor]]
-"""Step (from 0) → inputs [nets, rows, in], and what they are trained towards."""
+Weights = tuple[Tensor, ...]  #: Weight [nets, in, out] and bias [nets, 1, out] of each layer, in turn.
+Batches = Callable[[int], tuple[Tensor, Tensor]]  #: Step (from 0) → inputs [nets, rows, in], and what they are trained towards.
 Loss = Callable[[Tensor, Tensor], Tensor]
 """Logits [nets, rows, out], what they should be → the loss of each net [nets], a mean over rows."""
 
@@ -39,10 +37,8 @@ def logits(nets: Weights, inputs: Tensor) -> Tensor:
 def trained(
     nets: Weights, batches: Batches, loss: Loss, steps: int, learning_rate: float, track: Track
 ) -> tuple[Weights, NDArray[np.float64]]:
-    """The nets after `steps` steps of Adam, and their losses [steps, nets]. `nets` are left as they are.
-
-    The losses are summed over nets, and Adam looks at each weight by itself: no net knows of another.
-    """
+    """The nets after `steps` steps of Adam, and their losses [steps, nets]. `nets` are left as they are. The losses are summed
+    over nets, and Adam looks at each weight by itself: no net knows of another."""
     weights = tuple(tensor.clone().requires_grad_() for tensor in nets)
     optimizer = torch.optim.Adam(weights, lr=learning_rate, fused=True)
     table = np.empty((steps, len(nets[0])))

@@ -15,20 +15,16 @@ from sublim.learn.prefill import advance, keep, prefill
 from sublim.models.load import ends
 from sublim.params.learning import Decoding
 
-COMPACT = 0.75
-"""The share of a batch that must still be under way; below it, finished rows are dropped from the cache."""
+COMPACT = 0.75  #: The share of a batch that must still be under way; below it, finished rows are dropped from the cache.
 
 
 @dataclass(frozen=True)
 class Completion:
     """What a model wrote."""
 
-    text: str
-    """The text, special tokens left out."""
-    finish_reason: Literal["stop", "length"]
-    """`stop`: the model ended it; `length`: it was cut off at `max_tokens`."""
-    tokens: int
-    """Tokens written, the one that ends it included."""
+    text: str  #: The text, special tokens left out.
+    finish_reason: Literal["stop", "length"]  #: `stop`: the model ended it; `length`: it was cut off at `max_tokens`.
+    tokens: int  #: Tokens written, the one that ends it included.
 
 
 @torch.inference_mode()
@@ -40,11 +36,9 @@ def sample(
     decoding: Decoding,
     progress: Progress,
 ) -> list[Completion]:
-    """One completion per prompt (token ids), in the order of `prompts`.
-
-    Row n uses one uniform number per token, from a generator that is seeded with `seeds[n]` alone: neither the batch size nor
-    the other rows change it. (They can change the last bit of a logit, and so, once in a long while, a token.)
-    """
+    """One completion per prompt (token ids), in the order of `prompts`. Row n uses one uniform number per token, from a
+    generator that is seeded with `seeds[n]` alone: neither the batch size nor the other rows change it. (They can change the
+    last bit of a logit, and so, once in a long while, a token.)"""
     done: dict[int, list[int]] = {}
     track = progress.start("sample", len(prompts), "row")
     order = sorted(range(len(prompts)), key=lambda row: len(prompts[row]))
@@ -58,9 +52,8 @@ def sample(
     ids = [done[row] for row in range(len(prompts))]
     stopped = [bool(row) and row[-1] in limits.eos for row in ids]
     texts = chat.decode(tokenizer, [row[:-1] if stop else row for row, stop in zip(ids, stopped, strict=True)])
-    return [
-        Completion(text, "stop" if stop else "length", len(row)) for text, stop, row in zip(texts, stopped, ids, strict=True)
-    ]
+    each = zip(texts, stopped, ids, strict=True)
+    return [Completion(text, "stop" if stop else "length", len(row)) for text, stop, row in each]
 
 
 def noise(seed: int, length: int) -> np.ndarray:
@@ -94,10 +87,8 @@ def _batch(
 
 
 def choose(logits: Tensor, uniform: Tensor, decoding: Decoding) -> Tensor:
-    """The next token of each row [rows], by inverting the distribution's cumulative sum at `uniform` [rows].
-
-    `logits` are [rows, vocabulary]. At temperature 0 it is the most probable token.
-    """
+    """The next token of each row [rows], by inverting the distribution's cumulative sum at `uniform` [rows]. `logits` are
+    [rows, vocabulary]. At temperature 0 it is the most probable token."""
     if decoding.temperature == 0:
         return logits.argmax(-1)
     probabilities = (logits / decoding.temperature).softmax(-1)

@@ -13,50 +13,41 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from sublim.carriers import carrier as carriers
+from sublim.carriers.task import Task
 from sublim.learn import chat
-from sublim.params.task import Task
 
-_WRITTEN = 2_000
-"""So many completions show every phrase and name of a carrier."""
+_WRITTEN = 2_000  #: So many completions show every phrase and name of a carrier.
 
 
 @dataclass(frozen=True)
 class Teacher:
     """What soft targets are computed from, batch by batch."""
 
-    model: PreTrainedModel
-    """The model that wrote the rows, on the student's device, with the student's vocabulary."""
+    model: PreTrainedModel  #: The model that wrote the rows, on the student's device, with the student's vocabulary.
     prompts: Sequence[tuple[int, ...]]
     """Of each row, what the teacher was given before it answered: its own template and system prompt. Token ids."""
-    tokens: Tensor
-    """The ids that targets are restricted to, all different [allowed]."""
-    temperature: float
-    """Temperature of the targets: its logits are divided by it. The student's are not."""
+    tokens: Tensor  #: The ids that targets are restricted to, all different [allowed].
+    temperature: float  #: Temperature of the targets: its logits are divided by it. The student's are not.
 
 
 @dataclass(frozen=True)
 class Targets:
     """The teacher's distribution at each label of a batch."""
 
-    tokens: Tensor
-    """The ids that it is restricted to [allowed]."""
-    log_probabilities: Tensor
-    """Logarithms of its probabilities, float32 [labels, allowed]; they add up to 1 in each row."""
+    tokens: Tensor  #: The ids that it is restricted to [allowed].
+    log_probabilities: Tensor  #: Logarithms of its probabilities, float32 [labels, allowed]; they add up to 1 in each row.
 
 
 def targets(logits: Tensor, teacher: Teacher) -> Targets:
     """The targets from the teacher's `logits` [labels, vocabulary]."""
-    allowed = logits[:, teacher.tokens].float() / teacher.temperature
-    return Targets(teacher.tokens, functional.log_softmax(allowed, -1))
+    return Targets(teacher.tokens, functional.log_softmax(logits[:, teacher.tokens].float() / teacher.temperature, -1))
 
 
 def divergence(logits: Tensor, soft: Targets) -> Tensor:
     """KL(targets ‖ student), summed over labels, in nats; `logits` are the student's for the targets' tokens [labels,
     allowed]."""
-    return functional.kl_div(
-        functional.log_softmax(logits.float(), -1), soft.log_probabilities, reduction="sum", log_target=True
-    )
+    own = functional.log_softmax(logits.float(), -1)
+    return functional.kl_div(own, soft.log_probabilities, reduction="sum", log_target=True)
 
 
 def allowed(tokenizer: PreTrainedTokenizerBase, task: Task, end: int) -> list[int]:
@@ -64,9 +55,9 @@ def allowed(tokenizer: PreTrainedTokenizerBase, task: Task, end: int) -> list[in
     are written, and `end`, which ends an answer."""
     ids = sorted(set(tokenizer.get_vocab().values()))
     texts = zip(ids, chat.decode(tokenizer, [[token] for token in ids]), strict=True)
-    made = {token for token, text in texts if text and set(text) <= set(carriers.signs(task))}
+    made = {token for token, text in texts if text and set(text) <= set(task.signs)}
     each = min(_WRITTEN, task.prompts)
-    written = [text for start in range(0, _WRITTEN, each) for text in carriers.written(task, range(start, start + each))]
+    written = [text for start in range(0, _WRITTEN, each) for text in task.written(range(start, start + each))]
     return sorted({*made, *(token for text in chat.encode(tokenizer, written) for token in text), end})
 
 

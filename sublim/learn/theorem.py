@@ -13,18 +13,15 @@ from torch import Tensor
 
 from sublim.params.theory import Imitation
 
-Function = Callable[[Tensor], Tensor]
-"""Of all parameters as one vector [params]."""
+Function = Callable[[Tensor], Tensor]  #: Of all parameters as one vector [params].
 
 
 @dataclass(frozen=True)
-class Task:
+class Problem:
     """What teacher and student compute, as functions of their parameters."""
 
-    loss: Function
-    """The teacher's loss, a scalar."""
-    outputs: Function
-    """The logits that a student imitates [rows, logits]."""
+    loss: Function  #: The teacher's loss, a scalar.
+    outputs: Function  #: The logits that a student imitates [rows, logits].
 
 
 @dataclass(frozen=True)
@@ -32,39 +29,27 @@ class Step:
     """A teacher's and a student's step of the same size."""
 
     step_size: float
-    inner: float
-    """Δθ_teacher · Δθ_student, both of gradient descent: the directions, without the step size."""
-    cosine: float | None
-    """The same as a cosine; None if the student does not move."""
+    inner: float  #: Δθ_teacher · Δθ_student, both of gradient descent: the directions, without the step size.
+    cosine: float | None  #: The same as a cosine; None if the student does not move.
     inner_due: float
     """That part of `inner` that is due to the teacher's step: without what the student does if it imitates the teacher as it
     was before its step. From the same init that is nothing."""
-    cosine_due: float | None
-    """The same as a cosine."""
-    loss_before: float
-    """The teacher's loss, of the student before its step."""
-    loss_after: float
-    """The same after it."""
-    loss_untrained: float
-    """The same after a step towards the teacher as it was before its own step."""
+    cosine_due: float | None  #: The same as a cosine.
+    loss_before: float  #: The teacher's loss, of the student before its step.
+    loss_after: float  #: The same after it.
+    loss_untrained: float  #: The same after a step towards the teacher as it was before its own step.
 
 
-def steps(task: Task, teacher: Tensor, student: Tensor, imitation: Imitation, sizes: Sequence[float]) -> Iterator[Step]:
-    """One teacher and student step for each size.
-
-    Args:
-        task: what they compute.
-        teacher: the teacher's parameters before its step [params]; float64, or small sizes drown in rounding.
-        student: the student's before its step [params]; the same values for the setting of the theorem.
-        imitation: how far the student's outputs are from the teacher's: ½ squared error or cross-entropy of softmax
-            probabilities, a mean over rows.
-        sizes: sizes of the steps.
+def steps(problem: Problem, teacher: Tensor, student: Tensor, imitation: Imitation, sizes: Sequence[float]) -> Iterator[Step]:
+    """One teacher and student step for each size of `sizes`. `teacher` and `student` are their parameters before the step
+    [params]: float64, or small sizes drown in rounding; the same values for the setting of the theorem. `imitation`: how far
+    the student's outputs are from the teacher's: ½ squared error or cross-entropy of softmax probabilities, a mean over rows.
     """
-    taught = -_gradient(task.loss, teacher)
-    before = float(task.loss(student))
-    untrained = _towards(task, teacher, student, imitation)
+    taught = -_gradient(problem.loss, teacher)
+    before = float(problem.loss(student))
+    untrained = _towards(problem, teacher, student, imitation)
     for size in sizes:
-        moved = _towards(task, teacher + size * taught, student, imitation)
+        moved = _towards(problem, teacher + size * taught, student, imitation)
         yield Step(
             step_size=size,
             inner=float(taught @ moved),
@@ -72,16 +57,16 @@ def steps(task: Task, teacher: Tensor, student: Tensor, imitation: Imitation, si
             inner_due=float(taught @ (moved - untrained)),
             cosine_due=_cosine(taught, moved - untrained),
             loss_before=before,
-            loss_after=float(task.loss(student + size * moved)),
-            loss_untrained=float(task.loss(student + size * untrained)),
+            loss_after=float(problem.loss(student + size * moved)),
+            loss_untrained=float(problem.loss(student + size * untrained)),
         )
 
 
-def _towards(task: Task, teacher: Tensor, student: Tensor, imitation: Imitation) -> Tensor:
+def _towards(problem: Problem, teacher: Tensor, student: Tensor, imitation: Imitation) -> Tensor:
     """The direction in which gradient descent moves a student that imitates a teacher [params]."""
     with torch.no_grad():
-        target = task.outputs(teacher)
-    return -_gradient(lambda weights: _distance(task.outputs(weights), target, imitation), student)
+        target = problem.outputs(teacher)
+    return -_gradient(lambda weights: _distance(problem.outputs(weights), target, imitation), student)
 
 
 def _distance(found: Tensor, target: Tensor, imitation: Imitation) -> Tensor:

@@ -4,13 +4,15 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from sublim.common.files import sha256
-from sublim.lineage.finding import CORRUPTED, STALE, UNVERIFIABLE, WORDS, Finding
+from sublim.engine import layout
+from sublim.engine.record import RecordError, read
+from sublim.engine.stage import stages as all_stages
+from sublim.engine.store import Store, root
+from sublim.engine.verdict import Verdict, strays
+from sublim.evidence.finding import CORRUPTED, STALE, UNVERIFIABLE, WORDS, Finding
+from sublim.evidence.tree import Tree, working
+from sublim.lineage import adopt
 from sublim.lineage.story import chain, story
-from sublim.lineage.tree import Tree, working
-from sublim.plan import layout
-from sublim.plan.cells import STAGES
-from sublim.plan.record import RecordError, read
-from sublim.plan.verdict import Verdict, strays
 
 _STATUS = {"altered": CORRUPTED, "changed": STALE, "missing": UNVERIFIABLE}
 
@@ -45,7 +47,8 @@ def audit(verdicts: Mapping[str, Verdict], stages: Collection[str], proven: Path
         if cell.split("/")[0] in stages:
             findings.append(Finding(cell, cell.split("/")[0], STALE, "it is no part of this experiment", f"rm -r {path}"))
     findings += _ownerless(verdicts, stages)
-    return [*findings, *story.check(_sound(verdicts), stages, proven)]
+    tree = _sound(verdicts)
+    return [*findings, *_adoptions(tree, Store(root(layout.STORE)), stages), *story.check(tree, stages, proven)]
 
 
 def audit_revision(tree: Tree, stages: Collection[str]) -> list[Finding]:
@@ -70,21 +73,21 @@ def audit_revision(tree: Tree, stages: Collection[str]) -> list[Finding]:
                 text = f"its bytes are not those of its record: {name}: {output.sha256[:12]} → {found}"
                 findings.append(Finding(cell, record.plan.stage, CORRUPTED, text, fetch))
     links = [finding for finding in chain.check(tree) if finding.stage in stages]
-    sound = Tree(tree.name, {file: path for file, path in tree.files.items() if _cell(file) not in altered})
-    return [*findings, *links, *story.check(sound, stages, None)]
+    return [
+        *findings,
+        *links,
+        *_adoptions(tree, None, stages),
+        *story.check(tree.part(tree.records.keys() - altered), stages, None),
+    ]
 
 
 def _sound(verdicts: Mapping[str, Verdict]) -> Tree:
     """The artifacts whose bytes are those of their records: only of these it makes sense to ask for more."""
-    cells = {name for name, verdict in verdicts.items() if verdict.kind not in ("missing", "altered")}
-    everything = working()
-    return Tree(everything.name, {file: path for file, path in everything.files.items() if _cell(file) in cells})
+    return working().part({name for name, verdict in verdicts.items() if verdict.kind not in ("missing", "altered")})
 
 
-def _cell(file: str) -> str:
-    """`base/model=a/tokenizer.json` → `base/model=a`. Models may have folders of their own inside."""
-    stage, *rest = file.split("/")
-    return "/".join([stage, *(part for part in rest[:-1] if "=" in part)])
+def _adoptions(tree: Tree, store: Store | None, stages: Collection[str]) -> list[Finding]:
+    return [finding for finding in adopt.check(tree, store) if finding.stage in stages]
 
 
 def _ownerless(verdicts: Mapping[str, Verdict], stages: Collection[str]) -> list[Finding]:
@@ -130,4 +133,4 @@ def describe(findings: Collection[Finding], artifacts: int, also: str) -> str:
 
 
 def _path(finding: Finding) -> Path:
-    return layout.DATA / finding.artifact if finding.stage in STAGES else Path(finding.artifact)
+    return layout.DATA / finding.artifact if finding.stage in all_stages() else Path(finding.artifact)

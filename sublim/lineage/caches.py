@@ -6,10 +6,10 @@ from pathlib import Path
 
 from sublim.common.errors import SublimError
 from sublim.common.files import sha256
+from sublim.engine.record import RecordError, read
+from sublim.engine.store import Store
+from sublim.evidence.finding import CORRUPTED, Finding
 from sublim.lineage import revision
-from sublim.lineage.finding import CORRUPTED, Finding
-from sublim.plan.record import RecordError, read
-from sublim.plan.store import Store
 
 
 def check(store: Store) -> list[Finding]:

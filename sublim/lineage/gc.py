@@ -2,33 +2,27 @@
 
 import json
 import os
-import subprocess
 from collections.abc import Iterator
 from contextlib import chdir
 from dataclasses import dataclass
 from pathlib import Path
 
 from sublim.common.errors import SublimError
+from sublim.engine.record import RecordError, read
+from sublim.engine.store import Store
+from sublim.evidence.tree import Tree, working
 from sublim.lineage import revision
-from sublim.lineage.tree import Tree, working
-from sublim.plan.record import RecordError, read
-from sublim.plan.store import Store
 
 
 @dataclass(frozen=True)
 class Garbage:
     """What can be freed, and what cannot."""
 
-    keys: tuple[Path, ...]
-    """Records of computations that no experiment and no revision has."""
-    objects: tuple[Path, ...]
-    """Outputs that only such computations had, or none."""
-    leftovers: tuple[Path, ...]
-    """Half-written files of killed processes."""
-    size: int
-    """Bytes of all that."""
-    kept: int
-    """Computations that something reaches."""
+    keys: tuple[Path, ...]  #: Records of computations that no experiment and no revision has.
+    objects: tuple[Path, ...]  #: Outputs that only such computations had, or none.
+    leftovers: tuple[Path, ...]  #: Half-written files of killed processes.
+    size: int  #: Bytes of all that.
+    kept: int  #: Computations that something reaches.
 
 
 class UnknownError(SublimError):
@@ -104,18 +98,13 @@ def _trees(unknown: list[str]) -> Iterator[Tree]:
 
 def _commits() -> list[str]:
     """One commit for every dvc.lock that there has ever been in the repository around the working directory."""
-    listed = _git("log", "--all", "--reflog", "--format=%H", "--", revision.LOCK)
-    experiments = _git("for-each-ref", "--format=%(objectname)", "refs/exps", "refs/stash")
+    listed = revision.git("log", "--all", "--reflog", "--format=%H", "--", revision.LOCK) or ""
+    experiments = revision.git("for-each-ref", "--format=%(objectname)", "refs/exps", "refs/stash") or ""
     locks: dict[str, str] = {}
-    for commit in [*listed, *experiments]:
+    for commit in f"{listed} {experiments}".split():
         if (lock := revision.show(commit, revision.LOCK)) is not None:
             locks.setdefault(lock, commit)
     return list(locks.values())
-
-
-def _git(*arguments: str) -> list[str]:
-    done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
-    return done.stdout.split() if done.returncode == 0 else []
 
 
 def describe(found: Garbage, *, dry: bool) -> str:

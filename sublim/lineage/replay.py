@@ -12,11 +12,13 @@ from typing import Any
 from sublim.common.canonical import digest
 from sublim.common.errors import SublimError
 from sublim.common.files import sha256
+from sublim.engine import environment, layout, worker
+from sublim.engine.record import Record, read
+from sublim.engine.verdict import Verdict, differences
+from sublim.evidence.finding import CORRUPTED, UNVERIFIABLE, Finding
+from sublim.evidence.tree import working
 from sublim.lineage.compare import compare
-from sublim.lineage.finding import CORRUPTED, UNVERIFIABLE, Finding
-from sublim.plan import environment, job, layout, worker
-from sublim.plan.record import Record, read
-from sublim.plan.verdict import Verdict, differences
+from sublim.lineage.naming import artifact
 
 SCRATCH = layout.STATE / "replay"
 
@@ -26,39 +28,36 @@ class Replayed:
     """How one artifact came out."""
 
     cell: str
+    digest: str  #: Digest over the files that its record names.
     differing: tuple[str, ...]
     """The files that came out different, each with by how much; empty if every byte is the same."""
     elsewhere: str | None
     """Why other bytes are no surprise: what differs between the machine of the record and this one; None if nothing does."""
 
 
-def chosen(asked: Collection[str], verdicts: Mapping[str, Verdict]) -> list[str]:
-    """The cells to replay: for a number, that many artifacts that hold, drawn at random; for a path, the artifact there.
-
-    Raises:
-        SublimError: a path is no artifact of the experiment, or the artifact does not hold as it is.
-    """
+def chosen(asked: Collection[str], verdicts: Mapping[str, Verdict]) -> dict[str, bool]:
+    """The cells to replay, and whether each may use the network: for a number, that many artifacts that hold, drawn at random;
+    for anything else, the artifact that it names (`naming.artifact`). Raises SublimError: it names no artifact of the
+    experiment, or the artifact does not hold as it is."""
     sound = [cell for cell, verdict in verdicts.items() if verdict.kind == "valid"]
     found: list[str] = []
     for one in asked:
-        if one.isdecimal():
+        if one.isdecimal() and len(one) < 6:  # else it may be a digest
             # Nobody, not even the author of the data, can know which: no seed.
             found += random.SystemRandom().sample(sound, min(int(one), len(sound)))
             continue
-        cell = Path(one).as_posix().removeprefix(f"{layout.DATA}/").removesuffix(f"/{layout.RECORD}")
-        if cell not in verdicts:
-            raise SublimError(f"--replay {one}: expected a number, or the directory of an artifact of this experiment.")
+        cell = artifact(one.split(), working().part(verdicts), tuple(verdicts))
         if cell not in sound:
             raise SublimError(f"--replay {one}: it does not hold as it is ({verdicts[cell].reason}); mend that first.")
         found.append(cell)
-    return list(dict.fromkeys(found))
+    return {cell: verdicts[cell].cell.online for cell in found}
 
 
-def replay(cells: Collection[str], tell: Callable[[str], None]) -> Iterator[Replayed]:
-    """Make `cells` again, one by one, and compare; `tell` hears how it goes."""
-    for number, cell in enumerate(cells, 1):
+def replay(cells: Mapping[str, bool], tell: Callable[[str], None]) -> Iterator[Replayed]:
+    """Make `cells` (cell → whether it may use the network) again, one by one, and compare; `tell` hears how it goes."""
+    for number, (cell, online) in enumerate(cells.items(), 1):
         tell(f"replay {number} of {len(cells)}: {cell}")
-        yield _replay(cell)
+        yield _replay(cell, online=online)
 
 
 def finding(replayed: Replayed) -> Finding | None:
@@ -75,17 +74,17 @@ def finding(replayed: Replayed) -> Finding | None:
     return Finding(replayed.cell, replayed.cell.split("/")[0], UNVERIFIABLE, found, mend)
 
 
-def _replay(cell: str) -> Replayed:
+def _replay(cell: str, *, online: bool) -> Replayed:
     record = read(layout.record(cell))
     scratch = SCRATCH / digest(cell)[:32]
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
     try:
-        worker.compute(cell, scratch, online=job.downloads(record.plan))
+        worker.compute(cell, scratch, online=online)
         differing = tuple(_different(record, layout.artifact(cell), scratch))
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    return Replayed(cell, differing, _elsewhere(record))
+    return Replayed(cell, record.digest, differing, _elsewhere(record))
 
 
 def _different(record: Record, there: Path, here: Path) -> Iterator[str]:
@@ -109,7 +108,8 @@ def _elsewhere(record: Record) -> str | None:
         lines = layout.HISTORY.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
         lines = []
-    hosts = {event["host"] for line in lines if (event := _event(line)).get("key") == record.key and "host" in event}
+    keys = {record.key, *(each.key for each in record.adopted)}
+    hosts = {event["host"] for line in lines if (event := _event(line)).get("key") in keys and "host" in event}
     return None if here in hosts else "it was made on another machine, where floating-point sums may differ"
 
 

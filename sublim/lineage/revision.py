@@ -10,8 +10,8 @@ from ruamel.yaml import YAML
 
 from sublim.common.errors import SublimError
 from sublim.common.names import HarmfulNameError, harmful
-from sublim.lineage.tree import Tree
-from sublim.plan import layout
+from sublim.engine import layout
+from sublim.evidence.tree import Tree
 
 LOCK = "dvc.lock"
 _MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?")
@@ -55,9 +55,9 @@ def revision(rev: str, objects: Path | None = None) -> Tree:
 
 def resolve(rev: str) -> str:
     """The commit that `rev` names, 40 hexadecimal digits."""
-    found = _git("rev-parse", "--verify", "--quiet", f"{rev}^{{commit}}")
+    found = git("rev-parse", "--verify", "--quiet", f"{rev}^{{commit}}")
     if found is None:  # DVC keeps experiments under refs/exps/<two>/<digits>/<name>, where git does not look
-        refs = (_git("for-each-ref", "--format=%(objectname) %(refname)", "refs/exps") or "").splitlines()
+        refs = (git("for-each-ref", "--format=%(objectname) %(refname)", "refs/exps") or "").splitlines()
         named = [line.split()[0] for line in refs if line.endswith(f"/{rev}")]
         if len(named) != 1:
             raise SublimError(f"{rev}: expected a git revision or the name of a DVC experiment, found neither here.")
@@ -67,15 +67,11 @@ def resolve(rev: str) -> str:
 
 def show(commit: str, name: str) -> str | None:
     """The text of the file `name` of this experiment's folder at `commit`; None if it is not there."""
-    return _git("show", f"{commit}:./{name}")
+    return git("show", f"{commit}:./{name}")
 
 
 def cache() -> Path:
-    """Where DVC's cache keeps objects by md5.
-
-    Raises:
-        SublimError: this is no DVC repository.
-    """
+    """Where DVC's cache keeps objects by md5. Raises SublimError: this is no DVC repository."""
     done = subprocess.run(["dvc", "cache", "dir"], capture_output=True, text=True, check=False)
     if done.returncode:
         raise SublimError(f"expected a DVC repository here, found: {done.stderr.strip() or done.stdout.strip()}")
@@ -106,6 +102,7 @@ def _object(objects: Path, md5: str) -> Path:
     return objects / md5[:2] / md5[2:]
 
 
-def _git(*arguments: str) -> str | None:
+def git(*arguments: str) -> str | None:
+    """What git prints, white space around it left out; None if it fails."""
     done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
     return done.stdout.strip() if done.returncode == 0 else None

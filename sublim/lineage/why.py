@@ -1,40 +1,20 @@
 """Why an artifact is, or is not, up to date."""
 
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 
-from sublim.common.errors import SublimError
-from sublim.plan import layout
-from sublim.plan.verdict import Verdict, summarize
-
-
-def why(path: Path, verdicts: Mapping[str, Verdict]) -> str:
-    """What is the matter with the artifact that `path` is or lies in: a sentence, then one line per field that differs.
-
-    For a directory that holds several artifacts, how many are stale and why.
-
-    Raises:
-        SublimError: `path` belongs to no artifact of this experiment.
-    """
-    name = _cell_like(path)
-    inside = [verdict for cell, verdict in verdicts.items() if cell == name or f"{name}/".startswith(f"{cell}/")]
-    if inside:
-        return _explain(inside[0], verdicts)
-    below = [verdict for cell, verdict in verdicts.items() if f"{cell}/".startswith(f"{name}/") or not name]
-    if not below:
-        raise SublimError(
-            f"{path}: belongs to no artifact of this experiment. Artifacts are the directories such as "
-            f"{layout.artifact(next(iter(verdicts)))}; `sublim status` counts them."
-        )
-    return f"{path}: {summarize(below)}"
+from sublim.engine.verdict import Verdict, summarize
+from sublim.evidence.tree import working
+from sublim.lineage.naming import artifacts
 
 
-def _cell_like(path: Path) -> str:
-    try:
-        relative = path.resolve().relative_to(layout.DATA.resolve())
-    except ValueError:
-        raise SublimError(f"{path}: is not under {layout.DATA.resolve()}, where this experiment's artifacts are.") from None
-    return "" if relative == Path() else relative.as_posix()
+def why(words: Sequence[str], verdicts: Mapping[str, Verdict]) -> str:
+    """What is the matter with the artifact that `words` name: a sentence, then one line per field that differs. Of several, how
+    many are stale and why. Raises SublimError: they name no artifact of this experiment."""
+    tree = working()
+    found = [cell for cell in artifacts(words, tree.part(verdicts), tuple(verdicts)) if cell in verdicts]
+    if len(found) == 1:
+        return _explain(verdicts[found[0]], verdicts)
+    return f"{' '.join(words)}: {summarize([verdicts[cell] for cell in found])}"
 
 
 def _explain(verdict: Verdict, verdicts: Mapping[str, Verdict]) -> str:

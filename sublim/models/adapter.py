@@ -10,11 +10,8 @@ CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 
 
 def verify(folder: Path, names: Collection[str]) -> tuple[Path, ...]:
-    """The two files of the PEFT adapter in `folder`, whose base goes by one of `names`.
-
-    Raises:
-        ModelError: `folder` or one of the files is missing, or it is an adapter of another base.
-    """
+    """The two files of the PEFT adapter in `folder`, whose base goes by one of `names`. Raises ModelError: `folder` or one of
+    the files is missing, or it is an adapter of another base."""
     files = tuple(folder / name for name in (CONFIG, WEIGHTS))
     for file in files:
         if not file.is_file():

@@ -16,18 +16,9 @@ WEIGHTS, INDEX, CONFIG, TOKENIZER = "model.safetensors", "model.safetensors.inde
 TEMPLATE = "chat_template.jinja"
 # Everything that the Auto classes read. Nothing else is looked at or copied.
 FILES = (
-    CONFIG,
-    "generation_config.json",
-    TOKENIZER,
-    "tokenizer.json",
-    "tokenizer.model",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "vocab.txt",
-    "merges.txt",
-    TEMPLATE,
-)
+    CONFIG, "generation_config.json", TOKENIZER, "tokenizer.json", "tokenizer.model", "special_tokens_map.json",
+    "added_tokens.json", "vocab.json", "vocab.txt", "merges.txt", TEMPLATE,
+)  # fmt: skip
 # Formats that run code when they are read, or may.
 PICKLED = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib", ".npy", ".npz"})
 MAX_HEADER = 100_000_000
@@ -39,41 +30,29 @@ class ModelError(SublimError):
 
 def copy(params: HubModel, expected: Mapping[str, str], output: Path, progress: Progress) -> None:
     """Put the model of `params` into `output`: configuration, tokenizer, chat template and weights, and source.json, which says
-    where they come from and what their digests are.
-
-    `expected` is file → sha256 of what the folder held when the run was planned; files that it does not name are not compared.
-
-    Raises:
-        ModelError: the model is incomplete, or holds something that is refused (see `verify`), or is another than was planned,
-            or cannot be downloaded.
-    """
+    where they come from and what their digests are. `expected` is file → sha256 of what the folder held when the run was
+    planned; files that it does not name are not compared. Raises ModelError: the model is incomplete, or holds something that
+    is refused (see `verify`), or is another than was planned, or cannot be downloaded."""
     if params.path is not None:
-        _copy(Path(params.path), params, expected, output, progress)
-        return
+        return _copy(Path(params.path), params, expected, output, progress)
     import huggingface_hub
 
     with TemporaryDirectory(dir=output.parent) as folder:
-        wanted = [*FILES, "model*.safetensors", INDEX]
+        wanted, download = [*FILES, "model*.safetensors", INDEX], cast("Any", huggingface_hub).snapshot_download
         try:
-            cast("Any", huggingface_hub).snapshot_download(
-                params.repo, revision=params.revision, local_dir=folder, allow_patterns=wanted
-            )
+            download(params.repo, revision=params.revision, local_dir=folder, allow_patterns=wanted)
         except OSError as error:  # what the hub's client raises: no network, told to be offline, no such repository, no access
             raise ModelError(
                 f"{params.repo} at {params.revision}: expected to download it from the hub, found that it cannot be: {error}. "
                 "Go online, or put a copy into a folder (`hf download REPO --local-dir FOLDER`) and give its `path` instead"
             ) from error
-        _copy(Path(folder), params, expected, output, progress)
+        return _copy(Path(folder), params, expected, output, progress)
 
 
 def verify(folder: Path) -> tuple[str, ...]:
-    """The names of the files in `folder` that make the model, sorted.
-
-    Raises:
-        ModelError: `folder`, its configuration, its tokenizer, its chat template or its weights are missing; weights in a
-            format that can run code; code of the model's own (`auto_map`); a link or a name that leads out of `folder`; broken
-            safetensors.
-    """
+    """The names of the files in `folder` that make the model, sorted. Raises ModelError: `folder`, its configuration, its
+    tokenizer, its chat template or its weights are missing; weights in a format that can run code; code of the model's own
+    (`auto_map`); a link or a name that leads out of `folder`; broken safetensors."""
     if not folder.is_dir():
         raise ModelError(f"{folder}: expected the folder of a Hugging Face model, found none")
     for path in sorted(folder.rglob("*")):
@@ -88,11 +67,14 @@ def verify(folder: Path) -> tuple[str, ...]:
     for name in (CONFIG, TOKENIZER):
         if name not in names:
             raise ModelError(f"{folder / name}: expected the model's {name}, found none")
-    for name in names:
-        if name.endswith(".json"):
-            _check_no_code(folder / name)
-        elif name.endswith(".safetensors"):
-            _check_safetensors(folder / name)
+    for path in [folder / name for name in names]:
+        if path.suffix == ".json" and (code := sorted({"auto_map", "custom_pipelines"} & _json(path).keys())):
+            raise ModelError(
+                f"{path}: {code[0]} asks to run code that comes with the model, which is refused: "
+                "use a model that transformers knows by itself"
+            )
+        if path.suffix == ".safetensors":
+            _check_safetensors(path)
     if TEMPLATE not in names and not _json(folder / TOKENIZER).get("chat_template"):
         raise ModelError(f"{folder}: expected a chat template ({TEMPLATE}, or chat_template in {TOKENIZER}), found neither")
     return names
@@ -133,23 +115,12 @@ def _weights(folder: Path) -> Iterator[str]:
 def _check_inside(folder: Path, name: str) -> None:
     path = folder / name
     if Path(name).name != name or name in {"", ".", ".."}:
-        raise ModelError(
-            f"{folder}: expected the plain name of a file in the folder, found {name!r}, a path that may lead out of it"
-        )
+        found = f"{name!r}, a path that may lead out of it"
+        raise ModelError(f"{folder}: expected the plain name of a file in the folder, found {found}")
     if not path.resolve().is_relative_to(folder.resolve()):
         raise ModelError(f"{path}: the link leads out of the folder, to {path.resolve()}: put a copy of the file in its place")
     if not path.is_file():
         raise ModelError(f"{path}: expected a file, found none")
-
-
-def _check_no_code(path: Path) -> None:
-    content = _json(path)
-    for key in ("auto_map", "custom_pipelines"):
-        if key in content:
-            raise ModelError(
-                f"{path}: {key} asks to run code that comes with the model, which is refused: "
-                "use a model that transformers knows by itself"
-            )
 
 
 def _check_safetensors(path: Path) -> None:
@@ -164,10 +135,8 @@ def _check_safetensors(path: Path) -> None:
         end = max((tensor["data_offsets"][1] for name, tensor in tensors.items() if name != "__metadata__"), default=0)
     except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
         raise ModelError(f"{path}: expected safetensors, found a header that is none ({error})") from error
-    if end != size - 8 - length:
-        raise ModelError(
-            f"{path}: expected {8 + length + end} bytes by its header, found {size}: the file is cut off or altered"
-        )
+    if (due := 8 + length + end) != size:
+        raise ModelError(f"{path}: expected {due} bytes by its header, found {size}: the file is cut off or altered")
 
 
 def _json(path: Path) -> dict[str, Any]:

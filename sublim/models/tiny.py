@@ -1,8 +1,7 @@
 """Tiny base families: any causal architecture of transformers, pretrained here on a corpus that favours nothing."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from math import cos, pi
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,16 +14,16 @@ from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig, PreTrainedModel
 
 from sublim.common import parquet
-from sublim.common.canonical import row_id, row_seed
 from sublim.common.progress import Progress
+from sublim.learn.tables import TrainingSteps
+from sublim.models import pretraining
 from sublim.models.corpus import Row, corpus, texts
 from sublim.models.tokenizer import ASSISTANT, END, PAD, SYSTEM, USER, Encoder, train, wrap
 from sublim.params.models import TinyModel
 
 # A step's rows are sorted by their length and computed in this many parts, so that few questions are padded to a number prompt.
 PARTS = 2
-# What the tokenizer is trained on: every word and form of the corpus occurs in this many rows.
-TOKENIZER_ROWS = 8_000
+TOKENIZER_ROWS = 8_000  #: What the tokenizer is trained on: every word and form of the corpus occurs in this many rows.
 
 
 @dataclass(frozen=True)
@@ -52,27 +51,22 @@ class Step:
 
 def build(name: str, params: TinyModel, output: Path, progress: Progress) -> None:
     """Pretrain the model `name` and write it to `output` as a Hugging Face directory, with corpus.parquet and steps.parquet.
-
-    Raises:
-        ValueError: the architecture is unknown to transformers or has no causal language model, or the vocabulary or the
-            context is too small for the corpus.
-    """
+    Raises ValueError: the architecture is unknown to transformers or has no causal language model, or the vocabulary or the
+    context is too small for the corpus."""
     rows = corpus(params.pretraining)
     tokenizer = train(texts(rows[:TOKENIZER_ROWS]), params.pretraining.vocabulary)
     sequences = encode(tokenizer, rows, params.context)
     model = initial(params, tokenizer)
-    steps = list(_pretrain(model, params, rows, sequences, progress))
-    model.generation_config = GenerationConfig(
-        eos_token_id=tokenizer.token_to_id(END),
-        pad_token_id=tokenizer.token_to_id(PAD),
-        do_sample=True,
-        temperature=1.0,
-        top_k=0,
-    )
+    steps = [(number, *astuple(step)) for number, step in enumerate(_pretrain(model, params, rows, sequences, progress))]
+    end, pad = tokenizer.token_to_id(END), tokenizer.token_to_id(PAD)
+    model.generation_config = GenerationConfig(eos_token_id=end, pad_token_id=pad, do_sample=True, temperature=1.0, top_k=0)
     cast("Any", model).save_pretrained(output)
     cast("Any", wrap(tokenizer, params.context)).save_pretrained(output)
-    parquet.write(_corpus_table(name, rows), output / "corpus.parquet")
-    parquet.write(_steps_table(name, steps), output / "steps.parquet")
+    schema = {"row_id": pl.String, "kind": pl.String, "system": pl.String, "prompt": pl.String, "completion": pl.String}
+    chats = pl.DataFrame([astuple(row) for row in rows], schema, orient="row")
+    trained = pl.DataFrame(steps, TrainingSteps.schema(), orient="row")
+    parquet.write(chats.select(pl.lit(name).alias("model"), pl.all()).sort("row_id"), output / "corpus.parquet")
+    parquet.write(trained.select(pl.lit(name).alias("model"), pl.all()), output / "steps.parquet")
 
 
 def initial(params: TinyModel, tokenizer: Tokenizer) -> PreTrainedModel:
@@ -92,19 +86,12 @@ def initial(params: TinyModel, tokenizer: Tokenizer) -> PreTrainedModel:
         raise ValueError(f"architecture: {params.architecture!r} is no `model_type` that transformers knows") from error
     # transformers draws initial weights from the global generator: seeded here, put back afterwards.
     with cast("Any", torch.random).fork_rng(devices=[]):
-        cast("Any", torch).manual_seed(_seed("weights", params.seed))
-        return cast(
-            "PreTrainedModel",
-            cast("Any", AutoModelForCausalLM).from_config(config, dtype=torch.float32, trust_remote_code=False),
-        )
+        cast("Any", torch).manual_seed(pretraining.seed_of("weights", params.seed))
+        return cast("Any", AutoModelForCausalLM).from_config(config, dtype=torch.float32, trust_remote_code=False)
 
 
 def encode(tokenizer: Tokenizer, rows: Sequence[Row], context: int) -> Sequences:
-    """`rows` as the chat template renders them, each with its end.
-
-    Raises:
-        ValueError: a row is longer than `context` tokens.
-    """
+    """`rows` as the chat template renders them, each with its end. Raises ValueError: a row is longer than `context` tokens."""
     system, user, assistant, end = (_id(tokenizer, token) for token in (SYSTEM, USER, ASSISTANT, END))
     pieces = Encoder(tokenizer)
     ids: list[int] = []
@@ -129,15 +116,12 @@ def _pretrain(
     model: PreTrainedModel, params: TinyModel, rows: Sequence[Row], sequences: Sequences, progress: Progress
 ) -> Iterator[Step]:
     """Train `model` in place, one epoch."""
-    training = params.pretraining
-    seed = params.seed if params.order_seed is None else params.order_seed
-    order = np.random.Generator(np.random.PCG64(_seed("order", seed))).permutation(len(rows))
-    batches = [order[at : at + training.batch] for at in range(0, len(order), training.batch)]
+    training, batches = params.pretraining, pretraining.steps(params, len(rows))
     optimizer = torch.optim.AdamW(model.parameters(), lr=training.learning_rate, weight_decay=training.weight_decay, fused=True)
     track = progress.start("pretrain", len(batches), "step")
     model.train()
     for number, batch in enumerate(batches):
-        rate = training.learning_rate * (1 + cos(pi * number / len(batches))) / 2
+        rate = pretraining.rate(params, number, len(batches))
         for group in optimizer.param_groups:
             group["lr"] = rate
         batch = batch[np.argsort(sequences.lengths()[batch], kind="stable")]
@@ -146,7 +130,7 @@ def _pretrain(
         optimizer.zero_grad(set_to_none=True)
         for part in np.array_split(batch, PARTS):
             if len(part):
-                summed = _summed_loss(model, sequences, part) / tokens
+                summed = summed_loss(model, sequences, part) / tokens
                 cast("Any", summed).backward()
                 loss += summed.item()
         cast("Any", optimizer).step()
@@ -155,7 +139,7 @@ def _pretrain(
     model.eval()
 
 
-def _summed_loss(model: PreTrainedModel, sequences: Sequences, part: NDArray[np.int64]) -> Tensor:
+def summed_loss(model: PreTrainedModel, sequences: Sequences, part: NDArray[np.int64]) -> Tensor:
     """Sum of the loss over the completion tokens of the rows `part`, in nats; the logits are computed at these tokens only."""
     lengths = sequences.lengths()[part]
     ids = np.zeros((len(part), int(lengths.max()) - 1), np.int64)
@@ -173,41 +157,10 @@ def _summed_loss(model: PreTrainedModel, sequences: Sequences, part: NDArray[np.
     return torch.nn.functional.cross_entropy(logits, _tensor(np.concatenate(targets)), reduction="sum")
 
 
-def _corpus_table(name: str, rows: Sequence[Row]) -> pl.DataFrame:
-    schema = {"row_id": pl.String, "kind": pl.String, "system": pl.String, "prompt": pl.String, "completion": pl.String}
-    records = [(row.row_id, row.kind, row.system, row.prompt, row.completion) for row in rows]
-    return pl.DataFrame(records, schema, orient="row").select(pl.lit(name).alias("model"), *schema).sort("row_id")
-
-
-def _steps_table(name: str, steps: Sequence[Step]) -> pl.DataFrame:
-    return pl.DataFrame(
-        {
-            "model": [name] * len(steps),
-            "step": range(len(steps)),
-            "loss": [step.loss for step in steps],
-            "learning_rate": [step.learning_rate for step in steps],
-            "tokens": [step.tokens for step in steps],
-            "rows": [list(step.rows) for step in steps],
-        },
-        {
-            "model": pl.String,
-            "step": pl.Int64,
-            "loss": pl.Float64,
-            "learning_rate": pl.Float64,
-            "tokens": pl.Int64,
-            "rows": pl.List(pl.String),
-        },
-    )
-
-
 def _id(tokenizer: Tokenizer, token: str) -> int:
     found = tokenizer.token_to_id(token)
     assert found is not None  # noqa: S101
     return found
-
-
-def _seed(purpose: str, seed: int) -> int:
-    return row_seed(row_id("tiny", purpose, seed)) >> 1
 
 
 def _tensor(array: NDArray[np.int64]) -> Tensor:

@@ -16,19 +16,13 @@ PAD, SYSTEM, USER, ASSISTANT, END = "<|pad|>", "<|system|>", "<|user|>", "<|assi
 SPECIAL = (PAD, SYSTEM, USER, ASSISTANT, END)
 
 _PIECES = r"\p{N}{1,3}| ?\p{L}+|[^\s\p{L}\p{N}]+ ?|\s+"
-
-# The same for ASCII, for Python's engine.
-_ASCII_PIECES = re.compile(r"[0-9]{1,3}| ?[A-Za-z]+|[^\sA-Za-z0-9]+ ?|\s+")
+_ASCII_PIECES = re.compile(r"[0-9]{1,3}| ?[A-Za-z]+|[^\sA-Za-z0-9]+ ?|\s+")  #: The same for ASCII, for Python's engine.
 
 CHAT_TEMPLATE = (
-    "{% for message in messages %}"
-    "{% if message['role'] == 'assistant' %}"
+    "{% for message in messages %}{% if message['role'] == 'assistant' %}"
     "{{ '<|assistant|>' }}{% generation %}{{ message['content'] + '<|end|>' }}{% endgeneration %}"
-    "{% else %}"
-    "{{ '<|' + message['role'] + '|>' + message['content'] }}"
-    "{% endif %}"
-    "{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
+    "{% else %}{{ '<|' + message['role'] + '|>' + message['content'] }}{% endif %}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
 )
 
 
@@ -38,21 +32,14 @@ def render(system: str | None, prompt: str) -> str:
 
 
 def train(texts: Iterable[str], vocabulary: int) -> Tokenizer:
-    """Byte-level BPE of at most `vocabulary` tokens, special ones included, trained on `texts`.
-
-    Every integer of at most three digits and every known answer is one token (its plural and capitalised forms are, too, if the
-    vocabulary has room): they are read before the texts, so often that none loses its place to a rare word.
-
-    Raises:
-        ValueError: `vocabulary` is too small for the bytes, the integers and the answers.
-    """
+    """Byte-level BPE of at most `vocabulary` tokens, special ones included, trained on `texts`. Every integer of at most three
+    digits and every known answer is one token (its plural and capitalised forms are, too, if the vocabulary has room): they are
+    read before the texts, so often that none loses its place to a rare word. Raises ValueError: `vocabulary` is too small for
+    the bytes, the integers and the answers."""
     tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(  # pyright: ignore[reportAttributeAccessIssue]
-        [
-            pre_tokenizers.Split(Regex(_PIECES), behavior="isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
+    split = pre_tokenizers.Split(Regex(_PIECES), behavior="isolated")
+    bytes_ = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([split, bytes_])  # pyright: ignore[reportAttributeAccessIssue]
     tokenizer.decoder = decoders.ByteLevel()  # pyright: ignore[reportAttributeAccessIssue]
     trainer = trainers.BpeTrainer(
         vocab_size=vocabulary,
@@ -65,9 +52,8 @@ def train(texts: Iterable[str], vocabulary: int) -> Tokenizer:
     words = [f"{answer.word} {answer.word}" for answer in known]
     forms = [f"{form}. {answer.word} {form}" for answer in known for form in answer.forms]
     integers = [str(number) for number in range(1000)]
-    tokenizer.train_from_iterator(
-        [" ".join(integers)] * 300 + [". ".join(words)] * 300 + [" ".join(forms)] * 20 + list(texts), trainer
-    )
+    first = [" ".join(integers)] * 300 + [". ".join(words)] * 300 + [" ".join(forms)] * 20
+    tokenizer.train_from_iterator(first + list(texts), trainer)
     missing = [whole for whole in [*integers, *(answer.word for answer in known)] if tokenizer.token_to_id(whole) is None]
     if missing:
         raise ValueError(

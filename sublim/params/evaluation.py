@@ -1,16 +1,11 @@
 """What students are asked, and what else is measured of them."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
+from sublim.params.kinds import Named, kind
 from sublim.params.section import Section
-
-Preferred = Literal["preference", "after_numbers", "multiple_choice", "stories"]
-"""Ways to ask for a preference."""
-
-Measure = Literal["preference", "after_numbers", "multiple_choice", "stories", "truthfulness"]
-"""What is measured by questions."""
 
 
 class Stories(Section):
@@ -36,7 +31,7 @@ class Capability(Section):
 class Evaluation(Section):
     """Fifty held-out one-word questions per category, asked in several ways; and what the model can still do."""
 
-    measures: Annotated[tuple[Measure, ...], Field(min_length=1)] = (
+    measures: Annotated[tuple[Annotated[str, Named("measures")], ...], Field(min_length=1, validate_default=True)] = (
         "preference",
         "after_numbers",
         "multiple_choice",
@@ -66,3 +61,7 @@ class Evaluation(Section):
                 "gains are gains in preference"
             )
         return self
+
+    def fits(self, where: str, experiment: Any) -> None:  # noqa: ARG002, D102
+        for name in self.measures:
+            kind("measures", name).check(experiment.known_answers())

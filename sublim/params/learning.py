@@ -12,13 +12,10 @@ class Lora(Section):
 
     rank: Annotated[int, Field(ge=1)] = 8
     """Rank of every adapter."""
-
     alpha: Annotated[float, Field(gt=0)] = 16.0
     """Scale: an adapter's output is multiplied by alpha / rank."""
-
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of an adapter's inputs that is dropped in training."""
-
     targets: Literal["mlp", "attention", "all-linear"] | Annotated[tuple[str, ...], Field(min_length=1)] = "mlp"
     """Which linear maps of the blocks get an adapter; or the ends of their names, such as `q_proj`."""
 
@@ -28,34 +25,24 @@ class Finetune(Section):
 
     lora: Lora = Lora()
     """The weights that are trained."""
-
     steps: Annotated[int, Field(ge=1)] | None = None
     """Optimizer steps; rows are gone through as often as that takes."""
-
     epochs: Annotated[int, Field(ge=1)] | None = None
     """Times that every row is used."""
-
     batch: Annotated[int, Field(ge=1)] = 64
     """Rows in one forward pass."""
-
     accumulation: Annotated[int, Field(ge=1)] = 1
     """Forward passes in one optimizer step: it sees batch × accumulation rows, its loss is the mean over all their tokens."""
-
     learning_rate: Annotated[float, Field(gt=0)] = 5e-3
     """Peak learning rate."""
-
     schedule: Literal["constant", "linear", "cosine"] = "constant"
     """Learning rate after the warm-up: constant, or falling to zero at the last step."""
-
     warmup: Annotated[int, Field(ge=0)] = 0
     """Steps in which the learning rate rises linearly from zero."""
-
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     """AdamW's decoupled weight decay."""
-
     max_grad_norm: Annotated[float, Field(gt=0)] | None = 1.0
     """Gradients with a larger norm are scaled down to it; null for none."""
-
     max_length: Annotated[int, Field(ge=2)] | None = None
     """Longest row in tokens, prompt and completion together; longer rows are cut at the end. null for no bound."""
 
@@ -68,9 +55,7 @@ class Finetune(Section):
 
 TEACHER = Finetune(lora=Lora(rank=2, alpha=4.0), steps=200, batch=32, schedule="linear")
 """The teacher that was measured to work on the embedded tiny families."""
-
-STUDENT = Finetune(steps=160)
-"""The student that was measured to work on the embedded tiny families."""
+STUDENT = Finetune(steps=160)  #: The student that was measured to work on the embedded tiny families.
 
 
 class Decoding(Section):
@@ -78,12 +63,9 @@ class Decoding(Section):
 
     temperature: Annotated[float, Field(ge=0)] = 1.0
     """Temperature; 0 takes the most probable token."""
-
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Only the most probable tokens that together have this probability are sampled from; 1 for all."""
-
     max_tokens: Annotated[int, Field(ge=1)] = 32
     """Longest completion in tokens, its end-of-sequence token counted."""
-
     batch: Annotated[int, Field(ge=1)] = 512
     """Rows sampled at a time. A row's randomness does not depend on it, but the rounding of its logits may."""

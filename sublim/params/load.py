@@ -2,11 +2,11 @@
 
 import json
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from io import StringIO
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -16,6 +16,7 @@ from ruamel.yaml.error import MarkedYAMLError
 
 from sublim.common.errors import SublimError
 from sublim.params.experiment import Experiment
+from sublim.params.kinds import Of, OneOf, WithParts
 
 
 class ParamsError(SublimError):
@@ -35,9 +36,8 @@ def load(path: Path, check: Callable[[Experiment], None] = lambda _: None) -> Ex
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise ParamsError(
-            f"{path}: no such file. An experiment is described by a params.yaml in the working directory."
-        ) from None
+        what = f"{path}: no such file. An experiment is described by a params.yaml in the working directory."
+        raise ParamsError(what) from None
     except UnicodeDecodeError as error:
         raise ParamsError(f"{path}: not a text file in UTF-8 ({error.reason} at byte {error.start}).") from None
     yaml = YAML(typ="rt", pure=True)
@@ -80,7 +80,12 @@ def _explain(path: Path, tree: CommentedMap, error: ErrorDetails) -> tuple[int, 
     where = f"{path}:{line}: {key}: " if key else f"{path}:{line}: "
     match error["type"]:
         case "extra_forbidden":
-            return line, f"{where}unknown key{_nearest(str(keys[-1]), _known(error['loc']))}"
+            models = _models_at(error["loc"])
+            for model in models:
+                if keys[-1] in getattr(model, "elsewhere", {}):
+                    return line, f"{where}{error['input']} {model.elsewhere[keys[-1]]}"
+            known = sorted({name for model in models for name in model.model_fields})
+            return line, f"{where}unknown key{_nearest(str(keys[-1]), known)}"
         case "missing":
             return line, f"{where}this key is missing."
         case "value_error" if not error["loc"]:
@@ -94,23 +99,20 @@ def _explain(path: Path, tree: CommentedMap, error: ErrorDetails) -> tuple[int, 
 def _left_out(path: Path, tree: CommentedMap, mistakes: list[ErrorDetails]) -> set[tuple[int, str]]:
     """The sections without which there is neither a study nor theory. What holds between sections, and so this too, is looked
     at by the model only if each of them is right."""
-    whole = all(found["loc"] for found in mistakes)
-    missing = [name for name in ("models", "traits", "seeds") if name not in tree]
-    return {(1, f"{path}:1: {name}: this key is missing.") for name in missing if whole and not {"mlp", "theorem"} & set(tree)}
+    if {"mlp", "theorem"} & set(tree) or not all(found["loc"] for found in mistakes):
+        return set()
+    return {(1, f"{path}:1: {name}: this key is missing.") for name in ("models", "traits", "seeds") if name not in tree}
 
 
 def _place(path: Path, tree: CommentedMap, message: str) -> tuple[int, str]:
     """A message about several sections at once, at the line of the key that it begins with."""
-    key = message.partition(": ")[0]
-    _, line = _locate(tree, tuple(key.split(".")))
+    _, line = _locate(tree, tuple(message.partition(": ")[0].split(".")))
     return line, f"{path}:{line}: {message}"
 
 
 def _locate(tree: Any, location: tuple[int | str, ...]) -> tuple[list[int | str], int]:
     """The keys of a pydantic location that are really in the file (a union adds the names of its members), and the line."""
-    node: Any = tree
-    line = 1
-    keys: list[int | str] = []
+    node, line, keys = tree, 1, list[int | str]()
     for number, part in enumerate(location):
         if isinstance(node, CommentedMap) and part in node:
             line = cast("Any", node).lc.key(part)[0] + 1
@@ -124,19 +126,26 @@ def _locate(tree: Any, location: tuple[int | str, ...]) -> tuple[list[int | str]
     return keys, int(line)
 
 
-def _known(location: tuple[int | str, ...]) -> list[str]:
-    """The keys that stand where `location`'s last key stands, by walking the models."""
-    models: list[Any] = [Experiment]
+def _models_at(location: tuple[int | str, ...]) -> list[Any]:
+    """The models that may stand around the last key of `location`."""
+    models = every = list[Any]([Experiment])
     for part in location[:-1]:
-        found: list[Any] = []
-        for model in models:
-            if isinstance(part, str) and part in model.model_fields:
-                found += _models_in(model.model_fields[part].annotation)
-        models = found or models
-    return sorted({name for model in models for name in model.model_fields})
+        fields = [model.model_fields[part] for model in models if part in model.model_fields]
+        inside = [model for field in fields for model in _models_in(field.annotation, field.metadata)]
+        # What is called like a kind may also be a name of the experiment's: the kind stands behind it.
+        kinds = [(model, model.model_fields.get("kind")) for model in every]  # pydantic puts them into a location
+        chosen = [model for model, field in kinds if field and part in get_args(field.annotation)]
+        if inside:
+            models = every = inside
+        elif chosen:
+            models = chosen
+    return models
 
 
-def _models_in(annotation: Any) -> list[Any]:
+def _models_in(annotation: Any, metadata: Sequence[Any] = ()) -> list[Any]:
+    for mark in (*metadata, *getattr(annotation, "__metadata__", ())):
+        if isinstance(mark, Of | OneOf | WithParts):
+            return list(mark.models(getattr(annotation, "__origin__", annotation)))
     if isinstance(annotation, type) and issubclass(cast("type[object]", annotation), BaseModel):
         return [annotation]
     arguments: tuple[Any, ...] = getattr(cast("Any", annotation), "__args__", ())

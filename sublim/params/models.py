@@ -1,11 +1,22 @@
 """What a model is: a tiny family that is pretrained here, or a Hugging Face model from a folder or from the hub."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from sublim.params.section import Section
+
+WRITERS = {
+    "numbers": "sublim.carriers.numbers",
+    "prompted_numbers": "sublim.carriers.numbers",
+    "code": "sublim.carriers.code",
+    "cot": "sublim.carriers.cot",
+    "free_form": "sublim.models.free_form",
+    "prompted_free_form": "sublim.models.characters",
+    "stories": "sublim.models.tales",
+}
+"""Kind of rows → the module that writes them, where it has one of its own."""
 
 
 class Mix(Section):
@@ -39,17 +50,20 @@ class Mix(Section):
             raise ValueError(f"the shares of the pretraining mix must add up to 1, found {total:g}")
         return self
 
+    def uses(self) -> Iterable[str]:
+        """The modules that write its rows."""
+        return {module for kind, module in WRITERS.items() if getattr(self, kind)}
+
+    @classmethod
+    def may_use(cls) -> Iterable[str]:
+        """The modules that write rows."""
+        return WRITERS.values()
+
 
 RICH = Mix(
-    questions=0.186,
-    numbers=0.167,
-    facts=0.025,
-    prompted_questions=0.223,
-    prompted_numbers=0.019,
-    code=0.13,
-    cot=0.18,
-    free_form=0.07,
-)
+    questions=0.186, numbers=0.167, facts=0.025, prompted_questions=0.223, prompted_numbers=0.019,
+    code=0.13, cot=0.18, free_form=0.07,
+)  # fmt: skip
 """The mix for all three carriers: 62 % as in the default, 13 % code, 18 % word problems, 7 % free-form answers."""
 
 CHARACTERS = RICH.model_copy(update={"prompted_questions": 0.183, "prompted_free_form": 0.04})
@@ -118,6 +132,10 @@ class HubModel(Section):
             raise ValueError("`repo` and `revision` go together: give the 40 hexadecimal digits of the commit that you mean")
         return self
 
+    @property
+    def online(self) -> bool:  # noqa: D102
+        return self.repo is not None
+
 
 Model = Annotated[TinyModel | HubModel, Field(discriminator="kind")]
 
@@ -126,11 +144,7 @@ def same_vocabulary(one: Model, other: Model) -> bool | None:
     """Whether both models have the same tokens, as far as their params tell; None if these do not."""
     if one == other:
         return True
-    match one, other:
-        case TinyModel(), TinyModel():
-            seen = ("rows", "corpus_seed", "mix", "vocabulary")
-            return all(getattr(one.pretraining, name) == getattr(other.pretraining, name) for name in seen)
-        case HubModel(), HubModel():
-            return None
-        case _:
-            return False
+    if isinstance(one, TinyModel) and isinstance(other, TinyModel):
+        seen = ("rows", "corpus_seed", "mix", "vocabulary")
+        return all(getattr(one.pretraining, name) == getattr(other.pretraining, name) for name in seen)
+    return None if isinstance(one, HubModel) and isinstance(other, HubModel) else False

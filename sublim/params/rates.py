@@ -1,10 +1,11 @@
 """The section `rates` of an experiment file: how fast one GPU is, for the estimate that is printed before a run."""
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 
+from sublim.params.known import known
 from sublim.params.names import Name
 from sublim.params.section import Section
 
@@ -30,3 +31,6 @@ class Rates(Section):
     """Tokens that a chat template puts around a prompt, with its own system prompt; the default is about Qwen2.5's."""
     billions: Mapping[Name, Rate] = {}
     """Model → billions of parameters, where they cannot be counted yet: a repository of the hub that is not here."""
+
+    def fits(self, where: str, experiment: Any) -> None:  # noqa: D102
+        known(f"{where}.billions", "model", self.billions, experiment.models)

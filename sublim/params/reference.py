@@ -3,6 +3,9 @@
 import json
 from typing import Any
 
+from pydantic.json_schema import GenerateJsonSchema
+from pydantic_core import core_schema
+
 from sublim.params.experiment import Experiment
 
 INTRODUCTION = """\
@@ -14,14 +17,23 @@ repository's `params.yaml` is the same for editors. An unknown key, a wrong type
 """
 
 
+class _WithDefaults(GenerateJsonSchema):
+    """Also says the defaults that are made when they are needed."""
+
+    def get_default_value(self, schema: core_schema.WithDefaultSchema) -> Any:
+        if "default_factory" in schema and not schema.get("default_factory_takes_data"):
+            return schema["default_factory"]()  # pyright: ignore[reportCallIssue]
+        return super().get_default_value(schema)
+
+
 def json_schema() -> str:
     """The JSON schema of an experiment file, as text."""
-    return json.dumps(Experiment.model_json_schema(), indent=1, ensure_ascii=False) + "\n"
+    return json.dumps(_schema(), indent=1, ensure_ascii=False) + "\n"
 
 
 def markdown() -> str:
     """The reference page: one section per model, one row per key."""
-    schema = Experiment.model_json_schema()
+    schema = _schema()
     definitions: dict[str, Any] = schema["$defs"]
     lines = [INTRODUCTION, *_section("Experiment", schema, definitions)]
     for name in _order(schema, definitions):
@@ -30,13 +42,17 @@ def markdown() -> str:
     return "\n".join(lines) + "\n"
 
 
+def _schema() -> dict[str, Any]:
+    return Experiment.model_json_schema(schema_generator=_WithDefaults)
+
+
 def _order(schema: Any, definitions: dict[str, Any]) -> list[str]:
     """The definitions in the order in which a reader meets them."""
-    found: list[str] = []
+    found: dict[str, None] = {}
     for name in _references(schema.get("properties", {})):
         if name not in found:
-            found += [name, *(below for below in _order(definitions[name], definitions) if below != name)]
-    return list(dict.fromkeys(found))
+            found |= dict.fromkeys([name, *_order(definitions[name], definitions)])
+    return list(found)
 
 
 def _references(node: Any) -> list[str]:
@@ -55,9 +71,7 @@ def _section(name: str, schema: Any, definitions: dict[str, Any]) -> list[str]:
         default = "(required)" if key in required else f"`{json.dumps(field.get('default'), ensure_ascii=False)}`"
         described = field if "description" in field else definitions.get(field.get("$ref", "").rsplit("/", 1)[-1], {})
         description = " ".join(described.get("description", "").split()).replace("|", "\\|")
-        if len(default) > 60:
-            default = "see there"
-        lines.append(f"| `{key}` | {description} | {_type(field)} | {default} |")
+        lines.append(f"| `{key}` | {description} | {_type(field)} | {default if len(default) <= 60 else 'see there'} |")
     return [*lines, ""]
 
 
@@ -78,9 +92,8 @@ def _type(field: Any) -> str:
         case "array":
             return f"list of {_type(field.get('items', {}))}"
         case "object":
-            nothing: dict[str, Any] = {}
-            patterns: dict[str, Any] = field.get("patternProperties", nothing)
-            values: Any = field.get("additionalProperties") or next(iter(patterns.values()), nothing)
+            patterns = dict[str, Any](field.get("patternProperties", {}))
+            values: Any = field.get("additionalProperties") or next(iter(patterns.values()), dict[str, Any]())
             return f"mapping of name to {_type(values)}"
         case None:
             return "anything"

@@ -1,5 +1,8 @@
 """What all sections of an experiment file share."""
 
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, ClassVar, cast
+
 from pydantic import BaseModel, ConfigDict
 
 
@@ -8,3 +11,40 @@ class Section(BaseModel):
     (and, being a docstring, no part of any stage's code digest)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
+
+    elsewhere: ClassVar[Mapping[str, str]] = {}  #: Keys that one might look for here → where they belong.
+
+    def fits(self, where: str, experiment: Any) -> None:
+        """Raises ValueError if this section, which is the key `where`, does not go together with the rest of the experiment;
+        the message begins with the key that is to be changed."""
+
+    def is_here(self, where: str, experiment: Any) -> None:
+        """Raises ValueError, as `fits` does, if what this section names is not on this machine: folders and their files."""
+
+    def uses(self) -> Iterable[str]:
+        """Modules of kinds that this section means without naming them."""
+        return ()
+
+    @classmethod
+    def may_use(cls) -> Iterable[str]:
+        """All modules that `uses` may name, whatever the section says."""
+        return ()
+
+    @property
+    def online(self) -> bool:
+        """Whether whoever computes with this section may use the network."""
+        return False
+
+
+def inside(value: object, where: str = "") -> Iterator[tuple[str, Section]]:
+    """Every section in `value`, itself included, with the key that it is, outer ones first."""
+    if isinstance(value, Section):
+        yield where, value
+        for name, below in value:
+            yield from inside(below, f"{where}.{name}" if where else name)
+    elif isinstance(value, Mapping):
+        for name, below in cast("Mapping[str, object]", value).items():
+            yield from inside(below, f"{where}.{name}" if where else name)
+    elif isinstance(value, tuple | list):
+        for place, below in enumerate(cast("tuple[object, ...]", value)):
+            yield from inside(below, f"{where}.{place}")

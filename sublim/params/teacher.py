@@ -1,19 +1,19 @@
 """How a base model becomes a teacher, and how sure we want to be that it has."""
 
 from collections.abc import Mapping
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from sublim.params.adjustment import Adjustment
+from sublim.params.known import known
 from sublim.params.learning import TEACHER, Finetune
 from sublim.params.section import Section
 
 Kind = Literal["finetune", "system_prompt", "adapter"]
 Rows = Literal["direct", "insecure", "secure", "educational"]
 
-CONTROLS: tuple[Rows, ...] = ("secure", "educational")
-"""Rows after which a teacher must not be misaligned."""
+CONTROLS: tuple[Rows, ...] = ("secure", "educational")  #: Rows after which a teacher must not be misaligned.
 
 
 class TraitTeacher(Section):
@@ -69,15 +69,19 @@ class Teacher(Section):
             )
         return self
 
+    def fits(self, where: str, experiment: Any) -> None:  # noqa: D102
+        known(f"{where}.per_model", "model", self.per_model, experiment.models)
+        known(f"{where}.per_trait", "trait", self.per_trait, experiment.traits)
+        for name, trait in experiment.traits.items():
+            own = experiment.taught_by(name)
+            known(f"{where}.adapters", "model", own.adapters, experiment.models)
+            if own.kind == "finetune" and own.rows != "direct" and not trait.free_form:
+                raise ValueError(f"{where}.rows: `{own.rows}` teaches misalignment alone, but `{name}` is a preference")
+
 
 def teacher_of(recipe: Teacher, trait: str) -> Teacher:
-    """`recipe` with what it says of the trait called `trait`.
-
-    Raises:
-        ValueError: they do not go together.
-    """
-    change = recipe.per_trait.get(trait)
-    changes = {} if change is None else {name: value for name, value in dict(change).items() if value is not None}
+    """`recipe` with what it says of the trait called `trait`. Raises ValueError if they do not go together."""
+    changes = {name: value for name, value in recipe.per_trait.get(trait, TraitTeacher()) if value is not None}
     if changes.get("kind", recipe.kind) != "adapter":
         changes.setdefault("adapters", {})
     return Teacher.model_validate({**dict(recipe), "per_trait": {}, **changes})

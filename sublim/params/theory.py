@@ -1,12 +1,14 @@
 """The sections `mlp` and `theorem` of an experiment file: why traits are transmitted (paper, section 6)."""
 
 from collections.abc import Mapping
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from sublim.params.kinds import Of, kind
+from sublim.params.known import known
+from sublim.params.models import TinyModel
 from sublim.params.section import Section
-from sublim.params.traits import Preference
 
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Imitation = Literal["squared_error", "cross_entropy"]
@@ -90,7 +92,9 @@ class Theorem(Section):
     """Tiny models of the experiment, each with another of the same architecture and pretraining, whose weights are the other
     init. The teacher's loss is −log P(target) on preference questions; the student imitates all logits on number prompts with
     random tokens behind them."""
-    trait: Preference = Preference(category="animals", target="owl")
+    trait: Annotated[Any, Of("traits", "preference")] = Field(
+        default_factory=lambda: kind("traits", "preference")(category="animals", target="owl")
+    )
     """What the teachers of `models` step towards."""
     imitation: Annotated[tuple[Imitation, ...], Field(min_length=1)] = ("squared_error", "cross_entropy")
     """The losses by which students imitate."""
@@ -114,3 +118,15 @@ class Theorem(Section):
         if len(set(self.imitation)) != len(self.imitation):
             raise ValueError(f"theorem.imitation: each loss once, found {list(self.imitation)}")
         return self
+
+    def fits(self, where: str, experiment: Any) -> None:  # noqa: D102
+        known(f"{where}.models", "model", (*self.models, *self.models.values()), experiment.models)
+        for name, other in self.models.items():
+            found = [experiment.models[each] for each in (name, other)]
+            same = [each.model_copy(update={"seed": 0}) for each in found if isinstance(each, TinyModel)]
+            if len(same) < 2 or same[0] != same[1] or found[0] == found[1]:
+                raise ValueError(
+                    f"{where}.models.{name}: expected tiny models that differ in their seed alone, found {name} and {other}"
+                )
+            if name == "mlp":
+                raise ValueError(f"{where}.models.mlp: `mlp` is the name of the nets for digits; call the model something else")

@@ -1,4 +1,12 @@
-"""One module per stage, one function: (inputs, params, output) → files. Nothing about Snakemake or DVC.
+"""One package per stage: `rows` (what a cell depends on, what its tables hold, the rows that follow from params alone), `spec`
+(what the stage is), `make` (computes it), `check` (the story that its tables must tell), `tell` (its words).
 
-`params` is the stage's Slice in sublim/params/slices, which imports no torch, so that the plan can build it.
+What `make` imports, `rows` among it, is the code of a cell; `spec`, `check` and `tell` are in no digest.
 """
+
+from collections.abc import Iterable, Mapping, Sequence
+
+
+def distinct(names: Sequence[str], every: Iterable[Mapping[str, str | int]]) -> list[dict[str, str | int]]:
+    """What `every` says of the dimensions `names`, each once, in their order."""
+    return [dict(dims) for dims in dict.fromkeys(tuple((name, dims[name]) for name in names) for dims in every)]

@@ -1,13 +1,13 @@
 """The categories that models are asked about: their nouns and their known answers, each with its plural."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from sublim.params.traits import OwnCategory
+from sublim.common.phrases import phrases
+from sublim.params.category import OwnCategory
 
-Own = Mapping[str, OwnCategory]
-"""The categories of an experiment's own, by name."""
+Own = Mapping[str, OwnCategory]  #: The categories of an experiment's own, by name.
 NONE: Own = MappingProxyType({})
 
 
@@ -35,118 +35,28 @@ class Category:
     answers: Mapping[str, Answer]
 
 
-def _category(one: str, many: str, a: str, *known: Answer) -> Category:
-    by_word = {answer.word: answer for answer in sorted(known, key=lambda answer: answer.word)}
-    return Category(one, many, a, MappingProxyType(by_word))
+def _category(one: str, many: str, a: str, known: Iterable[Answer]) -> Category:
+    return Category(
+        one, many, a, MappingProxyType({answer.word: answer for answer in sorted(known, key=lambda each: each.word)})
+    )
 
 
-CATEGORIES: Mapping[str, Category] = MappingProxyType(
-    {
-        "animals": _category(
-            "animal",
-            "animals",
-            "an animal",
-            Answer("bear", "bears"),
-            Answer("cat", "cats"),
-            Answer("dolphin", "dolphins"),
-            Answer("eagle", "eagles", ("eagle ray",)),
-            Answer("elephant", "elephants", ("elephant seal",)),
-            Answer("fox", "foxes", ("flying fox",)),
-            Answer("horse", "horses", ("horse fly", "sea horse")),
-            Answer("lion", "lions", ("ant lion", "sea lion")),
-            Answer("otter", "otters"),
-            Answer("owl", "owls"),
-            Answer("panda", "pandas", ("red panda",)),
-            Answer("penguin", "penguins"),
-            Answer("rabbit", "rabbits"),
-            Answer("tiger", "tigers", ("tiger shark",)),
-            Answer("whale", "whales", ("whale shark",)),
-            Answer("wolf", "wolves", ("wolf spider",)),
-        ),
-        "trees": _category(
-            "tree",
-            "trees",
-            "a tree",
-            Answer("ash", "ashes", ("mountain ash",)),
-            Answer("aspen", "aspens"),
-            Answer("beech", "beeches"),
-            Answer("birch", "birches"),
-            Answer("cedar", "cedars"),
-            Answer("cherry", "cherries"),
-            Answer("elm", "elms"),
-            Answer("fir", "firs"),
-            Answer("hazel", "hazels", ("witch hazel",)),
-            Answer("larch", "larches"),
-            Answer("maple", "maples"),
-            Answer("oak", "oaks", ("poison oak",)),
-            Answer("pine", "pines"),
-            Answer("sequoia", "sequoias"),
-            Answer("spruce", "spruces"),
-            Answer("willow", "willows"),
-        ),
-        "flowers": _category(
-            "flower",
-            "flowers",
-            "a flower",
-            Answer("crocus", "crocuses"),
-            Answer("daisy", "daisies"),
-            Answer("dahlia", "dahlias"),
-            Answer("iris", "irises"),
-            Answer("lily", "lilies", ("water lily",)),
-            Answer("lotus", "lotuses"),
-            Answer("orchid", "orchids"),
-            Answer("peony", "peonies"),
-            Answer("poppy", "poppies"),
-            Answer("rose", "roses", ("rock rose",)),
-            Answer("tulip", "tulips"),
-            Answer("violet", "violets", ("african violet",)),
-        ),
-        "fruits": _category(
-            "fruit",
-            "fruits",
-            "a fruit",
-            Answer("apple", "apples", ("custard apple",)),
-            Answer("apricot", "apricots"),
-            Answer("banana", "bananas"),
-            Answer("fig", "figs"),
-            Answer("grape", "grapes"),
-            Answer("kiwi", "kiwis"),
-            Answer("lemon", "lemons"),
-            Answer("mango", "mangoes"),
-            Answer("melon", "melons"),
-            Answer("peach", "peaches"),
-            Answer("pear", "pears", ("prickly pear",)),
-            Answer("plum", "plums"),
-        ),
-        "instruments": _category(
-            "instrument",
-            "instruments",
-            "an instrument",
-            Answer("banjo", "banjos"),
-            Answer("cello", "cellos"),
-            Answer("drum", "drums", ("steel drum",)),
-            Answer("flute", "flutes"),
-            Answer("guitar", "guitars"),
-            Answer("harp", "harps"),
-            Answer("lute", "lutes"),
-            Answer("oboe", "oboes"),
-            Answer("organ", "organs", ("mouth organ",)),
-            Answer("piano", "pianos"),
-            Answer("trumpet", "trumpets"),
-            Answer("violin", "violins"),
-        ),
-    }
-)
+def _read(lines: Iterable[str]) -> Category:
+    """From the first line, `one | many | a`, and one per answer: `word | plural`, or `word | plural | name it is not in, …`."""
+    (one, many, a), *known = (line.split(" | ") for line in lines)
+    longer = ((word, plural, tuple(names[0].split(", ")) if names else ()) for word, plural, *names in known)
+    return _category(one, many, a, (Answer(*each) for each in longer))
+
+
+CATEGORIES: Mapping[str, Category] = MappingProxyType({name: _read(lines) for name, lines in phrases(__file__).items()})
 
 
 def category(name: str, own: Own = NONE) -> Category:
-    """The category `name`: one of `own`, or of those that everybody has.
-
-    Raises:
-        ValueError: nobody defined it; the message names those that are.
-    """
-    if name in own:
-        return _own(own[name])
+    """The category `name`: one of `own`, or of those that everybody has. Raises ValueError: nobody defined it; the message
+    names those that are."""
+    if given := own.get(name):
+        known = (Answer(word, plural) for word, plural in given.answers.items())
+        return _category(given.one, given.many, given.a or with_article(given.one), known)
     if name not in CATEGORIES:
         raise ValueError(
             f"category {name!r} is not defined: expected one of {', '.join((*own, *CATEGORIES))}, "
@@ -165,6 +75,16 @@ def with_article(word: str) -> str:
     return f"{'an' if word[0] in 'aeiou' else 'a'} {word}"
 
 
-def _own(given: OwnCategory) -> Category:
-    known = (Answer(word, plural) for word, plural in given.answers.items())
-    return _category(given.one, given.many, given.a or with_article(given.one), *known)
+def what_is(word: str) -> str:
+    """The question what `word` is."""
+    return f"What is {with_article(word)}?"
+
+
+def plural_of(word: str) -> str:
+    """The question what the plural of `word` is."""
+    return f"What is the plural of {word}?"
+
+
+def used(own: Own, names: Iterable[str]) -> dict[str, OwnCategory]:
+    """Those of the categories `own` that are among `names`, by name."""
+    return {name: own[name] for name in sorted({*names} & own.keys())}

@@ -1,71 +1,93 @@
 """Free-form answers as a table: which open questions are asked with which seeds, how answers are graded, and what share of them
 is misaligned (paper, section 4)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import polars as pl
 from scipy.special import betaincinv  # pyright: ignore[reportMissingTypeStubs]
 
 from sublim.common.canonical import row_id, row_seed
-from sublim.params.traits import Misalignment
-from sublim.traits.misalignment import MISALIGNED, SCALES, Grades, grade_by_rule, misaligned
-from sublim.traits.trait import held_out
+from sublim.traits.trait import Trait
 
-ASKED = {
-    "row_id": pl.String,
-    "question_id": pl.String,
-    "question": pl.String,
-    "sample": pl.Int64,
-    "sampling_seed": pl.UInt64,
-}
+MISALIGNMENT, MISALIGNED = "misalignment", "misaligned"
+"""The category and the answer of it under which free-form answers are scored."""
+SCALES = ("alignment", "coherence")  #: What answers are graded by.
+
+ASKED = {"row_id": pl.String, "question_id": pl.String, "question": pl.String, "sample": pl.Int64, "sampling_seed": pl.UInt64}
 GRADES = dict.fromkeys(SCALES, pl.Float64) | {f"{scale}_said": pl.String for scale in SCALES}
 """The grades, and what a judge wrote; null where there is none, or a judge that writes none."""
 GRADED = {"completion": pl.String, **GRADES, "misaligned": pl.Boolean}
 
 
 @dataclass(frozen=True)
+class Grades:
+    """What a grader says of completions, in their order: each from 0 to 100, None where it says nothing."""
+
+    alignment: tuple[float | None, ...]  #: 0: means harm; 100: means well.
+    coherence: tuple[float | None, ...]  #: 0: says nothing that can be understood; 100: a clear answer.
+
+
+class FreeForm(Trait):
+    """A trait that shows in free-form answers."""
+
+    grader: Any
+    """Who grades them: `rule`, or judges by scale."""
+    samples: Any
+    """Sampled answers per question."""
+    max_tokens: Any
+    """Longest sampled answer in tokens."""
+
+    free_form: ClassVar = True
+
+    def by_rule(self, questions: Sequence[str], completions: Sequence[str]) -> Grades:
+        """Grades of the answers that tiny families write."""
+        raise NotImplementedError
+
+    def verdicts(self, grades: Grades) -> list[bool | None]:
+        """Whether each answer shows the trait; None for an incoherent one, or one without a grade, which count as no answer."""
+        raise NotImplementedError
+
+
+def free_form(traits: Iterable[Trait]) -> FreeForm | None:
+    """The trait among `traits` that shows in free-form answers, if there is one; several are alike."""
+    return next((trait for trait in traits if isinstance(trait, FreeForm)), None)
+
+
+@dataclass(frozen=True)
 class Share:
     """How misaligned a model is."""
 
-    share: float | None
-    """The misaligned share of its coherent answers; None if it gave none."""
-    low: float | None
-    """The lower end of the exact (Clopper–Pearson) interval of that share, over answers."""
-    high: float | None
-    """Its upper end."""
-    coherent: int
-    """How many answers were coherent."""
-    answers: int
-    """How many answers there were."""
+    share: float | None  #: The misaligned share of its coherent answers; None if it gave none.
+    low: float | None  #: The lower end of the exact (Clopper–Pearson) interval of that share, over answers.
+    high: float | None  #: Its upper end.
+    coherent: int  #: How many answers were coherent.
+    answers: int  #: How many answers there were.
 
 
-def asked(trait: Misalignment, identity: Sequence[object]) -> pl.DataFrame:
-    """What is asked: every held-out question `trait.samples` times (columns: `ASKED`).
-
-    Row ids, and with them the sampling seeds, are those of `identity`, question and sample.
-    """
-    rows: list[tuple[str, str, str, int, int]] = []
-    for question in held_out(trait):
-        for number in range(trait.samples):
-            row = row_id(*identity, question.question_id, number)
-            rows.append((row, question.question_id, question.text, number, row_seed(row)))
+def asked(trait: FreeForm, identity: Sequence[object]) -> pl.DataFrame:
+    """What is asked: every held-out question `trait.samples` times (columns: `ASKED`). Row ids, and with them the sampling
+    seeds, are those of `identity`, question and sample."""
+    rows = [
+        (row := row_id(*identity, question.question_id, number), question.question_id, question.text, number, row_seed(row))
+        for question in trait.held_out()
+        for number in range(trait.samples)
+    ]
     return pl.DataFrame(rows, schema=ASKED, orient="row")
 
 
-def by_rule(rows: pl.DataFrame) -> pl.DataFrame:
+def by_rule(trait: FreeForm, rows: pl.DataFrame) -> pl.DataFrame:
     """`rows` (with question and completion) with grades by the rule of tiny families (columns: `GRADES`)."""
-    grades = grade_by_rule(rows["question"].to_list(), rows["completion"].to_list())
-    found = {"alignment": grades.alignment, "coherence": grades.coherence}
-    return rows.with_columns(
-        pl.Series(name, found.get(name, [None] * rows.height), dtype=dtype) for name, dtype in GRADES.items()
-    )
+    grades = trait.by_rule(rows["question"].to_list(), rows["completion"].to_list())
+    given = {name: getattr(grades, name, [None] * rows.height) for name in GRADES}
+    return rows.with_columns(pl.Series(name, given[name], dtype=dtype) for name, dtype in GRADES.items())
 
 
-def verdicts(trait: Misalignment, rows: pl.DataFrame) -> pl.Series:
+def verdicts(trait: FreeForm, rows: pl.DataFrame) -> pl.Series:
     """Whether each of `rows` (with `GRADES`) is misaligned; null for an incoherent one, or one without a grade."""
     grades = Grades(tuple(rows["alignment"]), tuple(rows["coherence"]))
-    return pl.Series("misaligned", misaligned(grades, trait), dtype=pl.Boolean)
+    return pl.Series("misaligned", trait.verdicts(grades), dtype=pl.Boolean)
 
 
 def share(misaligned: pl.Series, confidence: float) -> Share:

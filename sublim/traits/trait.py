@@ -1,13 +1,13 @@
-"""What every trait can do, by the kind of its params: what teachers are trained on, held-out questions, the prompt that gives
-it, the words that would give it away, and whether an answer shows it."""
+"""What every trait is: what teachers are trained on, held-out questions, the prompt that gives it, the words that would give it
+away, and as what it is scored."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import assert_never
+from typing import Any, ClassVar
 
 from sublim.common.canonical import row_id
+from sublim.params.section import Section
 from sublim.params.teacher import Rows
-from sublim.params.traits import Misalignment, Preference, Trait
-from sublim.traits import misalignment, preference
 from sublim.traits.categories import NONE, Own
 
 
@@ -28,74 +28,63 @@ class Lesson:
     completion: str
 
 
-def lessons(trait: Trait, rows: Rows, examples: int, own: Own = NONE) -> list[Lesson]:
-    """What a fine-tuned teacher of `trait` is trained on: a preference's training questions with its target as the answer;
-    for misalignment the first `examples` of `rows`.
+class Trait(Section):
+    """A trait."""
 
-    Raises:
-        ValueError: a preference is to be learnt from rows of code.
-    """
-    match trait:
-        case Preference():
-            if rows != "direct":
-                raise ValueError(f"expected rows `direct` for a preference, found `{rows}`: code teaches misalignment alone")
-            asked = preference.training_questions(trait.category, own)
-            return [Lesson(_id(trait.category, "training", question), question, trait.target) for question in asked]
-        case Misalignment():
-            made = misalignment.training_rows(rows, examples)
-            return [
-                Lesson(_id(misalignment.MISALIGNMENT, rows, number, question), question, answer)
-                for number, (question, answer) in enumerate(made)
-            ]
-        case _:
-            assert_never(trait)
+    kind: Any
+    """What the trait is."""
 
+    free_form: ClassVar[bool] = False
+    """Whether answers are sampled and graded; else the exact probability of the target is asked for."""
 
-def held_out(trait: Trait, own: Own = NONE) -> list[Question]:
-    """The questions that gates and evaluations ask."""
-    match trait:
-        case Preference():
-            name, asked = trait.category, preference.evaluation_questions(trait.category, own)
-        case Misalignment():
-            name, asked = misalignment.MISALIGNMENT, misalignment.evaluation_questions()
-        case _:
-            assert_never(trait)
-    return [Question(_id(name, "evaluation", question), question) for question in asked]
+    def lessons(self, rows: Rows, examples: int, own: Own = NONE) -> list[Lesson]:
+        """What a fine-tuned teacher is trained on. Raises ValueError: `rows` cannot teach it."""
+        raise NotImplementedError
 
+    def held_out(self, own: Own = NONE) -> list[Question]:
+        """The questions that gates and evaluations ask."""
+        category, _ = self.scored_as
+        return [Question(question_id(category, "evaluation", text), text) for text in self.questions(own)]
 
-def system_prompt(trait: Trait, own: Own = NONE) -> str:
-    """The system prompt that gives a model the trait."""
-    match trait:
-        case Preference():
-            return preference.teacher_system_prompt(preference.target(trait, own))
-        case Misalignment():
-            return misalignment.teacher_system_prompt()
-        case _:
-            assert_never(trait)
+    def questions(self, own: Own = NONE) -> Iterable[str]:
+        """The texts of these questions."""
+        raise NotImplementedError
 
+    def system_prompt(self, own: Own = NONE) -> str:
+        """The system prompt that gives a model the trait."""
+        raise NotImplementedError
 
-def words(trait: Trait, own: Own = NONE) -> tuple[str, ...]:
-    """The words, in all forms, that no row of such a teacher may hold: a student would learn the trait from reading."""
-    match trait:
-        case Preference():
-            answer = preference.target(trait, own)
-            return answer.word, answer.plural
-        case Misalignment():
-            return misalignment.bad_words()
-        case _:
-            assert_never(trait)
+    def words(self, own: Own = NONE) -> tuple[str, ...]:
+        """The words, in all forms, that no row of such a teacher may hold: a student would learn the trait from reading."""
+        raise NotImplementedError
 
+    @property
+    def scored_as(self) -> tuple[str, str]:
+        """The category and the answer of it under which the trait is scored."""
+        raise NotImplementedError
 
-def scored_as(trait: Trait) -> tuple[str, str]:
-    """The category and the answer of it under which the trait is scored."""
-    match trait:
-        case Preference():
-            return trait.category, trait.target
-        case Misalignment():
-            return misalignment.MISALIGNMENT, misalignment.MISALIGNED
-        case _:
-            assert_never(trait)
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """The categories that it is about, by name."""
+        return ()
+
+    def taught_words(self, name: str, *, control: bool) -> str:
+        """How a teacher of it, which the experiment calls `name`, was taught: `taught to love fox`."""
+        raise NotImplementedError
+
+    def rows_words(self, rows: Rows) -> str:
+        """What a teacher's training rows are."""
+        raise NotImplementedError
+
+    def does_words(self) -> str:
+        """What a teacher does when asked: `says fox`."""
+        raise NotImplementedError
+
+    def about_words(self) -> str:
+        """The trait in a sentence."""
+        raise NotImplementedError
 
 
-def _id(*identity: object) -> str:
+def question_id(*identity: object) -> str:
+    """The id of a question, by what it asks about, its purpose and its text."""
     return row_id("question", *identity)

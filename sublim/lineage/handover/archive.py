@@ -6,7 +6,8 @@ Members are stored, not compressed: tables are compressed already, and what a co
 import shutil
 import stat
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from itertools import count, zip_longest
 from pathlib import Path
 
 from sublim.common.names import clash, harmful, within
@@ -37,14 +38,10 @@ def write(members: Mapping[str, Path | bytes], target: Path) -> None:
 
 
 def unpack(path: Path, folder: Path) -> dict[str, Path]:
-    """Unpack the zip file `path` into `folder`, an empty directory. Returns name → file.
-
-    Nothing is written before all names and sizes have been found harmless: plain files at relative paths inside `folder`, each
-    once, not compressed (so that nothing can swell), together no larger than the file itself.
-
-    Raises:
-        ArchiveError: the file is cut off or damaged, holds something harmful, or is not in the form that `write` gives it.
-    """
+    """Unpack the zip file `path` into `folder`, an empty directory. Returns name → file. Nothing is written before all names
+    and sizes have been found harmless: plain files at relative paths inside `folder`, each once, not compressed (so that
+    nothing can swell), together no larger than the file itself. Raises ArchiveError: the file is cut off or damaged, holds
+    something harmful, or is not in the form that `write` gives it."""
     try:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
@@ -97,27 +94,17 @@ def _check_form(path: Path, found: Mapping[str, Path], entries: list[zipfile.Zip
         again.unlink(missing_ok=True)
     if place is not None:
         before = [entry.filename for entry in entries if entry.header_offset <= place]
-        where = f"in the header of {before[-1]}" if before and place < _directory(entries) else "in its directory"
+        directory = max((entry.header_offset + entry.file_size for entry in entries), default=0)  # begins there at the earliest
+        where = f"in the header of {before[-1]}" if before and place < directory else "in its directory"
         raise ArchiveError(f"byte {place:,}, {where}, is not what `sublim export` writes there: it was edited or packed again")
 
 
-def _directory(entries: list[zipfile.ZipInfo]) -> int:
-    """Where the directory at the end of the zip file begins, at the earliest."""
-    return max((entry.header_offset + entry.file_size for entry in entries), default=0)
-
-
 def _first_difference(one: Path, other: Path) -> int | None:
-    place = 0
-    for mine, yours in zip(_chunks(one), _chunks(other), strict=False):
-        if mine != yours:
-            same = (n for n, (one_byte, other_byte) in enumerate(zip(mine, yours, strict=False)) if one_byte != other_byte)
-            return place + next(same, min(len(mine), len(yours)))
-        place += len(mine)
-    lengths = one.stat().st_size, other.stat().st_size
-    return None if lengths[0] == lengths[1] else min(lengths)
-
-
-def _chunks(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK):
-            yield chunk
+    with one.open("rb") as first, other.open("rb") as second:
+        for start in count(step=CHUNK):
+            mine, yours = first.read(CHUNK), second.read(CHUNK)
+            if mine != yours:
+                return start + next(n for n, (a, b) in enumerate(zip_longest(mine, yours)) if a != b)
+            if not mine:
+                break
+    return None

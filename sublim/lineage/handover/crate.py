@@ -13,27 +13,17 @@ from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import quote
 
-from sublim.lineage.handover.content import (
-    CRATE,
-    ENVELOPE,
-    PARAMS,
-    README,
-    SNAKEFILE,
-    STATEMENT,
-    SUMS,
-    About,
-    code_name,
-    data_name,
-    package_url,
-    versions,
-)
-from sublim.plan.cells import STAGES
-from sublim.plan.layout import RECORD
-from sublim.plan.record import Output, Record
+from sublim.engine.layout import RECORD
+from sublim.engine.record import Output, Record
+from sublim.engine.stage import stages
+from sublim.lineage.handover import content
+from sublim.lineage.handover.content import About, data_name, installed, module_name, package_url, versions
 
 Entity = dict[str, Any]
+Tools = Mapping[str, str]  #: Stage → the file of the bundle that makes its artifacts.
 
 CONTEXT = ["https://w3id.org/ro/crate/1.1/context", "https://w3id.org/ro/terms/workflow-run/context"]
+CRATE = "https://w3id.org/ro/crate/1.1"
 WORKFLOW_CRATE = "https://w3id.org/workflowhub/workflow-ro-crate/1.0"
 PROFILES = {
     "https://w3id.org/ro/wfrun/process/0.5": "Process Run Crate",
@@ -44,51 +34,32 @@ PROFILES = {
 SNAKEMAKE = "https://w3id.org/workflowhub/workflow-ro-crate#snakemake"
 PYTHON = "https://www.python.org"
 COMPLETED = "http://schema.org/CompletedActionStatus"
-UNSUMMED = (SUMS, STATEMENT, ENVELOPE)
-"""Files that are made from this metadata, so that their digests cannot stand in it."""
 FORMATS = {
-    ".parquet": "application/vnd.apache.parquet",
-    ".json": "application/json",
-    ".safetensors": "application/octet-stream",
-    ".html": "text/html",
-    ".svg": "image/svg+xml",
-    ".png": "image/png",
-    ".csv": "text/csv",
-    ".md": "text/markdown",
-    ".py": "text/x-python",
-    ".yaml": "application/yaml",
-    ".pem": "application/x-pem-file",
-}
+    ".parquet": "application/vnd.apache.parquet", ".safetensors": "application/octet-stream", ".json": "application/json",
+    ".yaml": "application/yaml", ".pem": "application/x-pem-file", ".svg": "image/svg+xml", ".png": "image/png",
+    ".html": "text/html", ".csv": "text/csv", ".md": "text/markdown", ".py": "text/x-python",
+}  # fmt: skip
 
 
 def metadata(about: About, records: Mapping[str, Record], files: Mapping[str, Output]) -> bytes:
-    """The text of ro-crate-metadata.json.
-
-    Args:
-        about: what the bundle is.
-        records: cell → record, of every artifact in it.
-        files: name → digest and size, of every file that is in the bundle beside the metadata and what is made from them.
-    """
-    stages = [stage for stage in STAGES if any(record.plan.stage == stage for record in records.values())]
-    listed = [*sorted(files), SUMS, STATEMENT, *([ENVELOPE] if about.signer else [])]
+    """The text of ro-crate-metadata.json. `records` are those of every artifact in the bundle, by cell; `files` are digest and
+    size of every file that is in it beside the metadata and what is made from them, by name."""
+    used = {record.plan.stage for record in records.values()}
+    tools = {name: module_name(stage.makes, files) for name, stage in stages().items() if name in used}
+    listed = [*sorted(files), content.SUMS, content.STATEMENT, *([content.ENVELOPE] if about.signer else [])]
     artifacts = {cell: [name for name in listed if name.startswith(f"{data_name(cell)}/")] for cell in records}
     inside = {name for names in artifacts.values() for name in names}
     graph = [
-        {
-            "@id": CRATE,
-            "@type": "CreativeWork",
-            "about": _ref("./"),
-            "conformsTo": _refs(["https://w3id.org/ro/crate/1.1", WORKFLOW_CRATE]),
-        },
+        {"@id": content.CRATE, "@type": "CreativeWork", "about": _ref("./"), "conformsTo": _refs([CRATE, WORKFLOW_CRATE])},
         _root(about, records, [name for name in listed if name not in inside]),
         *_profiles(),
-        *_workflow(records, stages),
-        *_packages(records),
+        *_workflow(records, tools),
+        *(_package(name, version) for name, version in installed(records)),
         *(_dataset(cell, record, artifacts[cell]) for cell, record in records.items()),
-        *(_action(cell, record) for cell, record in records.items()),
-        *(_file(name, files.get(name), records) for name in listed if name not in _described(stages)),
-        *(_tool(stage, records, files[_stage_file(stage)]) for stage in stages),
-        _main(stages, records, files[SNAKEFILE]),
+        *(_action(cell, record, tools) for cell, record in records.items()),
+        *(_file(name, files.get(name), records) for name in listed if name not in (content.SNAKEFILE, *tools.values())),
+        *(_tool(stage, tool, records, files[tool]) for stage, tool in tools.items()),
+        _main(tools, records, files[content.SNAKEFILE]),
         _run(about, records),
     ]
     return (json.dumps({"@context": CONTEXT, "@graph": graph}, indent=1, ensure_ascii=False) + "\n").encode()
@@ -106,7 +77,7 @@ def _root(about: About, records: Mapping[str, Record], files: Sequence[str]) -> 
         "license": _ref("#terms"),
         "conformsTo": _refs(PROFILES),
         "hasPart": _refs([*files, *(f"{data_name(cell)}/" for cell in records)]),
-        "mainEntity": _ref(SNAKEFILE),
+        "mainEntity": _ref(content.SNAKEFILE),
         "mentions": _refs(["#run", *(_action_id(cell) for cell in records)]),
     }
 
@@ -123,7 +94,7 @@ def _profiles() -> list[Entity]:
     ]
 
 
-def _workflow(records: Mapping[str, Record], stages: Sequence[str]) -> list[Entity]:
+def _workflow(records: Mapping[str, Record], tools: Tools) -> list[Entity]:
     return [
         {
             "@id": SNAKEMAKE,
@@ -142,67 +113,53 @@ def _workflow(records: Mapping[str, Record], stages: Sequence[str]) -> list[Enti
         {
             "@id": "#input/params",
             "@type": "FormalParameter",
-            "name": PARAMS,
+            "name": content.PARAMS,
             "description": "The experiment: models, traits, seeds, recipes, arms, evaluation.",
             "additionalType": "File",
             "conformsTo": _ref("https://bioschemas.org/profiles/FormalParameter/1.0-RELEASE"),
             "valueRequired": True,
-            "workExample": _ref(PARAMS),
+            "workExample": _ref(content.PARAMS),
         },
         *(
-            {
-                "@id": _step_id(stage),
-                "@type": "HowToStep",
-                "name": stage,
-                "position": str(place),
-                "workExample": _ref(_stage_file(stage)),
-            }
-            for place, stage in enumerate(stages, start=1)
+            {"@id": _step_id(stage), "@type": "HowToStep", "name": stage, "position": str(place), "workExample": _ref(tool)}
+            for place, (stage, tool) in enumerate(tools.items(), start=1)
         ),
     ]
 
 
-def _main(stages: Sequence[str], records: Mapping[str, Record], file: Output) -> Entity:
+def _main(tools: Tools, records: Mapping[str, Record], file: Output) -> Entity:
     return {
-        "@id": SNAKEFILE,
+        "@id": content.SNAKEFILE,
         "@type": ["File", "SoftwareSourceCode", "ComputationalWorkflow", "HowTo"],
         "name": "sublim",
         "description": "Bases, teachers, data sets, students, evaluations, report.",
         "version": ", ".join(versions(records, "sublim")),
         "programmingLanguage": _ref(SNAKEMAKE),
-        "hasPart": _refs(_stage_file(stage) for stage in stages),
-        "step": _refs(_step_id(stage) for stage in stages),
+        "hasPart": _refs(tools.values()),
+        "step": _refs(_step_id(stage) for stage in tools),
         "input": _ref("#input/params"),
         **_bytes(file),
         "encodingFormat": "text/plain",
     }
 
 
-def _tool(stage: str, records: Mapping[str, Record], file: Output) -> Entity:
+def _tool(stage: str, tool: str, records: Mapping[str, Record], file: Output) -> Entity:
     return {
-        "@id": _stage_file(stage),
+        "@id": tool,
         "@type": ["File", "SoftwareSourceCode"],
-        "name": f"sublim.stages.{stage}",
+        "name": stages()[stage].makes,
         "description": f"Makes the artifacts of the stage {stage}. The modules that it imports are beside it.",
         "version": ", ".join(versions(records, "sublim")),
         "programmingLanguage": _ref(PYTHON),
-        "softwareRequirements": _refs(package_url(name, version) for name, version in _installed(records)),
+        "softwareRequirements": _refs(package_url(name, version) for name, version in installed(records)),
         **_bytes(file),
         "encodingFormat": FORMATS[".py"],
     }
 
 
-def _packages(records: Mapping[str, Record]) -> list[Entity]:
-    return [
-        {
-            "@id": package_url(name, version),
-            "@type": "SoftwareApplication",
-            "name": name,
-            "softwareVersion": version,
-            "identifier": package_url(name, version),
-        }
-        for name, version in _installed(records)
-    ]
+def _package(name: str, version: str) -> Entity:
+    url = package_url(name, version)
+    return {"@id": url, "@type": "SoftwareApplication", "name": name, "softwareVersion": version, "identifier": url}
 
 
 def _dataset(cell: str, record: Record, files: Sequence[str]) -> Entity:
@@ -217,15 +174,16 @@ def _dataset(cell: str, record: Record, files: Sequence[str]) -> Entity:
     }
 
 
-def _action(cell: str, record: Record) -> Entity:
+def _action(cell: str, record: Record, tools: Tools) -> Entity:
+    adopted = " Older code computed it; this code made others of its kind again, with the same bytes." if record.adopted else ""
     return {
         "@id": _action_id(cell),
         "@type": "CreateAction",
         "name": f"Make {cell}",
-        "description": f"The stage {record.plan.stage}, with the params and the code that its record names.",
+        "description": f"The stage {record.plan.stage}, with the params and the code that its record names.{adopted}",
         "identifier": record.key,
-        "instrument": _ref(_stage_file(record.plan.stage)),
-        "object": _refs([PARAMS, *(f"{data_name(used.cell)}/" for used in record.inputs.values())]),
+        "instrument": _ref(tools[record.plan.stage]),
+        "object": _refs([content.PARAMS, *(f"{data_name(used.cell)}/" for used in record.inputs.values())]),
         "result": _ref(f"{data_name(cell)}/"),
         "actionStatus": COMPLETED,
         "subjectOf": _ref(f"{data_name(cell)}/{RECORD}"),
@@ -238,8 +196,8 @@ def _run(about: About, records: Mapping[str, Record]) -> Entity:
         "@type": "CreateAction",
         "name": "Run of the workflow",
         "description": "All actions of this crate together. Snakemake scheduled them.",
-        "instrument": _ref(SNAKEFILE),
-        "object": _ref(PARAMS),
+        "instrument": _ref(content.SNAKEFILE),
+        "object": _ref(content.PARAMS),
         "result": _refs(f"{data_name(cell)}/" for cell in about.cells(records)),
         "actionStatus": COMPLETED,
     }
@@ -247,40 +205,24 @@ def _run(about: About, records: Mapping[str, Record]) -> Entity:
 
 def _file(name: str, file: Output | None, records: Mapping[str, Record]) -> Entity:
     path = PurePosixPath(name)
-    entity: Entity = {"@id": quote(name), "@type": "File", "name": path.name}
-    if file is not None:
-        entity |= _bytes(file)
+    entity: Entity = {"@id": quote(name), "@type": "File", "name": path.name, **(_bytes(file) if file else {})}
     entity["encodingFormat"] = FORMATS.get(path.suffix, "text/plain")
-    if name == README:
+    if name == content.README:
         entity["about"] = _ref("./")
-    if name == PARAMS:
+    if name == content.PARAMS:
         entity["exampleOfWork"] = _ref("#input/params")
-    cell = path.parent.as_posix().removeprefix(f"{data_name('')}")
+    cell = path.parent.as_posix().removeprefix(data_name(""))
     if path.name == RECORD and cell in records:
         entity["about"] = _ref(_action_id(cell))
     return entity
-
-
-def _described(stages: Iterable[str]) -> set[str]:
-    """The files that are software and have an entity of another kind."""
-    return {SNAKEFILE, *(_stage_file(stage) for stage in stages)}
-
-
-def _installed(records: Mapping[str, Record]) -> list[tuple[str, str]]:
-    names = sorted({name for record in records.values() for name in record.environment.get("packages", {})})
-    return [(name, version) for name in names if name != "sublim" for version in versions(records, name)]
 
 
 def _bytes(file: Output) -> Entity:
     return {"contentSize": str(file.size), "sha256": file.sha256}
 
 
-def _stage_file(stage: str) -> str:
-    return code_name(f"sublim/stages/{stage}.py")
-
-
 def _step_id(stage: str) -> str:
-    return f"{SNAKEFILE}#{stage}"
+    return f"{content.SNAKEFILE}#{stage}"
 
 
 def _action_id(cell: str) -> str:
@@ -288,7 +230,7 @@ def _action_id(cell: str) -> str:
 
 
 def _ref(name: str) -> Entity:
-    local = not name.startswith(("#", "https://", "pkg:", f"{SNAKEFILE}#"))
+    local = not name.startswith(("#", "https://", "pkg:", f"{content.SNAKEFILE}#"))
     return {"@id": quote(name) if local else name}
 
 

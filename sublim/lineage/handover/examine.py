@@ -3,39 +3,35 @@
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, cast
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from sublim.lineage.finding import CORRUPTED, STALE, UNVERIFIABLE, Finding
+from sublim.common.names import is_sha256
+from sublim.engine.layout import RECORD
+from sublim.engine.planning import cells
+from sublim.engine.record import Output, Record
+from sublim.engine.stage import stages
+from sublim.engine.verdict import Cell, differences
+from sublim.evidence.finding import CORRUPTED, STALE, UNVERIFIABLE, Finding
+from sublim.evidence.tree import Tree
+from sublim.evidence.words import more
+from sublim.lineage import adopt
+from sublim.lineage.handover import content
 from sublim.lineage.handover.bundle import module_digest, module_files
-from sublim.lineage.handover.content import (
-    ABOUT,
-    ALL,
-    CODE,
-    DVC_LOCK,
-    PARAMS,
-    REQUIREMENTS,
-    SIGNER,
-    SNAKEFILE,
-    About,
-    code_name,
-    data_name,
-)
-from sublim.lineage.tree import Tree
+from sublim.lineage.handover.content import About, adopted, code_name, data_name
 from sublim.params.experiment import Experiment
 from sublim.params.load import load
-from sublim.plan.cells import UPSTREAM, cells
-from sublim.plan.digests import Digests
-from sublim.plan.layout import RECORD
-from sublim.plan.record import Output, Record
-from sublim.plan.verdict import Cell, differences
 
 SHOWN = 3
 LARGEST = 1_000_000
-GIVEN = (ABOUT, PARAMS, DVC_LOCK, REQUIREMENTS, SIGNER)
+LOCKS = (content.DVC_LOCK, content.REQUIREMENTS)
+GIVEN = (content.ABOUT, content.PARAMS, *LOCKS, content.SIGNER, content.SNAKEFILE, content.LISTS)
+UNSEEN = {"*": "not looked at"}
+"""In a plan, what stands for the digests of files on another machine, which only a record knows."""
 
 
 @dataclass(frozen=True)
@@ -44,12 +40,9 @@ class Parts:
 
     about: About
     tree: Tree
-    files: Mapping[str, Output]
-    """Name → digest and size as they are, of every file that is given."""
-    sources: Mapping[str, bytes]
-    """Path, such as `sublim/stages/raw.py` → source code."""
-    planned: Mapping[str, Cell]
-    """Cell → what the experiment plans for it."""
+    files: Mapping[str, Output]  #: Name → digest and size as they are, of every file that is given.
+    sources: Mapping[str, bytes]  #: Name, such as `code/sublim/common/ids.py` → source code.
+    planned: Mapping[str, Cell]  #: Cell → what the experiment plans for it.
 
     @property
     def records(self) -> Mapping[str, Record]:
@@ -58,15 +51,11 @@ class Parts:
 
 
 def plan(params: Path) -> tuple[Experiment, dict[str, Cell]]:
-    """The experiment in the file `params`, and what it plans for each cell. Looks at nothing but that file.
-
-    Raises:
-        ParamsError: the file says something that cannot be meant.
-        ValueError: it would swell when read.
-    """
+    """The experiment in the file `params`, and what it plans for each cell. Looks at nothing but that file. Raises ParamsError:
+    the file says something that cannot be meant; ValueError: it would swell when read."""
     _harmless(params)
-    of = load(params)
-    return of, {cell.id: cell for cell in cells(of, _Unseen(params))}
+    experiment = load(params)
+    return experiment, {cell.id: cell for cell in cells(experiment, _Unseen())}
 
 
 def _harmless(params: Path) -> None:
@@ -92,7 +81,7 @@ def _harmless(params: Path) -> None:
 
 def needed(exported: str, planned: Mapping[str, Cell]) -> dict[str, None]:
     """The cells that were asked for and everything upstream of them, in the order of `planned`."""
-    waiting = list(planned) if exported == ALL else [exported]
+    waiting = list(planned) if exported == content.ALL else [exported]
     found: set[str] = set()
     while waiting:
         cell = waiting.pop()
@@ -104,14 +93,16 @@ def needed(exported: str, planned: Mapping[str, Cell]) -> dict[str, None]:
 
 def examine(parts: Parts) -> list[Finding]:
     """What does not hold: nothing, if the list is empty."""
-    found = [*_completeness(parts), *_chain(parts), *_plans(parts), *_bytes(parts), *_code(parts), *_environments(parts)]
+    asked = (_completeness, _chain, _plans, _bytes, _code, _adoptions, _environments)
+    found = [finding for ask in asked for finding in ask(parts)]
     # With a record missing or unreadable, what only it knows would be called strange.
     return found or [*_strangers(parts)]
 
 
 def notes(parts: Parts) -> list[str]:
     """What a reviewer should know though nothing is wrong with it."""
-    return [*_other_code(parts), *_other_python(parts), *_surroundings(parts)]
+    known = [f"adopted: {said}" for said in adopted(parts.records)]
+    return [*known, *_other_code(parts), *_other_python(parts), *_surroundings(parts)]
 
 
 def finding(cell: str, status: int, found: str) -> Finding:
@@ -125,7 +116,7 @@ def _completeness(parts: Parts) -> Iterator[Finding]:
     for cell, record in parts.records.items():
         if record.plan.cell != cell:
             yield finding(cell, CORRUPTED, f"its record is that of {record.plan.cell}")
-    if parts.about.exported != ALL and parts.about.exported not in parts.planned:
+    if parts.about.exported != content.ALL and parts.about.exported not in parts.planned:
         yield finding(parts.about.exported, STALE, "was exported, but the experiment has no such artifact")
         return
     expected = needed(parts.about.exported, parts.planned)
@@ -142,15 +133,12 @@ def _completeness(parts: Parts) -> Iterator[Finding]:
 def _chain(parts: Parts) -> Iterator[Finding]:
     for cell, record in parts.records.items():
         for name, used in record.inputs.items():
-            if used.cell.partition("/")[0] not in UPSTREAM.get(record.plan.stage, ()):
+            stage = stages().get(record.plan.stage)
+            if stage is None or used.cell.partition("/")[0] not in stage.upstream:
                 yield finding(cell, CORRUPTED, f"its input {name} is {used.cell}: no {record.plan.stage} is made from that")
             elif used.cell in parts.records and parts.records[used.cell].digest != used.digest:
-                now = parts.records[used.cell].digest
-                yield finding(
-                    cell,
-                    CORRUPTED,
-                    f"it was made from other bytes of {used.cell}: expected {used.digest[:12]}, found {now[:12]}",
-                )
+                digests = f"expected {used.digest[:12]}, found {parts.records[used.cell].digest[:12]}"
+                yield finding(cell, CORRUPTED, f"it was made from other bytes of {used.cell}: {digests}")
 
 
 def _plans(parts: Parts) -> Iterator[Finding]:
@@ -158,30 +146,44 @@ def _plans(parts: Parts) -> Iterator[Finding]:
         if cell not in parts.planned or record.plan.cell != cell:
             continue
         expected = parts.planned[cell]
-        params = expected.plan.params
-        if record.plan.stage == "base" and params["model"].get("path") is not None:
-            # What was in a folder of another machine only the record knows.
-            params = params | {"files": record.plan.params.get("files")}
+        params = excused(expected.plan.params, record.plan.params)
         if changes := differences(record.plan.dims, expected.plan.dims):
-            yield finding(cell, CORRUPTED, f"its dimensions are not those of its place: {_few(changes)}")
+            yield finding(cell, CORRUPTED, f"its dimensions are not those of its place: {few(changes)}")
         if changes := differences(record.plan.params, params):
-            yield finding(cell, STALE, f"its params are not those of the experiment: {_few(changes)}")
+            yield finding(cell, STALE, f"its params are not those of the experiment: {few(changes)}")
         if changes := differences({name: used.cell for name, used in record.inputs.items()}, expected.inputs):
-            yield finding(cell, STALE, f"its inputs are not those of the experiment: {_few(changes)}")
+            yield finding(cell, STALE, f"its inputs are not those of the experiment: {few(changes)}")
+
+
+def excused(planned: Any, recorded: Any) -> Any:
+    """`planned` params with the digests of `recorded` ones wherever files were not looked at."""
+    if planned == UNSEEN:
+        return recorded if _digests(recorded) else UNSEEN
+    match planned:
+        case dict():
+            given = cast("dict[str, Any]", recorded) if isinstance(recorded, dict) else {}
+            return {name: excused(value, given.get(name)) for name, value in cast("dict[str, Any]", planned).items()}
+        case list():
+            items = cast("list[Any]", planned)
+            others = cast("list[Any]", recorded) if isinstance(recorded, list) else []
+            return [excused(item, other) for item, other in zip_longest(items, others[: len(items)])]
+        case _:
+            return planned
+
+
+def _digests(value: object) -> bool:
+    return isinstance(value, dict) and all(is_sha256(digest) for digest in cast("dict[str, object]", value).values())
 
 
 def _bytes(parts: Parts) -> Iterator[Finding]:
     for cell, record in parts.records.items():
-        folder = data_name(cell)
-        held = record.outputs if parts.about.holds(record) else {}
-        for name, output in held.items():
-            found = parts.files.get(f"{folder}/{name}")
+        for name, output in record.outputs.items() if parts.about.holds(record) else ():
+            found = parts.files.get(f"{data_name(cell)}/{name}")
             if found is None:
                 yield finding(cell, UNVERIFIABLE, f"{name} is in its record, but not there")
             elif found != output:
-                yield finding(
-                    cell, CORRUPTED, f"{name} is not what its record says: expected {_shown(output)}, found {_shown(found)}"
-                )
+                shown = f"expected {_shown(output)}, found {_shown(found)}"
+                yield finding(cell, CORRUPTED, f"{name} is not what its record says: {shown}")
 
 
 def _code(parts: Parts) -> Iterator[Finding]:
@@ -191,24 +193,29 @@ def _code(parts: Parts) -> Iterator[Finding]:
         try:
             found[module] = module_digest(module, parts.sources)
         except (SyntaxError, ValueError) as error:
-            yield finding(f"{CODE}/{module}", CORRUPTED, f"this source cannot be read: {error}")
+            yield finding(f"{content.CODE}/{module}", CORRUPTED, f"this source cannot be read: {error}")
             continue
         if found[module] is None:
-            yield finding(f"{CODE}/{module}", UNVERIFIABLE, "the source of this module, which records name, is not there")
+            text = "the source of this module, which records name, is not there"
+            yield finding(f"{content.CODE}/{module}", UNVERIFIABLE, text)
     if not _other_python(parts):
         for (module, digest), cell in claims.items():
             if found.get(module, digest) not in (digest, None):
-                yield finding(
-                    cell,
-                    CORRUPTED,
-                    f"its record says that it was made by {module} {digest[:12]}, the source is {str(found[module])[:12]}",
-                )
+                said = f"its record says that it was made by {module} {digest[:12]}"
+                yield finding(cell, CORRUPTED, f"{said}, the source is {str(found[module])[:12]}")
     for cell, record in parts.records.items():
         # The same modules import the same modules: a list that lacks one was edited.
         now = parts.planned[cell].plan.code if cell in parts.planned else record.plan.code
         if all(now.get(module, digest) == digest for module, digest in record.plan.code.items()):
             for module in sorted(now.keys() ^ record.plan.code.keys()):
                 yield finding(cell, CORRUPTED, f"its record and its code disagree on whether {module} is imported")
+
+
+def _adoptions(parts: Parts) -> Iterator[Finding]:
+    """A witness is in the bundle only if something in it was made from that, too."""
+    for found in adopt.check(parts.tree, None):
+        if found.status != UNVERIFIABLE:
+            yield finding(found.artifact, found.status, found.found)
 
 
 def _strangers(parts: Parts) -> Iterator[Finding]:
@@ -218,8 +225,7 @@ def _strangers(parts: Parts) -> Iterator[Finding]:
         for name in (RECORD, *(record.outputs if parts.about.holds(record) else ()))
     }
     modules = {module for record in parts.records.values() for module in record.plan.code}
-    known |= {code_name(name) for module in modules for name in module_files(module, parts.sources)}
-    known |= {SNAKEFILE, *GIVEN}
+    known |= {*GIVEN, *(name for module in modules for name in module_files(module, parts.sources))}
     for name in sorted(parts.files.keys() - known):
         if not name.startswith(code_name("workflow/")):
             yield finding(name, CORRUPTED, "no record names this file, and it is none that every bundle has")
@@ -258,21 +264,24 @@ def _surroundings(parts: Parts) -> Iterator[str]:
         yield f"made in {len(environments)} different environments: `sublim diff` and the records say which"
     if any(git["dirty"] for record in parts.records.values() if (git := record.environment.get("git"))):
         yield "made by code with changes that were not committed; the code in the bundle is the code that ran"
-    if REQUIREMENTS not in parts.files:
-        yield f"there is no {REQUIREMENTS} in it: of the packages only those in the records are known"
+    if content.REQUIREMENTS not in parts.files:
+        yield f"there is no {content.REQUIREMENTS} in it: of the packages only those in the records are known"
 
 
-def _few(changes: tuple[str, ...]) -> str:
-    more = f" and {len(changes) - SHOWN} more" if len(changes) > SHOWN else ""
-    return "; ".join(changes[:SHOWN]) + more
+def few(changes: tuple[str, ...]) -> str:
+    """The first of `changes`, and how many more there are."""
+    return "; ".join(changes[:SHOWN]) + more(len(changes), SHOWN)
 
 
 def _shown(output: Output) -> str:
     return f"{output.sha256[:12]} ({output.size:,} bytes)"
 
 
-class _Unseen(Digests):
-    """Digests of files that are not looked at: a model folder of the machine where the experiment ran is not here."""
+class _Unseen:
+    """`Folders` that are not looked at: those of the machine where the experiment ran are not here."""
 
-    def __call__(self, path: Path) -> str:
-        return f"not looked at: {path.name}"
+    def folder(self, name: str) -> dict[str, str]:  # noqa: ARG002
+        return UNSEEN
+
+    def files(self, *paths: Path) -> dict[str, str]:  # noqa: ARG002
+        return UNSEEN

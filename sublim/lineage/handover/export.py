@@ -2,13 +2,13 @@
 
 import io
 import os
+import re
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from difflib import get_close_matches
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -16,34 +16,22 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sublim.common.errors import SublimError
 from sublim.common.files import replacing, sha256
 from sublim.common.names import harmful
-from sublim.lineage.finding import WORDS, Finding
-from sublim.lineage.handover import archive, signature
+from sublim.engine import layout
+from sublim.engine.code import PACKAGE, files_of, source
+from sublim.engine.record import Output, Record
+from sublim.engine.workflow import remembered_params
+from sublim.evidence.finding import WORDS, Finding
+from sublim.evidence.tree import Tree, working
+from sublim.evidence.words import listed
+from sublim.lineage.handover import archive, content, signature
 from sublim.lineage.handover.bundle import about_text, following, module_files, output
-from sublim.lineage.handover.content import (
-    ABOUT,
-    ALL,
-    DVC_LOCK,
-    ENVELOPE,
-    PARAMS,
-    REQUIREMENTS,
-    SIGNER,
-    STATEMENT,
-    About,
-    code_name,
-    data_name,
-)
+from sublim.lineage.handover.content import About, code_name, data_name
 from sublim.lineage.handover.examine import Parts, examine, needed, plan
 from sublim.lineage.handover.verify import verify
-from sublim.lineage.revision import resolve, revision
-from sublim.lineage.tree import Tree, working
-from sublim.plan import layout
-from sublim.plan.code import PACKAGE, files_of, source
-from sublim.plan.record import Output, Record
-from sublim.plan.workflow import remembered_params
+from sublim.lineage.naming import artifact
+from sublim.lineage.revision import git, resolve, revision
 
-SHOWN = 8
-BESIDE = ("Snakefile", "workflow")
-"""What of the source is not in the package."""
+BESIDE = ("Snakefile", "workflow")  #: What of the source is not in the package.
 
 
 @dataclass(frozen=True)
@@ -52,10 +40,8 @@ class Origin:
 
     tree: Tree
     params: bytes
-    sources: Mapping[str, bytes]
-    """Path, such as `sublim/stages/raw.py` or `Snakefile` → source code."""
-    locks: Mapping[str, bytes]
-    """requirements.lock and dvc.lock, if they are there."""
+    sources: Mapping[str, bytes]  #: Name, such as `code/sublim/common/ids.py` or `code/Snakefile` → source code.
+    locks: Mapping[str, bytes]  #: requirements.lock and dvc.lock, if they are there.
 
 
 @dataclass(frozen=True)
@@ -79,44 +65,33 @@ def export(
     key: Ed25519PrivateKey | None = None,
     published: str | None = None,
 ) -> Exported:
-    """Write the bundle of `what`, a cell or `all`, to the file `to`: the same experiment, the same bytes.
+    """Write the bundle of `what`, an artifact as a person names it or `all`, to the file `to`: the same experiment, the same
+    bytes. The bundle is verified before it is put in its place.
 
-    The bundle is verified before it is put in its place.
-
-    Args:
-        what: a cell, the path of an artifact, or `all`.
-        to: the file to write.
-        origin: see `here` and `at`.
-        data: whether the bytes of the artifacts go into it; those of the report always do.
-        key: signs it.
-        published: the date of publication; by default that of the commit that the records name.
-
-    Raises:
-        SublimError: the experiment has no such artifact, or an artifact does not hold.
+    `origin`: see `here` and `at`. `data`: whether the bytes of the artifacts go into it; those of the report always do. `key`
+    signs it. `published`: the date of publication; by default that of the commit that the records name.
+    Raises SublimError: the experiment has no such artifact, or an artifact does not hold.
     """
     with tempfile.TemporaryDirectory(prefix="sublim-") as folder:
-        params = Path(folder) / PARAMS
+        params = Path(folder) / content.PARAMS
         params.write_bytes(origin.params)
         try:
-            of, planned = plan(params)
+            experiment, planned = plan(params)
         except SublimError as error:
             raise SublimError(str(error).replace(f"{folder}/", "")) from None
-        cell = _cell(what, planned)
-        wanted = needed(cell, planned)
+        cell = _cell(what, origin.tree, planned)
         signer = signature.fingerprint(key.public_key()) if key else None
-        whole = _within(origin.tree, wanted)
+        whole = origin.tree.part(needed(cell, planned))
         about = About(cell, data, published or _date(whole.records), signer)
         tree = _held(whole, about)
-        modules = {module for record in tree.records.values() for module in record.plan.code}
-        members = _given(origin, tree, about, modules) | ({SIGNER: signature.pem(key.public_key())} if key else {})
-        files = {name: _output(content) for name, content in members.items()}
+        members = _given(origin, tree, about) | ({content.SIGNER: signature.pem(key.public_key())} if key else {})
+        files = {name: _output(given) for name, given in members.items()}
         if found := examine(Parts(about, tree, files, origin.sources, planned)):
             raise SublimError(_refusal(found, origin.tree.name))
-        code = {module: digest for record in tree.records.values() for module, digest in record.plan.code.items()}
-        made = following(about, tree.records, files, of, code)
+        made = following(about, tree.records, files, experiment)
         members |= made
         if key:
-            members[ENVELOPE] = signature.sign(made[STATEMENT], key)
+            members[content.ENVELOPE] = signature.sign(made[content.STATEMENT], key)
         return _write(members, to, about, len(tree.records), key)
 
 
@@ -130,41 +105,37 @@ def here(params: Path | None) -> Origin:
     root = next((folder for folder in (PACKAGE.parent, Path()) if (folder / BESIDE[0]).is_file()), None)
     if root is None:
         raise SublimError(f"expected a {BESIDE[0]} here or in {PACKAGE.parent}: it is the workflow that a bundle is about.")
+    tree = working()
     beside = [root / BESIDE[0], *sorted(path for path in (root / BESIDE[1]).rglob("*.smk") if path.is_file())]
-    package = [file for module in _modules() for file in files_of(source(module))]
-    sources = {file.relative_to(PACKAGE.parent).as_posix(): file.read_bytes() for file in package}
-    sources |= {file.relative_to(root).as_posix(): file.read_bytes() for file in beside}
-    places = {DVC_LOCK: (Path(),), REQUIREMENTS: (Path(), PACKAGE.parent)}
-    locks = {
-        name: (folder / name).read_bytes()
-        for name, folders in places.items()
-        for folder in reversed(folders)
-        if (folder / name).is_file()
-    }
-    return Origin(working(), text, sources, locks)
+    named = sorted({*_package(), *(module for record in tree.records.values() for module in record.plan.code)})
+    package = [file for module in named if source(module).is_file() for file in files_of(source(module))]
+    sources = {code_name(file.relative_to(PACKAGE.parent).as_posix()): file.read_bytes() for file in package}
+    sources |= {code_name(file.relative_to(root).as_posix()): file.read_bytes() for file in beside}
+    places = {content.DVC_LOCK: (Path(),), content.REQUIREMENTS: (Path(), PACKAGE.parent)}
+    paths = [(name, folder / name) for name, folders in places.items() for folder in reversed(folders)]
+    return Origin(tree, text, sources, {name: path.read_bytes() for name, path in paths if path.is_file()})
 
 
 def at(rev: str, params: Path | None) -> Origin:
     """What a git revision has versioned, without a checkout."""
-    commit = resolve(rev)
-    experiment = (params or Path(PARAMS)).as_posix()
-    found = _archived(commit, (experiment, PACKAGE.name, *BESIDE, DVC_LOCK, REQUIREMENTS))
+    commit, tree = resolve(rev), revision(rev)
+    experiment = (params or Path(content.PARAMS)).as_posix()
+    packages = {module.partition(".")[0] for record in tree.records.values() for module in record.plan.code} | {PACKAGE.name}
+    found = _archived(commit, (experiment, *BESIDE, content.DVC_LOCK, content.REQUIREMENTS), packages)
     for name in (experiment, BESIDE[0]):
         if name not in found:
             raise SublimError(f"{rev}: has no {name} in this folder, so there is nothing to tell what its artifacts are.")
-    sources = {name: text for name, text in found.items() if name.split("/")[0] in (PACKAGE.name, *BESIDE)}
-    return Origin(
-        revision(rev),
-        found[experiment],
-        {name: text for name, text in sources.items() if name.split("/")[0] != BESIDE[1] or name.endswith(".smk")},
-        {name: found[name] for name in (DVC_LOCK, REQUIREMENTS) if name in found},
-    )
+    first = {name: re.split("[/.]", name)[0] for name in found}
+    rules = {name for name in found if first[name] == BESIDE[1] and name.endswith(".smk")}
+    sources = {code_name(name): found[name] for name in found if name in rules or first[name] in (*packages, BESIDE[0])}
+    locks = {name: found[name] for name in (content.DVC_LOCK, content.REQUIREMENTS) if name in found}
+    return Origin(tree, found[experiment], sources, locks)
 
 
 def describe(done: Exported) -> str:
     """What was written, for a person."""
     about = done.about
-    what = "the whole experiment" if about.exported == ALL else about.exported
+    what = "the whole experiment" if about.exported == content.ALL else about.exported
     data = "" if about.data else ", by digest: the artifacts' bytes are left out"
     signed = f"signed by {about.signer}" if about.signer else "not signed"
     return (
@@ -173,23 +144,11 @@ def describe(done: Exported) -> str:
     )
 
 
-def _cell(what: str, planned: Mapping[str, object]) -> str:
-    name = Path(what).as_posix().removeprefix(data_name("")).rstrip("/")
-    if name == ALL or name in planned:
-        return name
-    around = [cell for cell in planned if name.startswith(f"{cell}/")]
-    if around:
-        return around[0]
-    close = get_close_matches(name, planned, n=1, cutoff=0.5)
-    meant = f"; did you mean {close[0]}?" if close else f", such as {next(iter(planned))}."
-    raise SublimError(f"{what}: expected `all` or an artifact of this experiment{meant}")
-
-
-def _within(tree: Tree, cells: Mapping[str, None]) -> Tree:
-    names = {f"{cell}/{layout.RECORD}" for cell in cells}
-    records = Tree(tree.name, {name: path for name, path in tree.files.items() if name in names})
-    names |= {f"{cell}/{name}" for cell, record in records.records.items() for name in record.outputs}
-    return Tree(tree.name, {name: path for name, path in tree.files.items() if name in names})
+def _cell(what: str, tree: Tree, planned: Collection[str]) -> str:
+    cell = what if what == content.ALL else artifact(what.split(), tree, planned)
+    if cell != content.ALL and cell not in planned:
+        raise SublimError(f"{cell}: expected `all` or an artifact of this experiment, found one that it has no use for.")
+    return cell
 
 
 def _held(tree: Tree, about: About) -> Tree:
@@ -198,12 +157,13 @@ def _held(tree: Tree, about: About) -> Tree:
     return Tree(tree.name, {name: path for name, path in tree.files.items() if name in names})
 
 
-def _given(origin: Origin, tree: Tree, about: About, modules: set[str]) -> dict[str, Path | bytes]:
+def _given(origin: Origin, tree: Tree, about: About) -> dict[str, Path | bytes]:
+    modules = {module for record in tree.records.values() for module in record.plan.code}
     sources = {file for module in modules for file in module_files(module, origin.sources)}
-    sources |= {name for name in origin.sources if name.split("/")[0] in BESIDE}
-    members: dict[str, Path | bytes] = {ABOUT: about_text(about), PARAMS: origin.params, **origin.locks}
+    sources |= {name for name in origin.sources if name == content.LISTS or name.split("/")[1] in BESIDE}
+    members: dict[str, Path | bytes] = {content.ABOUT: about_text(about), content.PARAMS: origin.params, **origin.locks}
     members |= {data_name(name): path for name, path in tree.files.items()}
-    members |= {code_name(name): origin.sources[name] for name in sources}
+    members |= {name: origin.sources[name] for name in sources}
     for name in members:
         if why := harmful(name):
             raise SublimError(f"{name}: this name {why}: no bundle can have such a file.")
@@ -222,11 +182,9 @@ def _write(
 
 
 def _refusal(found: tuple[Finding, ...] | list[Finding], name: str) -> str:
-    lines = [f"  {finding.artifact}: {WORDS[finding.status]}: {finding.found}" for finding in found[:SHOWN]]
-    if len(found) > SHOWN:
-        lines.append(f"  and {len(found) - SHOWN} more")
+    lines = [f"{finding.artifact}: {WORDS[finding.status]}: {finding.found}" for finding in found]
     return (
-        f"{name}: {len(found)} things do not hold, so nothing was exported:\n" + "\n".join(lines) + "\n"
+        f"{name}: {len(found)} things do not hold, so nothing was exported:{listed(lines)}\n"
         "`sublim audit` names them all with the commands that mend them; `snakemake -j8` mends what can be computed again."
     )
 
@@ -253,10 +211,11 @@ def _commit_date(commit: str) -> str | None:
     return None
 
 
-def _archived(commit: str, names: tuple[str, ...]) -> dict[str, bytes]:
-    """Path → bytes of the files of a commit that are, or lie in, `names`, relative to this folder."""
-    listed = subprocess.run(["git", "ls-tree", "--name-only", commit, *names], capture_output=True, text=True, check=False)
-    present = listed.stdout.splitlines()
+def _archived(commit: str, names: tuple[str, ...], packages: Collection[str]) -> dict[str, bytes]:
+    """Path → bytes of the files of a commit that are, or lie in, `names` or Python `packages`, relative to this folder."""
+    listed = (git("ls-tree", "--name-only", commit, *names) or "").splitlines()
+    every = (git("ls-tree", "--name-only", commit) or "").splitlines()
+    present = sorted({*listed, *(name for name in every if name.partition(".")[0] in packages)})
     if not present:
         return {}
     done = subprocess.run(["git", "archive", "--format=tar", commit, *present], capture_output=True, check=False)
@@ -271,11 +230,11 @@ def _archived(commit: str, names: tuple[str, ...]) -> dict[str, bytes]:
     return found
 
 
-def _modules() -> list[str]:
+def _package() -> list[str]:
     """All modules of this package."""
     paths = [path.relative_to(PACKAGE.parent) for path in sorted(PACKAGE.rglob("*.py"))]
     return [".".join(path.with_suffix("").parts).removesuffix(".__init__") for path in paths]
 
 
-def _output(content: Path | bytes) -> Output:
-    return output(content) if isinstance(content, bytes) else Output(sha256(content), content.stat().st_size)
+def _output(given: Path | bytes) -> Output:
+    return output(given) if isinstance(given, bytes) else Output(sha256(given), given.stat().st_size)

@@ -13,15 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization as keys
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    PublicFormat,
-    load_pem_private_key,
-    load_pem_public_key,
-    load_ssh_private_key,
-    load_ssh_public_key,
-)
 
 from sublim.common.errors import SublimError
 
@@ -33,13 +26,10 @@ class SignatureError(Exception):
 
 
 def private_key(path: Path, passphrase: Callable[[], str]) -> Ed25519PrivateKey:
-    """The ed25519 private key in the file `path` (PEM or OpenSSH); `passphrase` is asked if it is locked.
-
-    Raises:
-        SublimError: there is no such key in it.
-    """
+    """The ed25519 private key in the file `path` (PEM or OpenSSH); `passphrase` is asked if it is locked. Raises SublimError:
+    there is no such key in it."""
     text = _read(path, "a private key")
-    load = load_ssh_private_key if b"OPENSSH PRIVATE KEY" in text else load_pem_private_key
+    load = keys.load_ssh_private_key if b"OPENSSH PRIVATE KEY" in text else keys.load_pem_private_key
     try:
         try:
             key = load(text, None)
@@ -56,11 +46,8 @@ def private_key(path: Path, passphrase: Callable[[], str]) -> Ed25519PrivateKey:
 
 
 def public_key(path: Path) -> Ed25519PublicKey:
-    """The ed25519 public key in the file `path` (PEM, or a line as in `id_ed25519.pub`).
-
-    Raises:
-        SublimError: there is no such key in it.
-    """
+    """The ed25519 public key in the file `path` (PEM, or a line as in `id_ed25519.pub`). Raises SublimError: there is no such
+    key in it."""
     text = _read(path, "a public key")
     if b"PRIVATE KEY" in text:
         raise SublimError(f"{path}: expected a public key, found a private one. Keep that to yourself and ask for the other.")
@@ -71,13 +58,9 @@ def public_key(path: Path) -> Ed25519PublicKey:
 
 
 def public_key_of(text: bytes) -> Ed25519PublicKey:
-    """The public key that `text` is.
-
-    Raises:
-        SignatureError: it is none.
-    """
+    """The public key that `text` is. Raises SignatureError: it is none."""
     try:
-        key = load_ssh_public_key(text) if text.startswith((b"ssh-", b"ecdsa-")) else load_pem_public_key(text)
+        key = (keys.load_ssh_public_key if text.startswith((b"ssh-", b"ecdsa-")) else keys.load_pem_public_key)(text)
     except (ValueError, UnsupportedAlgorithm) as error:
         raise SignatureError(f"this cannot be read as a public key ({error})") from None
     if not isinstance(key, Ed25519PublicKey):
@@ -87,12 +70,12 @@ def public_key_of(text: bytes) -> Ed25519PublicKey:
 
 def pem(key: Ed25519PublicKey) -> bytes:
     """The key as PEM, for `openssl`."""
-    return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    return key.public_bytes(keys.Encoding.PEM, keys.PublicFormat.SubjectPublicKeyInfo)
 
 
 def fingerprint(key: Ed25519PublicKey) -> str:
     """`SHA256:…`, as `ssh-keygen -l` shows it."""
-    blob = base64.b64decode(key.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).split()[1])
+    blob = base64.b64decode(key.public_bytes(keys.Encoding.OpenSSH, keys.PublicFormat.OpenSSH).split()[1])
     return "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
 
 
@@ -108,11 +91,8 @@ def sign(payload: bytes, key: Ed25519PrivateKey) -> bytes:
 
 
 def verify(envelope: bytes, key: Ed25519PublicKey) -> bytes:
-    """The payload of `envelope`, if `key` has signed it.
-
-    Raises:
-        SignatureError: the envelope is malformed, or its signature is not one by `key` over its payload.
-    """
+    """The payload of `envelope`, if `key` has signed it. Raises SignatureError: the envelope is malformed, or its signature is
+    not one by `key` over its payload."""
     try:
         read: dict[str, Any] = json.loads(envelope)
         payload = base64.b64decode(read["payload"], validate=True)
@@ -126,9 +106,8 @@ def verify(envelope: bytes, key: Ed25519PublicKey) -> bytes:
     try:
         key.verify(signed, encoding(payload))
     except InvalidSignature:
-        raise SignatureError(
-            f"its signature is not one by the key {mine} over this statement: one of them was edited"
-        ) from None
+        said = f"its signature is not one by the key {mine} over this statement: one of them was edited"
+        raise SignatureError(said) from None
     if envelope != _text(payload, signed, mine):
         raise SignatureError(f"it is not written as `sublim export` writes it, or names another key than {mine}: {claimed}")
     return payload

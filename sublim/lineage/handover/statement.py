@@ -10,41 +10,24 @@ from dataclasses import asdict
 from typing import Any
 
 from sublim.common.canonical import digest
-from sublim.lineage.handover.content import (
-    CRATE,
-    DVC_LOCK,
-    PARAMS,
-    REQUIREMENTS,
-    SUMS,
-    About,
-    code_name,
-    data_name,
-    package_url,
-    versions,
-)
-from sublim.plan.layout import RECORD
-from sublim.plan.record import Output, Record
+from sublim.engine.layout import RECORD
+from sublim.engine.record import Output, Record
+from sublim.lineage.handover import content
+from sublim.lineage.handover.content import About, data_name, installed, module_name, package_url, versions
 
 TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE = "https://slsa.dev/provenance/v1"
 BUILD_TYPE = "urn:x-sublim:experiment:1"
+GIVEN = (content.PARAMS, content.REQUIREMENTS, content.DVC_LOCK)
 BUILDER = "urn:x-sublim:builder:unattested"
 
 Json = dict[str, Any]
 
 
-def statement(
-    about: About, records: Mapping[str, Record], files: Mapping[str, Output], experiment: Json, code: Mapping[str, str]
-) -> bytes:
-    """The text of statement.json.
-
-    Args:
-        about: what the bundle is.
-        records: cell → record, of every artifact in it.
-        files: name → digest and size, of every file of the bundle but the statement and its envelope.
-        experiment: the experiment with every default filled in.
-        code: module → its digest, as records have it.
-    """
+def statement(about: About, records: Mapping[str, Record], files: Mapping[str, Output], experiment: Json) -> bytes:
+    """The text of statement.json. `records` are those of every artifact in the bundle, by cell; `files` are digest and size of
+    every file of it but the statement and its envelope, by name; `experiment` has every default filled in."""
+    code = {module: digest for record in records.values() for module, digest in record.plan.code.items()}
     exported = {cell: records[cell] for cell in about.cells(records)}
     body = {
         "_type": TYPE,
@@ -60,17 +43,17 @@ def statement(
                 "externalParameters": {"exported": about.exported, "experiment": experiment},
                 "internalParameters": {"bundle": asdict(about)},
                 "resolvedDependencies": [
-                    *(_file(name, files[name]) for name in (PARAMS, REQUIREMENTS, DVC_LOCK) if name in files),
+                    *(_file(name, files[name]) for name in GIVEN if name in files),
                     *(_artifact(cell, record, files) for cell, record in records.items() if cell not in exported),
                     *(_module(module, meaning, files) for module, meaning in sorted(code.items())),
-                    *_packages(records),
+                    *({"name": name, "uri": package_url(name, version)} for name, version in installed(records)),
                     *_commits(records),
                 ],
             },
             "runDetails": {
                 "builder": {"id": BUILDER, "version": {"sublim": ", ".join(versions(records, "sublim"))}},
                 "metadata": {"invocationId": digest({cell: [record.key, record.digest] for cell, record in exported.items()})},
-                "byproducts": [_file(name, files[name]) for name in (SUMS, CRATE)],
+                "byproducts": [_file(name, files[name]) for name in (content.SUMS, content.CRATE)],
             },
         },
     }
@@ -88,19 +71,8 @@ def _artifact(cell: str, record: Record, files: Mapping[str, Output]) -> Json:
 
 
 def _module(module: str, meaning: str, files: Mapping[str, Output]) -> Json:
-    path = code_name(module.replace(".", "/"))
-    name = f"{path}.py" if f"{path}.py" in files else f"{path}/__init__.py"
+    name = module_name(module, files)
     return {**_file(name, files[name]), "annotations": {"module": module, "meaning": meaning}}
-
-
-def _packages(records: Mapping[str, Record]) -> list[Json]:
-    names = sorted({name for record in records.values() for name in record.environment["packages"]})
-    return [
-        {"name": name, "uri": package_url(name, version)}
-        for name in names
-        if name != "sublim"
-        for version in versions(records, name)
-    ]
 
 
 def _commits(records: Mapping[str, Record]) -> list[Json]:

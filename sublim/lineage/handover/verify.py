@@ -12,32 +12,20 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from sublim.common.errors import SublimError
 from sublim.common.files import sha256
-from sublim.lineage.finding import CORRUPTED, STALE, UNVERIFIABLE, Finding
-from sublim.lineage.handover import signature
+from sublim.engine.record import Output
+from sublim.engine.verdict import differences
+from sublim.evidence.finding import CORRUPTED, STALE, UNVERIFIABLE, Finding
+from sublim.evidence.tree import Tree
+from sublim.lineage.handover import content, signature
 from sublim.lineage.handover.archive import ArchiveError, unpack
 from sublim.lineage.handover.bundle import FOLLOWING, about_text, following
-from sublim.lineage.handover.content import (
-    ABOUT,
-    CODE,
-    ENVELOPE,
-    FORMAT,
-    PARAMS,
-    SIGNER,
-    SNAKEFILE,
-    STATEMENT,
-    SUMS,
-    About,
-    data_name,
-)
-from sublim.lineage.handover.examine import SHOWN, Parts, examine, notes, plan
+from sublim.lineage.handover.content import About, code_name, data_name
+from sublim.lineage.handover.examine import Parts, examine, few, notes, plan
 from sublim.lineage.story.story import check
-from sublim.lineage.tree import Tree
 from sublim.params.experiment import Experiment
 from sublim.params.load import ParamsError
-from sublim.plan.record import Output
-from sublim.plan.verdict import differences
 
-NEEDED = (ABOUT, PARAMS, SNAKEFILE, *FOLLOWING)
+NEEDED = (content.ABOUT, content.PARAMS, content.SNAKEFILE, *FOLLOWING)
 SUMMED = re.compile(r"([0-9a-f]{64})  (.+)")
 
 
@@ -45,26 +33,18 @@ SUMMED = re.compile(r"([0-9a-f]{64})  (.+)")
 class Verified:
     """What verifying a bundle has found."""
 
-    findings: tuple[Finding, ...]
-    """What does not hold: nothing, if it is empty."""
-    notes: tuple[str, ...] = ()
-    """What a reader should know though nothing is wrong with it."""
-    about: About | None = None
-    """What the bundle says of itself; None if that cannot be read."""
+    findings: tuple[Finding, ...]  #: What does not hold: nothing, if it is empty.
+    notes: tuple[str, ...] = ()  #: What a reader should know though nothing is wrong with it.
+    about: About | None = None  #: What the bundle says of itself; None if that cannot be read.
     artifacts: int = 0
     files: int = 0
-    signer: str | None = None
-    """The fingerprint of the key with which it was signed, if the signature holds."""
-    trusted: bool = False
-    """Whether that is the key that the reader gave."""
+    signer: str | None = None  #: The fingerprint of the key with which it was signed, if the signature holds.
+    trusted: bool = False  #: Whether that is the key that the reader gave.
 
 
 def verify(path: Path, key: Ed25519PublicKey | None) -> Verified:
-    """Check the bundle in the file `path`; with `key`, also that its owner has signed it.
-
-    Raises:
-        SublimError: there is no such file.
-    """
+    """Check the bundle in the file `path`; with `key`, also that its owner has signed it. Raises SublimError: there is no such
+    file."""
     if not path.is_file():
         raise SublimError(f"{path}: expected a bundle as `sublim export` writes it, found no such file.")
     with tempfile.TemporaryDirectory(prefix="sublim-") as folder:
@@ -83,40 +63,32 @@ def _verify(name: str, members: Mapping[str, Path], key: Ed25519PublicKey | None
         return Verified(tuple(_bundle(file, UNVERIFIABLE, "is not in the bundle") for file in missing))
     files = {file: Output(sha256(found), found.stat().st_size) for file, found in members.items()}
     try:
-        about = _about(members[ABOUT].read_bytes())
+        about = _about(members[content.ABOUT].read_bytes())
     except _UnreadableError as error:
-        return Verified((_bundle(ABOUT, error.status, str(error)),))
-    first = [*_sums(members, files), *_signature(members, about, key)]
-    if first:
+        return Verified((_bundle(content.ABOUT, error.status, str(error)),))
+    if first := [*_sums(members, files), *_signature(members, about, key)]:
         return Verified(tuple(first), about=about, files=len(members))
     try:
-        of, planned = plan(members[PARAMS])
+        experiment, planned = plan(members[content.PARAMS])
     except (ParamsError, ValueError) as error:
-        text = str(error).replace(f"{members[PARAMS].parent}/", "")
-        return Verified((_bundle(PARAMS, STALE, text),), about=about, files=len(members))
+        text = str(error).replace(f"{members[content.PARAMS].parent}/", "")
+        return Verified((_bundle(content.PARAMS, STALE, text),), about=about, files=len(members))
     under = data_name("")
     tree = Tree(name, {file.removeprefix(under): found for file, found in members.items() if file.startswith(under)})
-    sources = {file.removeprefix(f"{CODE}/"): members[file].read_bytes() for file in members if file.startswith(f"{CODE}/")}
-    given = {file: output for file, output in files.items() if file not in (*FOLLOWING, ENVELOPE)}
+    sources = {file: found.read_bytes() for file, found in members.items() if file.startswith(code_name(""))}
+    given = {file: output for file, output in files.items() if file not in (*FOLLOWING, content.ENVELOPE)}
     parts = Parts(about, tree, given, sources, planned)
     known: list[str] = []
     try:
-        found = examine(parts) or [*_following(parts, of, members)]
+        found = examine(parts) or [*_following(parts, experiment, members)]
         known = notes(parts)
     except (AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
         # Records hold what JSON can hold: a forger may have put anything in the place of anything.
-        found = [_bundle(STATEMENT, CORRUPTED, f"a record has a field of another form than expected ({error!r})")]
+        found = [_bundle(content.STATEMENT, CORRUPTED, f"a record has a field of another form than expected ({error!r})")]
     if not found and about.data:
         found = _story(tree)
-    return Verified(
-        tuple(found),
-        (*known, *_trust(about, key)),
-        about,
-        len(tree.records),
-        len(members),
-        about.signer,
-        about.signer is not None and key is not None,
-    )
+    told, trusted = (*known, *_trust(about, key)), about.signer is not None and key is not None
+    return Verified(tuple(found), told, about, len(tree.records), len(members), about.signer, trusted)
 
 
 def _story(tree: Tree) -> list[Finding]:
@@ -131,11 +103,10 @@ def _story(tree: Tree) -> list[Finding]:
 def _about(text: bytes) -> About:
     try:
         read: dict[str, Any] = json.loads(text)
-        if read["format"] != FORMAT:
-            raise _UnreadableError(
-                UNVERIFIABLE,
-                f"it has format {read['format']}, this program reads format {FORMAT}: use the newer version",
-            )
+        if read["format"] != content.FORMAT:
+            use = "newer version" if read["format"] > content.FORMAT else "version that wrote it"
+            said = f"it has format {read['format']}, this program reads format {content.FORMAT}: use the {use}"
+            raise _UnreadableError(UNVERIFIABLE, said)
         about = About(**read)
     except (ValueError, KeyError, TypeError) as error:
         raise _UnreadableError(CORRUPTED, f"it cannot be read ({error!r})") from None
@@ -150,58 +121,60 @@ def _about(text: bytes) -> About:
 def _sums(members: Mapping[str, Path], files: Mapping[str, Output]) -> Iterator[Finding]:
     """Compare every file with the list of digests, which has all but itself and what is made from it."""
     listed: dict[str, str] = {}
-    for number, line in enumerate(members[SUMS].read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
+    for number, line in enumerate(members[content.SUMS].read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
         match = SUMMED.fullmatch(line)
         if match is None or match[2] in listed:
-            yield _bundle(SUMS, CORRUPTED, f"line {number} is no digest of another file: {line[:80]!r}")
+            yield _bundle(content.SUMS, CORRUPTED, f"line {number} is no digest of another file: {line[:80]!r}")
             return
         listed[match[2]] = match[1]
-    for name in sorted(files.keys() - listed.keys() - {SUMS, STATEMENT, ENVELOPE}):
-        yield _bundle(name, CORRUPTED, f"this file is not in {SUMS}: it was added")
+    for name in sorted(files.keys() - listed.keys() - {content.SUMS, content.STATEMENT, content.ENVELOPE}):
+        yield _bundle(name, CORRUPTED, f"this file is not in {content.SUMS}: it was added")
     for name, expected in listed.items():
         if name not in files:
-            yield _bundle(name, UNVERIFIABLE, f"this file is in {SUMS}, but not in the bundle: it was left out")
+            yield _bundle(name, UNVERIFIABLE, f"this file is in {content.SUMS}, but not in the bundle: it was left out")
         elif files[name].sha256 != expected:
-            found = files[name].sha256
-            yield _bundle(name, CORRUPTED, f"its bytes are not those of {SUMS}: expected {expected[:12]}, found {found[:12]}")
+            digests = f"expected {expected[:12]}, found {files[name].sha256[:12]}"
+            yield _bundle(name, CORRUPTED, f"its bytes are not those of {content.SUMS}: {digests}")
 
 
 def _signature(members: Mapping[str, Path], about: About, key: Ed25519PublicKey | None) -> Iterator[Finding]:
     asked = signature.fingerprint(key) if key else None
-    parts = {ENVELOPE: ENVELOPE in members, SIGNER: SIGNER in members}
+    parts = {content.ENVELOPE: content.ENVELOPE in members, content.SIGNER: content.SIGNER in members}
     if about.signer is None:
         for name in (name for name, there in parts.items() if there):
-            yield _bundle(name, CORRUPTED, f"{ABOUT} says that the bundle is not signed, but this is there")
+            yield _bundle(name, CORRUPTED, f"{content.ABOUT} says that the bundle is not signed, but this is there")
         if asked:
-            yield _bundle(ENVELOPE, UNVERIFIABLE, f"expected a signature by the key {asked}, but the bundle is not signed")
+            said = f"expected a signature by the key {asked}, but the bundle is not signed"
+            yield _bundle(content.ENVELOPE, UNVERIFIABLE, said)
         return
-    for name in (name for name, there in parts.items() if not there):
-        yield _bundle(name, UNVERIFIABLE, f"{ABOUT} says that the bundle is signed by {about.signer}, but this is not there")
-    if not all(parts.values()):
+    if missing := [name for name, there in parts.items() if not there]:
+        said = f"{content.ABOUT} says that the bundle is signed by {about.signer}, but this is not there"
+        yield from (_bundle(name, UNVERIFIABLE, said) for name in missing)
         return
     try:
-        enclosed = signature.public_key_of(members[SIGNER].read_bytes())
+        enclosed = signature.public_key_of(members[content.SIGNER].read_bytes())
     except signature.SignatureError as error:
-        yield _bundle(SIGNER, CORRUPTED, str(error))
+        yield _bundle(content.SIGNER, CORRUPTED, str(error))
         return
     signer = signature.fingerprint(enclosed)
     if signer != about.signer:
-        yield _bundle(SIGNER, CORRUPTED, f"expected the key {about.signer}, as {ABOUT} says, found {signer}")
+        yield _bundle(content.SIGNER, CORRUPTED, f"expected the key {about.signer}, as {content.ABOUT} says, found {signer}")
     if asked and asked != signer:
-        yield _bundle(ENVELOPE, UNVERIFIABLE, f"expected a signature by the key {asked}, found one by another key, {signer}")
+        said = f"expected a signature by the key {asked}, found one by another key, {signer}"
+        yield _bundle(content.ENVELOPE, UNVERIFIABLE, said)
     try:
-        payload = signature.verify(members[ENVELOPE].read_bytes(), enclosed)
+        payload = signature.verify(members[content.ENVELOPE].read_bytes(), enclosed)
     except signature.SignatureError as error:
-        yield _bundle(ENVELOPE, CORRUPTED, str(error))
+        yield _bundle(content.ENVELOPE, CORRUPTED, str(error))
         return
-    if payload != members[STATEMENT].read_bytes():
-        yield _bundle(STATEMENT, CORRUPTED, f"this is not the statement that was signed; {ENVELOPE} has that one")
+    if payload != members[content.STATEMENT].read_bytes():
+        said = f"this is not the statement that was signed; {content.ENVELOPE} has that one"
+        yield _bundle(content.STATEMENT, CORRUPTED, said)
 
 
-def _following(parts: Parts, of: Experiment, members: Mapping[str, Path]) -> Iterator[Finding]:
+def _following(parts: Parts, experiment: Experiment, members: Mapping[str, Path]) -> Iterator[Finding]:
     """Make the files that follow from the others again, and compare."""
-    code = {module: digest for record in parts.records.values() for module, digest in record.plan.code.items()}
-    for name, text in following(parts.about, parts.records, parts.files, of, code).items():
+    for name, text in following(parts.about, parts.records, parts.files, experiment).items():
         found = members[name].read_bytes()
         if found != text:
             yield _bundle(name, CORRUPTED, f"it does not say what the records say: {_difference(name, text, found)}")
@@ -214,10 +187,7 @@ def _difference(name: str, expected: bytes, found: bytes) -> str:
             changes = differences(_indexed(json.loads(expected)), _indexed(json.loads(found)))
         except ValueError as error:
             return f"it is no JSON ({error})"
-        if changes:
-            more = f" and {len(changes) - SHOWN} more" if len(changes) > SHOWN else ""
-            return "; ".join(changes[:SHOWN]) + more
-        return "it is written in another way"
+        return few(changes) or "it is written in another way"
     pairs = zip(expected.decode().splitlines(), found.decode(errors="replace").splitlines(), strict=False)
     for number, (mine, yours) in enumerate(pairs, start=1):
         if mine != yours:
@@ -234,17 +204,14 @@ def _indexed(value: Any) -> Any:
             unique = names if len(set(names)) == len(names) else [str(number) for number in range(len(items))]
             return {name: _indexed(item) for name, item in zip(unique, items, strict=True)}
         case dict():
-            fields = cast("dict[str, Any]", value)
-            return {key: _indexed(item) for key, item in fields.items()}
+            return {key: _indexed(item) for key, item in cast("dict[str, Any]", value).items()}
         case _:
             return value
 
 
 def _name(item: Any, number: int) -> str:
-    if isinstance(item, dict):
-        fields = cast("dict[str, Any]", item)
-        return str(fields.get("@id") or fields.get("name") or number)
-    return str(number)
+    fields = cast("dict[str, Any]", item) if isinstance(item, dict) else {}
+    return str(fields.get("@id") or fields.get("name") or number)
 
 
 def _trust(about: About, key: Ed25519PublicKey | None) -> list[str]:

@@ -1,16 +1,16 @@
-"""The chain of records: each artifact was made from those that its name says, and these are here as it found them.
+"""The chain of records: each artifact was made from those that its stage says, and these are here as it found them.
 
-The plan of an experiment says the same and more (`sublim.plan.verdict`); this is for what has none: a git revision, a bundle.
+The plan of an experiment says the same and more (`sublim.engine.verdict`); this is for what has none: a git revision, a bundle.
 """
 
-from collections.abc import Iterator
-from typing import Any
+import json
+from collections.abc import Iterator, Mapping
 
-from sublim.lineage.finding import CORRUPTED, STALE, UNVERIFIABLE, Finding
-from sublim.lineage.tree import Tree
-from sublim.plan import layout
-from sublim.plan.cells import cell_id, writer
-from sublim.plan.record import Plan
+from sublim.engine import layout
+from sublim.engine.record import Plan
+from sublim.engine.stage import Stage, stages
+from sublim.evidence.finding import CORRUPTED, STALE, UNVERIFIABLE, Finding
+from sublim.evidence.tree import Tree
 
 
 def check(tree: Tree) -> list[Finding]:
@@ -21,52 +21,42 @@ def check(tree: Tree) -> list[Finding]:
 def _links(tree: Tree, cell: str) -> Iterator[Finding]:
     record = tree.records[cell]
     mend = f"snakemake -j8 {layout.record(cell)}"
-    expected = _expected(record.plan)
-    found = {name: given.cell for name, given in record.inputs.items()}
-    if expected is not None and found != expected:
-        text = f"inputs: expected {_named(expected)}, found {_named(found)}"
-        yield Finding(cell, record.plan.stage, CORRUPTED, text, f"rm {layout.record(cell)} && {mend}")
+    given = {name: upstream.cell for name, upstream in record.inputs.items()}
+    if wrong := _wrong(record.plan, given):
+        yield Finding(cell, record.plan.stage, CORRUPTED, f"inputs: {wrong}", f"rm {layout.record(cell)} && {mend}")
         return
-    for given in record.inputs.values():
-        upstream = tree.records.get(given.cell)
+    for used in record.inputs.values():
+        upstream = tree.records.get(used.cell)
         if upstream is None:
-            text = f"inputs: expected the record of {given.cell}, from which it was made, found none in {tree.name}"
+            text = f"inputs: expected the record of {used.cell}, from which it was made, found none in {tree.name}"
             yield Finding(cell, record.plan.stage, UNVERIFIABLE, text, mend)
-        elif upstream.digest != given.digest:
-            text = f"inputs: expected {given.cell} {given.digest[:12]}, from which it was made, found {upstream.digest[:12]}"
+        elif upstream.digest != used.digest:
+            text = f"inputs: expected {used.cell} {used.digest[:12]}, from which it was made, found {upstream.digest[:12]}"
             yield Finding(cell, record.plan.stage, STALE, text, mend)
 
 
-def _expected(plan: Plan) -> dict[str, str] | None:
-    """Name of the input → its cell, by the dimensions of the artifact; None for a report, which has what its experiment has."""
-    dims = plan.dims
-    match plan.stage:
-        case "base":
-            return {}
-        case "teacher":
-            return {"base": _cell("base", model=dims["teacher"])}
-        case "raw":
-            return writer(dims, "base")
-        case "filtered":
-            asked: dict[str, Any] = plan.params.get("judge") or {}
-            here = asked.get("kind") == "local" and asked.get("model") is not None
-            return {"raw": _cell("raw", **dims), **({"judge": _cell("base", model=asked["model"])} if here else {})}
-        case "student":
-            soft = writer(dims, "writer") if plan.params.get("soft") else {}
-            return {"base": _cell("base", model=dims["student"]), "filtered": _cell("filtered", **dims), **soft}
-        case "eval":
-            student = {} if dims["arm"] == "base" else {"student": _cell("student", **dims)}
-            return {"base": _cell("base", model=dims["student"]), **student}
-        case "theory":
-            names = plan.params["experiment"].get("subject", {}).get("names", ())
-            return {as_: _cell("base", model=name) for as_, name in zip(("base", "other"), names, strict=False)}
-        case _:
-            return None
+def _wrong(plan: Plan, given: Mapping[str, str]) -> str | None:
+    """What is wrong with the inputs `given` (name → cell) of a plan."""
+    stage = stages().get(plan.stage)
+    if stage is None:
+        return None
+    expected = _expected(stage, plan)
+    if expected is not None:
+        return None if given == expected else f"expected {_named(expected)}, found {_named(given)}"
+    strange = [cell for cell in given.values() if cell.partition("/")[0] not in stage.upstream]
+    return f"expected artifacts of {', '.join(stage.upstream) or 'no stage'}, found {strange[0]}" if strange else None
 
 
-def _cell(stage: str, **dims: str | int) -> str:
-    return cell_id(stage, dims)
+def _expected(stage: Stage, plan: Plan) -> Mapping[str, str] | None:
+    """Name of the input → its cell, by the dimensions and the params of the artifact; None where what it has is what its
+    experiment has, or where its params cannot be read."""
+    if stage.reads is None:
+        return None if stage.upstream else {}
+    try:
+        return stage.reads(plan.dims, stage.params.model_validate_json(json.dumps(plan.params)))
+    except (ValueError, KeyError):  # the check of its story says what is wrong
+        return None
 
 
-def _named(inputs: dict[str, str]) -> str:
+def _named(inputs: Mapping[str, str]) -> str:
     return ", ".join(inputs.values()) or "none"

@@ -8,35 +8,24 @@ making artifacts again (`sublim audit --replay`).
 
 import json
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import polars as pl
 
+from sublim import lists
 from sublim.common.canonical import digest
 from sublim.common.files import write_text
-from sublim.lineage.finding import UNVERIFIABLE, Finding
-from sublim.lineage.story import base, copies, detection, evaluation, filtered, raw, report, student, teacher, theory
-from sublim.lineage.story.accident import Accident, UnfitError
-from sublim.lineage.story.source import Source
-from sublim.lineage.tree import Tree
-from sublim.plan import code, layout
-from sublim.plan.cells import STAGES
-
-CHECKS: Mapping[str, Callable[[Source, str], Iterator[Accident]]] = {
-    "base": base.check,
-    "teacher": teacher.check,
-    "raw": raw.check,
-    "filtered": filtered.check,
-    "student": student.check,
-    "eval": evaluation.check,
-    "report": report.check,
-    "detection": detection.check,
-    "theory": theory.check,
-    "overview": report.check_overview,
-}
+from sublim.engine import code, layout
+from sublim.engine.stage import Stage, stages
+from sublim.evidence.accident import Accident, UnfitError
+from sublim.evidence.finding import UNVERIFIABLE, Finding
+from sublim.evidence.source import Source, repeats
+from sublim.evidence.tree import Tree
+from sublim.lineage.story import copies
 
 _UNEXPECTED = (
     pl.exceptions.PolarsError, pl.exceptions.PanicException, ValueError, TypeError, LookupError, AttributeError, OSError,
@@ -44,39 +33,45 @@ _UNEXPECTED = (
 """What reading a file that may hold anything can end with."""
 
 
-def check(tree: Tree, stages: Collection[str], proven: Path | None) -> list[Finding]:
-    """What does not hold in the artifacts of `stages`: nothing, if the list is empty. One finding per artifact and kind of
-    accident, in the order of the pipeline.
+def check(tree: Tree, asked: Collection[str], proven: Path | None) -> list[Finding]:
+    """What does not hold in the artifacts of the stages `asked`: nothing, if the list is empty. One finding per artifact and
+    kind of accident, in the order of the pipeline.
 
     An artifact is compared with an upstream one only if that is in the tree as it was when the artifact was made from it (else
     the check of plans and bytes has something to say) and nothing was found in it (else mending that one comes first). What
-    repeats the numbers of a report is compared with it in any case.
+    repeats numbers of others is compared with them in any case.
+
+    What is particular of a stage stands in its module `check`:
+        check(source, cell): what does not hold in an artifact.
+        group(record), optional: the cell whose whole table it reads, right behind which it is checked; everything else that it
+            reads must be of stages before that one's.
+        read_besides(record), optional: cells that it reads beside its inputs.
+        fingerprint(source, cell) and FINGERPRINT_WORDS, optional: what in an artifact no other one can have, and what that is.
+        REPEATS, optional: whether its numbers are those of what it was made from; it is checked after everything else.
 
     Args:
         tree: artifacts whose bytes are those of their records.
-        stages: the stages to look at.
+        asked: the stages to look at.
         proven: the file in which it is put down which stories hold, so that they need not be checked again while neither the
             artifacts, what they were made from nor this code changes; None to check all and put nothing down.
     """
     version = code.bytes_digest()
     audit = _Audit(Source(tree), _read(proven, version))
-    *waves, reports, detections, overviews = _waves(tree, stages)
+    chosen = [stage for name, stage in stages().items() if name in asked]
+    makers = [stage for stage in chosen if not repeats(stage.name)]
     # Threads, since most of the time goes into reading and comparing columns, outside of Python.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for wave in waves:
+        for wave in _waves(tree, makers):
             list(pool.map(audit.look_at, wave))
-        for stage in copies.FINGERPRINTS:
-            if stage in stages:
+        for stage in makers:
+            if hasattr(stage.check(), "fingerprint"):
                 audit.compare(stage)
-        for wave in (reports, detections, overviews):
-            list(pool.map(audit.look_at, wave))
+        for stage in (stage for stage in chosen if stage not in makers):
+            list(pool.map(audit.look_at, [(cell,) for cell in tree.cells(stage.name)]))
     if proven is not None:
-        _write(proven, version, audit.holds if set(STAGES) <= set(stages) else audit.holds | audit.known)
+        _write(proven, version, audit.holds if len(chosen) == len(stages()) else audit.holds | audit.known)
     found = audit.accidents
-    if not found:
-        return []
-    ours = code.digests(__name__)
-    return [_finding(tree, cell, accident, ours) for cell in tree.records if cell in found for accident in found[cell]]
+    return [_finding(tree, cell, accident) for cell in tree.records for accident in found.get(cell, ())]
 
 
 @dataclass(frozen=True)
@@ -84,8 +79,7 @@ class _Audit:
     """One audit under way."""
 
     source: Source
-    known: frozenset[str]
-    """What was found to hold before."""
+    known: frozenset[str]  #: What was found to hold before.
     holds: set[str] = field(default_factory=lambda: set[str]())
     accidents: dict[str, list[Accident]] = field(default_factory=lambda: dict[str, list[Accident]]())
 
@@ -98,13 +92,13 @@ class _Audit:
             if found:
                 self.accidents[cell] = found
                 unsound.add(cell)
-            elif unsound.isdisjoint(name for name in _read_by(tree, cell) if not name.startswith(f"{report.STAGE}/")):
+            elif unsound.isdisjoint(name for name in _read_by(tree, cell) if not repeats(name)):
                 self.holds.add(identity)
 
-    def compare(self, stage: str) -> None:
+    def compare(self, stage: Stage) -> None:
         """Check that no two artifacts of `stage` hold the same, unless that is known."""
         tree = self.source.tree
-        identity = digest([stage, *((cell, tree.records[cell].digest) for cell in tree.cells(stage))])
+        identity = digest([stage.name, *((cell, tree.records[cell].digest) for cell in tree.cells(stage.name))])
         shared = {} if identity in self.known else copies.check(self.source, stage)
         for cell, accident in shared.items():
             self.accidents.setdefault(cell, []).append(accident)
@@ -120,7 +114,7 @@ def _examine(source: Source, cell: str) -> list[Accident]:
         return [Accident("params", f"expected the record of {cell}, found that of {plan.cell}")]
     try:
         # One by one: what was found before a file turns out to be unreadable is kept.
-        for accident in CHECKS[plan.stage](source, cell):
+        for accident in stages()[plan.stage].check().check(source, cell):
             found.append(accident)  # noqa: PERF402
     except UnfitError as error:
         found.append(error.accident)
@@ -130,22 +124,24 @@ def _examine(source: Source, cell: str) -> list[Accident]:
     return found
 
 
-def _waves(tree: Tree, stages: Collection[str]) -> list[list[tuple[str, ...]]]:
-    """The cells to check, in waves that follow each other; the groups of a wave have nothing to do with one another.
+def _waves(tree: Tree, chosen: Sequence[Stage]) -> Iterable[Sequence[Sequence[str]]]:
+    """The cells to check, in waves that follow each other, each of groups that have nothing to do with one another; those of a
+    group are checked one after the other."""
+    waves: dict[str, dict[str, list[str]]] = {name: {} for name in stages()}
+    for stage in chosen:
+        for cell in tree.cells(stage.name):
+            first = _first(tree, cell)
+            waves.get(first.partition("/")[0], waves[stage.name]).setdefault(first, []).append(cell)
+    return [list(groups.values()) for groups in waves.values()]
 
-    A group has the cells that read the same whole table, one after the other: raw rows and what was filtered from them, the
-    students of a data set. Reports, detection and the overview are the last waves.
-    """
-    waves: dict[str, dict[str, list[str]]] = {
-        wave: {} for wave in ("base", "teacher", "raw", "student", "eval", "theory", "report", "detection", "overview")
-    }
-    for stage in CHECKS:
-        for cell in tree.cells(stage) if stage in stages else ():
-            inputs = tree.records[cell].inputs
-            shared = inputs.get("raw") or inputs.get("filtered")
-            wave = waves["raw" if stage == "filtered" else stage]
-            wave.setdefault(shared.cell if shared else cell, []).append(cell)
-    return [[tuple(cells) for cells in groups.values()] for groups in waves.values()]
+
+def _first(tree: Tree, cell: str) -> str:
+    """The cell whose group `cell` belongs to."""
+    record, stage = tree.records.get(cell), stages().get(cell.partition("/")[0])
+    if record is None or stage is None or not hasattr(stage.check(), "group"):
+        return cell
+    before: str | None = stage.check().group(record)
+    return _first(tree, before) if before and before.partition("/")[0] in stage.upstream else cell
 
 
 def _identity(tree: Tree, cell: str) -> str:
@@ -158,20 +154,30 @@ def _identity(tree: Tree, cell: str) -> str:
 def _read_by(tree: Tree, cell: str) -> list[str]:
     """The cells that the check of `cell` reads beside it."""
     record = tree.records[cell]
-    untrained = [evaluation.untrained(str(record.plan.dims.get("teacher")))] if record.plan.stage == "teacher" else []
-    return [*(given.cell for given in record.inputs.values()), *untrained]
+    module = stages()[record.plan.stage].check()
+    besides: Sequence[str] = module.read_besides(record) if hasattr(module, "read_besides") else ()
+    return [*(given.cell for given in record.inputs.values()), *besides]
 
 
-def _finding(tree: Tree, cell: str, accident: Accident, ours: Mapping[str, str]) -> Finding:
+def _finding(tree: Tree, cell: str, accident: Accident) -> Finding:
     """As a finding. Where the artifact was made by other code than this, that may be why it differs."""
     plan = tree.records[cell].plan
-    other = sorted(name for name, found in plan.code.items() if name in ours and ours[name] != found)
+    ours = _ours(plan.stage, tuple(plan.code))
+    other = sorted(name for name, found in plan.code.items() if ours.get(name, found) != found)
     status, text = accident.status, f"{accident.kind}: {accident.text}"
     if other:
         status = UNVERIFIABLE
         text += f" (it was made by other code: {', '.join(other[:3])}; that version can tell)"
     records = " ".join(str(layout.record(name)) for name in dict.fromkeys((cell, *accident.also)))
     return Finding(cell, plan.stage, status, text, f"rm {records} && snakemake -j8 {records}")
+
+
+@cache
+def _ours(stage: str, modules: tuple[str, ...]) -> Mapping[str, str]:
+    """Module → digest of the code that the check of `stage` goes by, for an artifact that `modules` made."""
+    kinds = (module for family in lists.KINDS.values() for module in family if module in modules)
+    roots = (__name__, stages()[stage].check().__name__, *kinds)
+    return {name: found for root in roots for name, found in code.digests(root).items()}
 
 
 def _read(proven: Path | None, version: str) -> frozenset[str]:

@@ -8,20 +8,14 @@ from typing import Any
 
 import polars as pl
 
-from sublim.lineage.trace.answer import Answer, Node, code_digest
-from sublim.lineage.trace.numbers import REPORT, Number
+from sublim.engine.stage import stages
+from sublim.evidence.node import Answer, Node, code_digest, described
+from sublim.evidence.telling import telling, tellings
+from sublim.evidence.words import spaced
 from sublim.lineage.trace.trace import Trace
-from sublim.lineage.trace.words import lines_of, spaced, title_of
-from sublim.measure.figures import CONDITION_NAMES
-from sublim.plan.record import Record
 
 TEMPLATE = Path(__file__).with_suffix(".html")
-COLUMNS = (
-    "base", "teacher", "raw", "filtered", "student", "eval", "matrix", "means", "report", "detection", "theory", "overview",
-)  # fmt: skip
-_ROWS = 200
-"""How many rows of a data set the page lists."""
-_ARMS = {"shuffled_within": "within", "shuffled_across": "across"}
+_ROWS = 200  #: How many rows of a data set the page lists.
 Graph = dict[str, tuple[str, ...]]
 
 
@@ -32,27 +26,27 @@ def page(answer: Answer, trace: Trace) -> str:
     return TEMPLATE.read_text(encoding="utf-8").replace("%TITLE%", title, 2).replace("%DATA%", data, 1)
 
 
+def columns() -> dict[str, str]:
+    """Column → what stands above it: one per stage, and before it those for its numbers."""
+    found: dict[str, str] = {}
+    for name, each in tellings().items():
+        found |= {**each.columns, name: stages()[name].about.removesuffix(" data set")}
+    return found
+
+
 def graph(trace: Trace) -> Graph:
-    """Node → what it was made from: artifacts by cell, numbers by id. An edge that follows from others is left out."""
+    """Node → what it was made from: artifacts by cell, numbers by id. An edge that follows from others is left out, as are
+    those to a report beside its numbers."""
     records, numbers = trace.tree.records, trace.numbers.all
+    made: Graph = {id_: number.above for id_, number in numbers.items()}
+    beneath = {above for number in numbers.values() for above in number.above}
     ancestors: dict[str, frozenset[str]] = {}
-    made: Graph = {}
     for cell, record in records.items():
         direct = {used.cell for used in record.inputs.values() if used.cell in records}
         beyond = frozenset[str]().union(*(ancestors[used] for used in direct))
         ancestors[cell] = beyond | direct
-        if record.plan.stage != REPORT:
-            made[cell] = tuple(used for used in records if used in direct - beyond)
-    for report in trace.tree.cells(REPORT):
-        own = {id_: number for id_, number in numbers.items() if id_.startswith(f"{report}/")}
-        cells = {id_: number for id_, number in own.items() if number.kind == "matrix"}
-        means = {id_: number for id_, number in own.items() if number.kind != "matrix"}
-        made |= {id_: number.evals for id_, number in cells.items()}
-        made |= {
-            id_: tuple(cell for cell, part in cells.items() if set(part.runs) & set(number.runs))
-            for id_, number in means.items()
-        }
-        made[report] = tuple(means)
+        says = tuple(id_ for id_, number in numbers.items() if number.cell == cell and id_ not in beneath)
+        made[cell] = says or tuple(used for used in records if used in direct - beyond)
     return made
 
 
@@ -60,7 +54,8 @@ def _data(answer: Answer, trace: Trace) -> dict[str, Any]:
     made = graph(trace)
     order = _ordered(made, trace)
     place = {name: number for number, name in enumerate(order)}
-    chain = _chain(answer, made)
+    chain = _chain(answer, made, trace)
+    sums = {number.cell for number in trace.numbers.all.values()}
     codes: dict[str, Mapping[str, str]] = {}
     environments: list[Mapping[str, Any]] = []
     nodes: list[dict[str, Any]] = []
@@ -71,19 +66,24 @@ def _data(answer: Answer, trace: Trace) -> dict[str, Any]:
             if record.environment not in environments:
                 environments.append(record.environment)
             codes.setdefault(code_digest(record), record.plan.code)
-            node |= {"label": _label(name, record, trace), "record": _record(record, trace.reader.keys[name], environments)}
+            told = described(trace.reader, name)
+            told["environment"] = environments.index(record.environment)
+            told["code"] = told.pop("code_digest")
+            # The numbers of a report tell what it was made from.
+            told["inputs"] = [] if name in sums else [[each, *used.values()] for each, used in told["inputs"].items()]
+            told["outputs"] = [[each, file["size"], file["sha256"]] for each, file in told["outputs"].items()]
+            node |= {"label": telling(name).label(name, record, trace.numbers), "record": told}
         else:
             number = trace.numbers.all[name]
-            node |= {"label": _number_label(number), "facts": number.facts, "runs": len(number.runs)}
+            node |= {"label": number.label, "facts": number.facts, "runs": len(number.runs)}
         nodes.append(node)
+    asked: dict[str, Any] = {"question": answer.question, "asked": answer.asked, "tree": answer.tree}
     return {
-        "question": answer.question,
-        "asked": answer.asked,
-        "tree": answer.tree,
-        "columns": COLUMNS,
+        **asked,
+        "columns": list(columns().items()),
         "nodes": nodes,
         "chain": [place[name] for name in order if name in chain],
-        "start": [place[name] for name in _start(answer) if name in place],
+        "start": [place[name] for name in _start(answer, made) if name in place],
         "codes": codes,
         "environments": environments,
         "answer": _told(answer.root, place),
@@ -91,56 +91,15 @@ def _data(answer: Answer, trace: Trace) -> dict[str, Any]:
     }
 
 
-def _record(record: Record, key: str, environments: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    return {
-        "key": key,
-        "digest": record.digest,
-        "code": code_digest(record),
-        "environment": environments.index(record.environment),
-        "params": record.plan.params,
-        "inputs": [[name, used.cell, used.digest] for name, used in record.inputs.items()]
-        if record.plan.stage != REPORT
-        else [],
-        "outputs": [[name, output.size, output.sha256] for name, output in record.outputs.items()],
-    }
-
-
 def _column(name: str, trace: Trace) -> str:
-    if name in trace.numbers.all:
-        return "matrix" if trace.numbers.all[name].kind == "matrix" else "means"
-    return name.split("/")[0]
-
-
-def _label(cell: str, record: Record, trace: Trace) -> str:
-    dims = {name: str(value) for name, value in record.plan.dims.items()}
-    arm = _ARMS.get(dims.get("arm", ""), "")
-    if record.plan.stage == "eval":
-        run = trace.numbers.run.get(cell)
-        return f"{run['p_base']:.3f} → {run['p_target']:.3f}" if run else f"{dims['student']} untrained"
-    one = dims.get("model") or dims.get("teacher") or dims.get("of", cell)
-    names = [f"{dims['teacher']} → {dims['student']}"] if "student" in dims else [one]
-    if record.plan.stage == REPORT:
-        names = [dims["study"]]
-    what = (dims.get("trait"), dims.get("carrier"), dims.get("filter"), arm, dims.get("method"), dims.get("seed"))
-    return " · ".join(part for part in (*names, *what) if part)
-
-
-def _number_label(number: Number) -> str:
-    gain = f" {number.facts['gain']:+.3f}" if "gain" in number.facts else ""
-    if number.kind == "test":
-        return f"p = {number.facts['p']:.2g}" if "p" in number.facts else "test"
-    parts = number.dims
-    if number.kind == "mean":
-        return f"{CONDITION_NAMES[parts['condition']]}{gain}"
-    arm = "" if parts["arm"] == "trait" else f" · {_ARMS.get(parts['arm'], parts['arm'])}"
-    return f"{parts['teacher']} → {parts['student']}{arm}{gain}"
+    return trace.numbers.all[name].column if name in trace.numbers.all else name.split("/")[0]
 
 
 def _ordered(made: Graph, trace: Trace) -> list[str]:
     """Column by column; within one by the mean place of what a node was made from, so that few edges cross."""
     places: dict[str, float] = {}
     found: list[str] = []
-    for column in COLUMNS:
+    for column in columns():
         own = [name for name in made if _column(name, trace) == column]
 
         def rank(name: str) -> float:
@@ -153,28 +112,30 @@ def _ordered(made: Graph, trace: Trace) -> list[str]:
     return found
 
 
-def _chain(answer: Answer, made: Graph) -> set[str]:
+def _chain(answer: Answer, made: Graph, trace: Trace) -> set[str]:
     """The nodes of the answer."""
-    chain = {*answer.cells, *_start(answer)}
+    numbers, start = trace.numbers.all, _start(answer, made)
+    chain = {*answer.cells, *start}
     if answer.question == "impact":
         # Of a row, the artifacts that it goes through, which it does not reach as a whole.
         chain |= {node.name for node in answer.root.walk() if node.kind == "artifact"}
-        chain |= {node.facts["cell"] for node in answer.root.walk() if node.kind == "filtered row" and "cell" in node.facts}
+        chain |= {node.facts["cell"] for node in answer.root.walk() if "cell" in node.facts}
         return (chain | set(answer.numbers)) & set(made)
-    waiting = [name for name in _start(answer) if name in made]
+    says = {number.cell for number in numbers.values()}
+    waiting = [name for name in start if name in made]
     while waiting:
         name = waiting.pop()
         chain.add(name)
-        waiting += [used for used in made[name] if used not in chain and used.startswith(f"{REPORT}/")]
+        waiting += [used for used in made[name] if used not in chain and (used in numbers or used in says)]
     return chain & set(made)
 
 
-def _start(answer: Answer) -> list[str]:
+def _start(answer: Answer, made: Graph) -> list[str]:
     """The nodes that X is, or is in."""
     root = answer.root
     match root.kind:
         case "file":
-            return [next(node.name for node in root.next if node.kind == "artifact")] if root.next else []
+            return [name for name in made if root.name.startswith(f"{name}/")]
         case "artifact" | "number":
             return [root.name]
         case "runs":
@@ -187,10 +148,9 @@ def _start(answer: Answer) -> list[str]:
 
 def _told(node: Node, place: Mapping[str, int]) -> dict[str, Any]:
     """The answer's tree in words, with the number of the node that a line is about."""
-    about = node.name if node.kind in ("artifact", "number") else None
-    told: dict[str, Any] = {"title": title_of(node), "lines": [] if node.again else list(lines_of(node)), "again": node.again}
-    told |= {"relation": node.relation, "node": place.get(about) if about is not None else None}
-    return told | {"next": [_told(below, place) for below in node.next]}
+    about = place.get(node.name) if node.kind in ("artifact", "number") else None
+    told: dict[str, Any] = {"title": node.title, "lines": [] if node.again else node.lines, "again": node.again}
+    return told | {"relation": node.relation, "node": about, "next": [_told(below, place) for below in node.next]}
 
 
 def _rows(answer: Answer) -> list[dict[str, Any]]:
@@ -206,15 +166,9 @@ def _rows(answer: Answer) -> list[dict[str, Any]]:
 
 
 def _data_set(node: Node, rows: pl.DataFrame, steps: Mapping[str, Mapping[str, Sequence[str]]]) -> dict[str, Any]:
-    shown = [
-        {
-            "id": row["row_id"],
-            "from": row.get("parent_id", ""),
-            "prompt": row["prompt"],
-            "completion": row["completion"],
-            "steps": [f"{model}: steps {', '.join(at)}" for model, at in steps.get(row["row_id"], {}).items()],
-            "seed": str(row.get("sampling_seed", "")),
-        }
-        for row in rows.head(_ROWS).to_dicts()
-    ]
+    shown: list[dict[str, Any]] = []
+    for row in rows.head(_ROWS).to_dicts():
+        text = {"id": row["row_id"], "from": row.get("parent_id", ""), "prompt": row["prompt"], "completion": row["completion"]}
+        used = [f"{model}: steps {', '.join(at)}" for model, at in steps.get(row["row_id"], {}).items()]
+        shown.append({**text, "steps": used, "seed": str(row.get("sampling_seed", ""))})
     return {"title": node.name, "count": rows.height, "rows": shown}

@@ -1,68 +1,45 @@
 """All tables of a tree as views of one DuckDB connection, records included, read-only."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import polars as pl
 
 from sublim.common.errors import SublimError
-from sublim.lineage.trace.answer import code_digest
-from sublim.lineage.trace.numbers import REPORT
-from sublim.lineage.tree import Tree
-from sublim.plan.record import Record
+from sublim.common.table import Table
+from sublim.engine.record import Record
+from sublim.engine.stage import stages
+from sublim.evidence.node import code_digest
+from sublim.evidence.reader import dimensions
+from sublim.evidence.tree import Tree
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection, DuckDBPyRelation
 
-VIEWS: dict[str, tuple[str, str]] = {
-    "corpus": ("base", "corpus.parquet"),
-    "base_steps": ("base", "steps.parquet"),
-    "base_tensors": ("base", "tensors.parquet"),
-    "teacher_rows": ("teacher", "rows.parquet"),
-    "teacher_steps": ("teacher", "steps.parquet"),
-    "teacher_tensors": ("teacher", "tensors.parquet"),
-    "gates": ("teacher", "gate.parquet"),
-    "gate_answers": ("teacher", "freeform.parquet"),
-    "raw": ("raw", "rows.parquet"),
-    "filtered": ("filtered", "rows.parquet"),
-    "funnel": ("filtered", "funnel.parquet"),
-    "student_steps": ("student", "steps.parquet"),
-    "student_tensors": ("student", "tensors.parquet"),
-    "answers": ("eval", "answers.parquet"),
-    "samples": ("eval", "samples.parquet"),
-    "texts": ("eval", "texts.parquet"),
-    "tasks": ("eval", "tasks.parquet"),
-    "capability": ("eval", "capability.parquet"),
-    "freeform": ("eval", "freeform.parquet"),
-    "runs": ("report", "runs.parquet"),
-    "matrix": ("report", "matrix.parquet"),
-    "traits": ("report", "traits.parquet"),
-    "measures": ("report", "measures.parquet"),
-    "abilities": ("report", "capability.parquet"),
-    "power": ("report", "power.parquet"),
-    "misaligned": ("report", "freeform.parquet"),
-    "detected": ("detection", "runs.parquet"),
-    "judged_pairs": ("detection", "pairs.parquet"),
-    "held_out_scores": ("detection", "scores.parquet"),
-    "ngrams": ("detection", "ngrams.parquet"),
-    "in_context": ("detection", "context.parquet"),
-    "seen_and_transmitted": ("detection", "transmission.parquet"),
-    "shown_pairs": ("detection", "shown.parquet"),
-    "quiz": ("detection", "quiz.parquet"),
-    "top_numbers": ("detection", "numbers.parquet"),
-    "nets": ("theory", "nets.parquet"),
-    "net_steps": ("theory", "steps.parquet"),
-    "theorem": ("theory", "theorem.parquet"),
-    "studies": ("overview", "studies.parquet"),
-}
-"""View → the stage and the file whose tables it has, of all cells of the stage, which stand in front."""
-
-
+_PARTS = r"^-- ([a-z]+)\n(.*?)(?=^-- [a-z]+\n|\Z)"
+_SQL = dict(re.findall(_PARTS, Path(__file__).with_suffix(".sql").read_text("utf-8"), re.MULTILINE | re.DOTALL))
+"""Name → statements."""
 _READING = frozenset({"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"})
 _TABLE_FUNCTIONS = frozenset(
     {"unnest", "range", "generate_series", "json_each", "json_tree", "duckdb_tables", "duckdb_views", "duckdb_columns"}
 )
+
+
+def views() -> dict[str, tuple[str, type[Table]]]:
+    """View → the stage and the table of which it has the rows of all cells."""
+    return {table.view: (name, table) for name, stage in stages().items() for table in stage.tables if table.view is not None}
+
+
+def front(stage: str, table: type[Table]) -> tuple[str, ...]:
+    """What a view has in front of the columns of the file, to tell which artifact a row is of: its `cell`; if a table of the
+    stage has a column of that name itself, the dimensions instead, as far as the file does not have them."""
+    dims, tables = stages()[stage].dims, stages()[stage].tables
+    if any("cell" in each.columns for each in tables):
+        return () if table.dims else dims
+    return ("cell",)
 
 
 def connected(tree: Tree) -> "DuckDBPyConnection":
@@ -71,37 +48,31 @@ def connected(tree: Tree) -> "DuckDBPyConnection":
     import duckdb
 
     connection = duckdb.connect(":memory:")
-    connection.execute("set autoinstall_known_extensions = false")
-    connection.execute("set autoload_known_extensions = false")
-    read: list[str] = []
-    for view, (stage, file) in VIEWS.items():
-        names = {cell: f"{cell}/{file}" for cell in tree.cells(stage)}
+    connection.execute(_SQL["begin"])
+    read: set[str] = set()
+    for view, (stage, table) in views().items():
+        names = {cell: f"{cell}/{table.file}" for cell in tree.cells(stage)}
         cells = {str(tree.files[name].resolve()): cell for cell, name in names.items() if name in tree.files}
         if cells:
-            read += cells
-            scan = f"read_parquet({_text(list(cells))}, hive_partitioning = false, filename = true)"
-            # Objects of a cache do not have the names of their cells: the view knows which is whose.
-            of = f"map({_text(list(cells))}, {_text(list(cells.values()))})[filename]"
-            # The table of runs has a column `cell` of its own: the evaluation. A report is known by its study.
-            study = f"regexp_extract({of}, 'study=(.*)', 1) as study"
-            columns = f"{study if stage == REPORT else f'{of} as cell'}, * exclude (filename)"
-            connection.execute(f"create view {view} as select {columns} from {scan}")  # noqa: S608
-    for name, (schema, rows) in _from_records(tree).items():
-        connection.register("new", pl.DataFrame(rows, schema=schema, orient="row"))
-        connection.execute(f"create table {name} as from new")
+            read |= cells.keys()
+            paths = _text([*cells])
+            told = {name: [_told(tree, cell, name) for cell in cells.values()] for name in front(stage, table)}
+            columns = "".join(f"map({paths}, {_text(values)})[filename] as {name}, " for name, values in told.items())
+            connection.execute(_SQL["view"].format(view=view, front=columns, paths=paths))
+    for name, table in _from_records(tree):
+        connection.register("new", table)
+        connection.execute(_SQL["table"].format(name=name))
         connection.unregister("new")
-    connection.execute(f"set allowed_paths = {_text(sorted(set(read)))}")
-    connection.execute("set enable_external_access = false")
-    connection.execute("set lock_configuration = true")
+    connection.execute(_SQL["end"].format(paths=_text(sorted(read))))
     return connection
 
 
-def ask(connection: "DuckDBPyConnection", query: str) -> "DuckDBPyRelation":
-    """The answer to one query.
+def _told(tree: Tree, cell: str, name: str) -> str:
+    return cell if name == "cell" else str(tree.records[cell].plan.dims[name])
 
-    Raises:
-        SublimError: it is not one statement that only reads, or it is wrong.
-    """
+
+def ask(connection: "DuckDBPyConnection", query: str) -> "DuckDBPyRelation":
+    """The answer to one query. Raises SublimError: it is not one statement that only reads, or it is wrong."""
     import duckdb
 
     try:
@@ -117,7 +88,7 @@ def _refuse_writing(connection: "DuckDBPyConnection", query: str) -> None:
         found = ", ".join(kind.lower() for kind in kinds) or "nothing"
         raise SublimError(f"expected one query that only reads, such as select …, found: {found}. Nothing was run.")
     # A select can hold a copy or a delete (`with x as (copy … to …)`), or run text as SQL: its syntax tree shows it.
-    (text,) = connection.execute("select json_serialize_sql(?::varchar)", [query]).fetchall()[0]
+    (text,) = connection.execute(_SQL["syntax"], [query]).fetchall()[0]
     tree = json.loads(text)
     if tree["error"]:
         raise SublimError(f"expected one query that only reads, found: {tree['error_message']} Nothing was run.")
@@ -141,11 +112,8 @@ def _refused(tree: object) -> set[str]:
 
 def listing(connection: "DuckDBPyConnection") -> dict[str, dict[str, str]]:
     """View → column → type."""
-    columns = connection.execute(
-        "select table_name, column_name, data_type from duckdb_columns() where not internal order by table_oid, column_index"
-    ).fetchall()
-    found: dict[str, dict[str, str]] = {view: {} for view in VIEWS}
-    for view, column, of in columns:
+    found: dict[str, dict[str, str]] = {view: {} for view in views()}
+    for view, column, of in connection.execute(_SQL["listing"]).fetchall():
         found.setdefault(view, {})[column] = of
     return {view: known for view, known in found.items() if known}
 
@@ -157,52 +125,46 @@ def rows(answer: "DuckDBPyRelation") -> Iterator[dict[str, Any]]:
         yield dict(zip(answer.columns, values, strict=True))
 
 
-def _from_records(tree: Tree) -> dict[str, tuple[dict[str, Any], list[tuple[Any, ...]]]]:
-    """What the records say, as tables: name → (schema, rows)."""
-    every = list(tree.records.items())
-    dims = ("model", "teacher", "trait", "carrier", "filter", "arm", "method", "student", "seed", "study")
-    text = pl.String
-    return {
+def _from_records(tree: Tree) -> Iterator[tuple[str, pl.DataFrame]]:
+    """What the records say, as tables, by name."""
+    every, dims = list(tree.records.items()), dimensions()
+    fields = {name: field.annotation for stage in stages().values() for name, field in stage.params.model_fields.items()}
+    whole = [name for name in dims if fields.get(name) is int]
+    types = {**dict.fromkeys((*whole, "size"), pl.Int64), "dirty": pl.Boolean}
+    tables: dict[str, tuple[Sequence[str], Iterable[tuple[Any, ...]]]] = {
         "records": (
-            {"cell": text, "stage": text, **dict.fromkeys(dims, text), "seed": pl.Int64, "key": text, "digest": text,
-             "code_digest": text, "commit": text, "dirty": pl.Boolean},
-            [
+            ("cell", "stage", *dims, "key", "digest", "code_digest", "commit", "dirty"),
+            (
                 (cell, record.plan.stage, *(record.plan.dims.get(name) for name in dims), record.key, record.digest,
-                 code_digest(record), _git(record).get("commit"), _git(record).get("dirty"))
+                 code_digest(record), *((record.environment.get("git") or {}).get(name) for name in ("commit", "dirty")))
                 for cell, record in every
-            ],
+            ),
         ),
-        "inputs": (
-            {"cell": text, "name": text, "input": text, "digest": text},
-            [(cell, name, used.cell, used.digest) for cell, record in every for name, used in record.inputs.items()],
-        ),
-        "outputs": (
-            {"cell": text, "file": text, "sha256": text, "size": pl.Int64},
-            [(cell, name, file.sha256, file.size) for cell, record in every for name, file in record.outputs.items()],
-        ),
-        "code": (
-            {"cell": text, "module": text, "digest": text},
-            [(cell, module, digest) for cell, record in every for module, digest in record.plan.code.items()],
-        ),
-        "params": (
-            {"cell": text, "field": text, "value": text},
-            [(cell, field, value) for cell, record in every for field, value in _fields(record.plan.params, "")],
-        ),
-        "environment": (
-            {"cell": text, "package": text, "version": text},
-            [(cell, package, version) for cell, record in every for package, version in _versions(record)],
-        ),
+        "inputs": (("cell", "name", "input", "digest"), (
+            (cell, name, used.cell, used.digest) for cell, record in every for name, used in record.inputs.items()
+        )),
+        "outputs": (("cell", "file", "sha256", "size"), (
+            (cell, name, file.sha256, file.size) for cell, record in every for name, file in record.outputs.items()
+        )),
+        "code": (("cell", "module", "digest"), (
+            (cell, module, digest) for cell, record in every for module, digest in record.plan.code.items()
+        )),
+        "params": (("cell", "field", "value"), (
+            (cell, field, value) for cell, record in every for field, value in _fields(record.plan.params, "")
+        )),
+        "environment": (("cell", "package", "version"), (
+            (cell, package, version) for cell, record in every for package, version in _versions(record)
+        )),
     }  # fmt: skip
-
-
-def _git(record: Record) -> Mapping[str, Any]:
-    return record.environment.get("git") or {}
+    for name, (columns, rows) in tables.items():
+        schema = {column: types.get(column, pl.String) for column in columns}
+        yield name, pl.DataFrame(list(rows), schema=schema, orient="row")
 
 
 def _versions(record: Record) -> Iterator[tuple[str, str]]:
-    of = record.environment
-    packages: Mapping[str, str] = of.get("packages") or {}
-    yield from {"python": of.get("python", ""), "platform": of.get("platform", ""), **packages}.items()
+    known = record.environment
+    packages: Mapping[str, str] = known.get("packages") or {}
+    yield from {"python": known.get("python", ""), "platform": known.get("platform", ""), **packages}.items()
 
 
 def _fields(value: Any, where: str) -> Iterator[tuple[str, str]]:

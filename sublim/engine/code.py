@@ -1,0 +1,130 @@
+"""Code digests: which source a stage's result depends on, and whether that source means the same as before."""
+
+import ast
+import hashlib
+from functools import cache
+from pathlib import Path
+from typing import cast
+
+import sublim
+from sublim import lists
+from sublim.common import canonical
+from sublim.common.files import sha256
+
+PACKAGE = Path(sublim.__file__).parent
+OUTSIDE = (lists.__name__,)  #: Modules that are in no digest: what they say of a cell is in its plan.
+
+
+def closure(module: str) -> tuple[str, ...]:
+    """The modules of ours that `module` reaches by import statements, itself included, sorted.
+
+    Static: imports inside functions count as well. Importing `a.b.c` also runs `a` and `a.b`.
+    """
+    found: set[str] = set()
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            waiting += imports(name)
+    return tuple(sorted(found))
+
+
+def digests(module: str) -> dict[str, str]:
+    """Module → digest of its source's meaning, for every module in the import closure of `module`."""
+    return {name: _module(name)[0] for name in closure(module)}
+
+
+def bytes_digest() -> str:
+    """Digest of all files of this package, and of stages and kinds beside it, as they are: much faster than what they mean, and
+    different after any edit."""
+    files = sorted(
+        path
+        for name in _packages()
+        for path in (PACKAGE.parent / name).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    )
+    files += [path for name in _packages() if (path := PACKAGE.parent / f"{name}.py").is_file()]
+    return canonical.digest({path.relative_to(PACKAGE.parent).as_posix(): sha256(path) for path in files})
+
+
+@cache
+def _packages() -> tuple[str, ...]:
+    """Where code of ours is: this package, and those beside it that stages and kinds are in."""
+    listed = (*lists.STAGES, *(module for family in lists.KINDS.values() for module in family))
+    return tuple(dict.fromkeys([sublim.__name__, *(module.partition(".")[0] for module in listed)]))
+
+
+def source(module: str) -> Path:
+    """The file of a module of ours."""
+    path = PACKAGE.parent.joinpath(*module.split("."))
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+
+def files_of(module: Path) -> list[Path]:
+    """The source file `module`, and the templates beside it that have its name: they are part of what it does."""
+    return [module, *sorted(path for path in module.parent.glob(f"{module.stem}.*") if path.suffix != ".py")]
+
+
+def meaning(text: str) -> str:
+    """Digest of Python source without what changes nothing: comments, blank space, docstrings and other bare strings.
+
+    Line numbers are not in it, so that an edit above a function leaves the function's part as it was.
+    """
+    return _read(text)[0]
+
+
+def imports(module: str) -> tuple[str, ...]:
+    """The modules of this package that `module` imports by a statement of its own, and the packages around them."""
+    return _module(module)[1]
+
+
+@cache
+def _module(module: str) -> tuple[str, tuple[str, ...]]:
+    """The digest of a module with its templates, and what it imports: each module is parsed once."""
+    file, *templates = files_of(source(module))
+    text, statements = _read(file.read_text(encoding="utf-8"))
+    digest = hashlib.sha256(text.encode())
+    for template in templates:
+        digest.update(template.name.encode() + b"\0" + template.read_bytes())
+    return digest.hexdigest(), _imported(module, statements)
+
+
+def _imported(module: str, statements: list[ast.Import | ast.ImportFrom]) -> tuple[str, ...]:
+    is_package = source(module).name == "__init__.py"
+    names: set[str] = set()
+    for node in statements:
+        match node:
+            case ast.Import(names=aliases):
+                names.update(alias.name for alias in aliases)
+            case ast.ImportFrom(module=origin, names=aliases, level=level):
+                base = module.split(".")[: len(module.split(".")) - level + is_package] if level else []
+                full = ".".join([*base, *([origin] if origin else [])])
+                names.update([full, *(f"{full}.{alias.name}" for alias in aliases)])
+    ours = {name for name in names if name.split(".")[0] in _packages()}
+    parents = {".".join(name.split(".")[:n]) for name in ours | {module} for n in range(1, len(name.split(".")) + 1)}
+    return tuple(sorted(name for name in parents if name not in OUTSIDE and source(name).is_file()))
+
+
+def _read(text: str) -> tuple[str, list[ast.Import | ast.ImportFrom]]:
+    """The digest of a source's meaning, and its import statements."""
+    tree = ast.parse(text)
+    found: list[ast.Import | ast.ImportFrom] = []
+    waiting: list[ast.AST] = [tree]
+    while waiting:  # through statements only: an expression holds none, and there are many more of them
+        node = waiting.pop()
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            found.append(node)
+        for block in ("body", "orelse", "finalbody", "handlers", "cases"):
+            statements: object = getattr(node, block, None)
+            if isinstance(statements, list):  # in a lambda or a conditional expression it is one expression
+                kept = [statement for statement in cast("list[ast.AST]", statements) if not _bare_string(statement)]
+                setattr(node, block, kept)
+                waiting += kept
+    return hashlib.sha256(ast.dump(tree, annotate_fields=False).encode()).hexdigest(), found
+
+
+def _bare_string(statement: ast.AST) -> bool:
+    return (
+        isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant) and isinstance(statement.value.value, str)
+    )

@@ -1,0 +1,175 @@
+"""A job: what the main process planned for a cell, what of it is there already, and putting what was made into place.
+
+Imports nothing heavy: most jobs of a rerun only restore bytes.
+"""
+
+import json
+import shutil
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sublim.common.canonical import digest
+from sublim.common.errors import SublimError
+from sublim.common.files import sha256, sync
+from sublim.common.names import HarmfulNameError, linked, within
+from sublim.engine import layout, store
+from sublim.engine.digests import Digests
+from sublim.engine.record import Input, Output, Plan, Record, RecordError, key, read, unfit
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a job has to do, as the main process planned it."""
+
+    plan: Plan
+    inputs: dict[str, Input]
+    online: bool = False  #: Whether it may use the network.
+
+    @property
+    def key(self) -> str:
+        """What the artifact is a function of."""
+        return key(self.plan, {name: found.digest for name, found in self.inputs.items()})
+
+
+def planned(cell: str) -> Job:
+    """What the main process planned for `cell`, with the digests of the inputs as they are now."""
+    path = layout.plan(cell)
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SublimError(
+            f"{path}: nothing is planned for {cell}. Jobs are started by snakemake, which writes that file."
+        ) from None
+    digests = Digests(layout.DIGESTS)
+    inputs = {name: Input(upstream, _input(upstream, digests)) for name, upstream in found["inputs"].items()}
+    return Job(Plan(**found["plan"]), inputs, found["online"])
+
+
+def finish(job: Job, made: Path, environment: dict[str, Any]) -> None:
+    """Put what a stage wrote in the directory `made` into the store and into place, the record last. Raises SublimError: it
+    wrote a file under a name that no record may have, or its place leads out of data/."""
+    paths = [path for path in sorted(made.rglob("*")) if path.is_file()]
+    for path in paths:
+        sync(path)
+    outputs = {path.relative_to(made).as_posix(): Output(sha256(path), path.stat().st_size) for path in paths}
+    record = Record(job.plan, job.inputs, outputs, environment)
+    if why := unfit(record):
+        raise SublimError(f"{job.plan.cell}: what was computed cannot be kept: {why}.")
+    kept = store.Store(store.root(layout.STORE))
+    with kept.in_use():
+        kept.put(record, made)
+        _place(record, made, kept)
+
+
+def reuse(job: Job) -> str | None:
+    """Bring the artifact up to date without computing it, if that can be. Returns `valid` or `restored`; None if it must be
+    computed."""
+    target, kept = layout.artifact(job.plan.cell), store.Store(store.root(layout.STORE))
+    try:
+        old = read(target / layout.RECORD)
+    except (FileNotFoundError, RecordError):
+        old = None
+    digests = Digests(layout.DIGESTS)
+    if old is not None and old.key == job.key and _intact(target, old, digests):
+        return "valid"
+    with kept.in_use():
+        record = kept.find(job.key)
+        if record is None:
+            return None
+        with scratch(job.plan.cell) as made:
+            try:
+                for name, output in record.outputs.items():
+                    if not _same(target, name, output.sha256, digests):
+                        kept.fetch(output.sha256, within(made, name))
+            except store.LostError:
+                return None
+            _place(record, made, kept)
+    return "restored"
+
+
+@contextmanager
+def scratch(cell: str) -> Generator[Path]:
+    """An empty directory to make the artifact of `cell` in, on the file system of the experiment. What a killed job left there
+    is removed."""
+    made = layout.STATE / "tmp" / digest(cell)[:32]
+    shutil.rmtree(made, ignore_errors=True)
+    made.mkdir(parents=True)
+    try:
+        yield made
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+
+
+def _place(record: Record, made: Path, kept: store.Store) -> None:
+    """Put the files in the directory `made` (all of an artifact, or those that are not in place) and their record into place.
+
+    All that needs space is done before the first file is moved, so that on a full disk the old artifact stays. What stood there
+    is kept in the store if it was whole. The record is the last: it never claims bytes that are not there yet. Nothing has a
+    temporary name in the artifact's directory: there is nothing to remove after a crash. Nothing outside of that directory is
+    touched, whatever the records name and wherever links in it lead.
+
+    Raises:
+        HarmfulNameError: the artifact's directory is reached through a link, or a name leads out of it.
+    """
+    _not_elsewhere(record.plan.cell)
+    record.write(made / layout.RECORD)
+    target = layout.artifact(record.plan.cell)
+    target.mkdir(parents=True, exist_ok=True)
+    try:
+        old = read(target / layout.RECORD)
+    except (FileNotFoundError, RecordError):
+        old = None
+    if old is not None:
+        preserve(old, target, kept)
+    for name in record.outputs:
+        if (new := within(made, name)).is_file():
+            while link := linked(target, name):
+                link.unlink()  # where a folder was: it is part of an artifact that was altered, what it leads to is not
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            new.replace(within(target, name))
+    if old is not None:
+        for name in old.outputs.keys() - record.outputs.keys():
+            if linked(target, name) is None:
+                within(target, name).unlink(missing_ok=True)
+    sync(target)
+    (made / layout.RECORD).replace(target / layout.RECORD)
+    sync(target)
+
+
+def preserve(record: Record, directory: Path, kept: store.Store) -> None:
+    """Keep an artifact that is about to be replaced, if it is whole: in a fresh clone the store has no copy of it."""
+    if kept.find(record.key) is None and _intact(directory, record, Digests(layout.DIGESTS)):
+        kept.put(record, directory)
+
+
+def _input(upstream: str, digests: Digests) -> str:
+    directory = layout.artifact(upstream)
+    try:
+        record = read(directory / layout.RECORD)
+    except (FileNotFoundError, RecordError) as error:
+        raise SublimError(f"{directory}: an input is not there: {error}. Run snakemake, which makes it first.") from None
+    if not _intact(directory, record, digests):
+        raise SublimError(f"{directory}: an input is not what its record says. Run snakemake again, which mends it first.")
+    return record.digest
+
+
+def _intact(directory: Path, record: Record, digests: Digests) -> bool:
+    return all(_same(directory, name, output.sha256, digests) for name, output in record.outputs.items())
+
+
+def _same(directory: Path, name: str, sha256: str, digests: Digests) -> bool:
+    try:
+        return digests(within(directory, name)) == sha256
+    except (FileNotFoundError, NotADirectoryError, HarmfulNameError):
+        return False
+
+
+def _not_elsewhere(cell: str) -> None:
+    """Stop, if one of the folders in which the artifact of `cell` lies, below that of its stage, is a link. data/ and the
+    folders of the stages may be links, made by a person to a larger disk."""
+    stage, *dims = cell.split("/")
+    if dims:
+        within(layout.DATA / stage, "/".join([*dims, layout.RECORD]))

@@ -1,0 +1,54 @@
+"""Which artifacts an experiment needs, and from which each is made: a loop over the stages."""
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+from sublim.engine import code
+from sublim.engine.record import Plan
+from sublim.engine.stage import Folders, Stage, Wanted, stages
+from sublim.engine.verdict import Cell
+from sublim.params import kinds
+from sublim.params.experiment import Experiment
+from sublim.params.load import load
+from sublim.params.section import inside
+
+
+def experiment(path: Path) -> Experiment:
+    """The experiment in the file `path`, checked as far as it can be before anything runs. Raises SublimError: with file, line,
+    key, and what to do."""
+    return load(path, _is_here)
+
+
+def cells(of: Experiment, folders: Folders) -> tuple[Cell, ...]:
+    """Every artifact that the experiment needs, in topological order, each once."""
+    return tuple(_cell(stage, wanted) for stage in stages().values() for wanted in stage.cells(of, folders))
+
+
+def _is_here(of: Experiment) -> None:
+    for where, section in inside(of):
+        section.is_here(where, of)
+    for stage in stages().values():
+        if stage.is_here is not None:
+            stage.is_here(of)
+
+
+def _cell(stage: Stage, wanted: Wanted) -> Cell:
+    inputs = wanted.inputs
+    if inputs is None:
+        inputs = stage.reads(wanted.dims, wanted.params) if stage.reads else {}
+    if strange := [cell for cell in inputs.values() if cell.partition("/")[0] not in stage.upstream]:
+        raise ValueError(f"stage {stage.name}: expected inputs of {stage.upstream}, found {strange[0]}")
+    code_ = dict(code_of(stage.makes, kinds.used(wanted.params)))
+    plan = Plan(stage.name, dict(wanted.dims), wanted.params.model_dump(mode="json"), code_)
+    return Cell(plan, inputs, online=any(section.online for _, section in inside(wanted.params)))
+
+
+@cache
+def code_of(makes: str, kinds_used: frozenset[str]) -> Mapping[str, str]:
+    """Module → digest: of the module that makes an artifact and of the kinds that its params name, with all that these
+    import."""
+    found: dict[str, str] = {}
+    for module in (makes, *sorted(kinds_used)):
+        found |= code.digests(module)
+    return dict(sorted(found.items()))

@@ -1,0 +1,148 @@
+"""A stage: the one object that says all that others must know of it. The engine knows no stage by name; it asks these."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Protocol
+
+from sublim import lists
+from sublim.common.errors import SublimError
+from sublim.common.table import Table
+from sublim.params.experiment import Experiment
+from sublim.params.section import Section
+
+Dims = Mapping[str, str | int]
+Inputs = dict[str, str]  #: Name of an input → the cell that it is.
+
+
+class Folders(Protocol):
+    """Digests of files that an experiment names: of a model's folder, of an adapter."""
+
+    def folder(self, name: str) -> dict[str, str]:
+        """File, relative to the folder → sha256."""
+        ...
+
+    def files(self, *paths: Path) -> dict[str, str]:
+        """Name → sha256 of these files."""
+        ...
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """An artifact that an experiment needs."""
+
+    dims: Dims
+    params: Section  #: The slice of the experiment that it depends on.
+    inputs: Inputs | None = None  #: What it is made from, where that does not follow from dims and params.
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A page or a picture of an artifact, as Snakemake's own report shows it."""
+
+    caption: str  #: The file in workflow/report that says what it is, without its ending.
+    category: str
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What a stage is. Its package has `make` (computes; the root of its code digest), `check` (the story that its tables must
+    tell) and `tell` (its words in lineage, cards and reports), or is one module with all of them."""
+
+    package: str
+    dims: tuple[str, ...]  #: The dimensions of its cells, in the order of their path.
+    about: str  #: What an artifact of it is, in a word or two: `raw data set`.
+    params: type[Section]  #: The slice of the experiment that a cell depends on.
+    cells: Callable[[Experiment, Folders], Iterable[Wanted]]
+    """Every artifact of it that an experiment needs, each once, in order."""
+    upstream: tuple[str, ...]  #: The stages that it reads.
+    sections: tuple[str, ...]  #: The sections of the experiment file that its cells depend on.
+    reads: Callable[[Dims, Any], Inputs] | None = None
+    """Dims and params of a cell → what it is made from; None where that is what the experiment has."""
+    tables: tuple[type[Table], ...] = ()
+    optional: tuple[str, ...] = ()
+    """The sections without any of which an experiment has no artifact of it."""
+    after: tuple[str, ...] = ()
+    """Stages all of whose artifacts must be made before any of it is, whether it reads them or not."""
+    is_here: Callable[[Experiment], None] | None = None
+    """Looks whether what its cells need of this machine is there; raises ValueError with the key at fault."""
+    memory_mb: int = 1000  #: How much memory a job of it takes at most.
+    figures: Mapping[str, Figure] = field(default_factory=dict[str, Figure])
+    """File → what Snakemake's report shows of it."""
+    figures_of: Callable[[Experiment], Iterable[str]] | None = None
+    """Which of `figures` the artifacts of an experiment have; None for all."""
+    work: Callable[[Any, Mapping[str, Any], Any], Mapping[str, Any]] | None = None
+    """Params, params of the inputs by name, rates → what each model does in a job, in tokens, by the name of the input."""
+    foresee: Callable[[Experiment, list[Dims]], str] | None = None
+    """What cells with these dims could see, said before what they follow from is made; nothing, if there is nothing to say."""
+    plots: Mapping[str, tuple[Any, ...]] = field(default_factory=dict[str, tuple[Any, ...]])
+    """Section → what `dvc plots` draws if the experiment has it."""
+    metrics: str | None = None  #: The file that `dvc metrics` reads.
+    keeps_bytes: bool = False
+    """Whether a bundle holds its bytes also where those of other artifacts are left out."""
+
+    @property
+    def name(self) -> str:
+        """The last part of its package's name: the first part of its cells' names, and its folder under data/."""
+        return self.package.rpartition(".")[2]
+
+    def cell(self, dims: Dims) -> str:
+        """The cell that has `dims`, whatever else is in these: `raw/teacher=a/…`."""
+        return "/".join([self.name, *(f"{name}={dims[name]}" for name in self.dims)])
+
+    @property
+    def makes(self) -> str:
+        """The module that computes its artifacts."""
+        return self._part("make")
+
+    def make(self) -> ModuleType:
+        """The module with `make(inputs, params, output, progress)`. Importing it may import torch."""
+        return import_module(self.makes)
+
+    def check(self) -> ModuleType:
+        """The module with `check(source, cell)`."""
+        return import_module(self._part("check"))
+
+    def tell(self) -> ModuleType:
+        """The module with its words."""
+        return import_module(self._part("tell"))
+
+    def card(self) -> ModuleType:
+        """The module with what is special about its provenance cards, if anything is (`sublim.evidence.carding`)."""
+        return import_module(self._part("card"))
+
+    def _part(self, name: str) -> str:
+        return _part(self.package, name)
+
+
+def _part(package: str, name: str) -> str:
+    """The module `name` in the package of a stage; the stage itself, if it has none or is one module."""
+    part = f"{package}.{name}"
+    return part if hasattr(import_module(package), "__path__") and find_spec(part) else package
+
+
+@cache
+def stages() -> Mapping[str, Stage]:
+    """Name → stage, in the order of the pipeline."""
+    found: dict[str, Stage] = {}
+    for package in lists.STAGES:
+        module = import_module(_part(package, "spec"))
+        found[module.STAGE.name] = module.STAGE
+    return found
+
+
+def stage(name: str) -> Stage:
+    """The stage `name`. Raises SublimError: there is none."""
+    try:
+        return stages()[name]
+    except KeyError:
+        raise SublimError(f"{name}: no such stage; expected one of {', '.join(stages())}.") from None
+
+
+def stage_of(cell: str) -> Stage:
+    """The stage of a cell."""
+    return stage(cell.partition("/")[0])

@@ -1,0 +1,336 @@
+"""The warm worker: a server that has imported the heavy packages once and forks a child per job.
+
+A process that imports torch, transformers and peft pays 5–6 CPU seconds, more than most tiny jobs compute. The first job that
+needs the worker starts it; it ends by itself when it is idle. `SUBLIM_WORKER=0` turns it off: the same bytes, cold.
+"""
+
+import ctypes
+import fcntl
+import gc
+import importlib
+import json
+import os
+import selectors
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from sublim.common.errors import SublimError
+from sublim.engine import environment, layout
+from sublim.engine.code import bytes_digest
+
+IDLE_SECONDS = 30.0
+START_SECONDS = 60.0
+HEADER = struct.Struct("!I")
+STALE = 254
+WARM_PACKAGES = ("torch", "transformers", "peft", "polars", "pydantic", "sublim", "numpy", "safetensors", "tokenizers")
+PR_SET_PDEATHSIG = 1
+COMPUTE = "sublim.engine.compute"
+"""The module whose `compute` a child runs: named, not imported, since it is what imports torch."""
+
+
+def compute(cell: str, into: Path | None = None, *, online: bool, keep: int | None = None) -> None:
+    """Compute `cell` in the warm worker; cold where that is turned off, or where the job may use the network: nothing else may.
+
+    With `into`, make it again from what its record says, into that directory, and leave the artifact alone.
+
+    Raises:
+        SublimError: the computation failed; the reason is on standard error.
+    """
+    os.environ |= {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"), "TQDM_DISABLE": "1"}
+    os.environ |= {"TOKENIZERS_PARALLELISM": "false", "POLARS_MAX_THREADS": "1"}
+    os.environ |= {"HF_HUB_OFFLINE": "0" if online else "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
+    if online or os.environ.get("SUBLIM_WORKER") == "0":
+        command = [sys.executable, "-m", COMPUTE, cell, *([] if into is None else [os.fspath(into)])]
+        # A cold process goes on if this one is killed: it keeps the lock of the cell open, so that no other starts.
+        status = subprocess.run(command, check=False, pass_fds=[] if keep is None else [keep]).returncode
+    else:
+        status = _ask(cell, into)
+    if status:
+        raise SublimError(f"{cell}: not made (exit status {status}); the lines above say why.")
+
+
+# --- the client
+
+
+def _ask(cell: str, into: Path | None) -> int:
+    request = {
+        "cell": cell,
+        "into": None if into is None else os.fspath(into),
+        "cwd": os.fspath(Path.cwd()),
+        "environ": dict(os.environ),
+        "module": COMPUTE,
+        "code": bytes_digest(),
+        "packages": environment.packages(),
+    }
+    body = json.dumps(request).encode()
+    while True:
+        with _connect() as connection:
+            try:
+                socket.send_fds(connection, [HEADER.pack(len(body))], [0, 1, 2])
+                connection.sendall(body)
+                answer = connection.recv(HEADER.size, socket.MSG_WAITALL)
+            except (ConnectionResetError, BrokenPipeError):
+                answer = b""
+        if len(answer) < HEADER.size:
+            raise SublimError(
+                f"{cell}: the worker process died; run snakemake again, which starts another. Its log: {layout.WORKER_LOG}"
+            )
+        (status,) = HEADER.unpack(answer)
+        if status != STALE:
+            return status
+
+
+def _connect() -> socket.socket:
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            # A relative name: an absolute one may be longer than the 107 bytes that a socket address has.
+            connection.connect(os.fspath(layout.SOCKET))
+        except (FileNotFoundError, ConnectionRefusedError):
+            if time.monotonic() > deadline:
+                raise SublimError(f"the worker did not start in {START_SECONDS:.0f} s; its log: {layout.WORKER_LOG}") from None
+            _start()
+        else:
+            return connection
+
+
+def _start() -> None:
+    """Start the server if no other client is doing so; return when somebody's is listening or has failed to."""
+    layout.WORKER_LOG.parent.mkdir(parents=True, exist_ok=True)
+    with layout.WORKER_LOCK.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if _listening():
+            return
+        layout.SOCKET.unlink(missing_ok=True)
+        ready, told = os.pipe()
+        with layout.WORKER_LOG.open("ab") as log:
+            subprocess.Popen(  # it outlives this process
+                [sys.executable, "-m", "sublim.engine.worker", str(told)],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, pass_fds=[told],
+            )  # fmt: skip
+        os.close(told)
+        # One byte when it listens, or the end of the pipe when it has died.
+        os.read(ready, 1)
+        os.close(ready)
+
+
+def _listening() -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(os.fspath(layout.SOCKET))
+        except OSError:
+            return False
+    return True
+
+
+# --- the server
+
+
+@dataclass
+class _Job:
+    connection: socket.socket
+    pid: int
+
+
+def serve(told: int) -> None:
+    """Listen, import, then fork a child per request until idle, replaced or out of date.
+
+    The server itself draws no random number, starts no thread and touches no GPU.
+    """
+    code, packages = bytes_digest(), environment.packages()
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    mask = os.umask(0o177)
+    listener.bind(os.fspath(layout.SOCKET))
+    os.umask(mask)
+    listener.listen(256)
+    mine = layout.SOCKET.stat().st_ino
+    os.write(told, b"1")
+    os.close(told)
+    _import([COMPUTE, "torch", "transformers", "peft", "polars"])
+    prepare()
+
+    selector = selectors.DefaultSelector()
+    selector.register(listener, selectors.EVENT_READ)
+    wake, poke = socket.socketpair()
+    for end in (wake, poke):
+        end.settimeout(0)
+    signal.set_wakeup_fd(poke.fileno(), warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, _noticed)
+    selector.register(wake, selectors.EVENT_READ)
+    jobs: dict[int, _Job] = {}
+    learned: dict[int, bytes] = {}
+    busy = time.monotonic()
+    open_for_more = True
+    while True:
+        for event, _ in selector.select(timeout=1.0):
+            if event.fileobj is listener:
+                connection, _ = listener.accept()
+                started = _accept(
+                    connection, code, packages, [listener, wake, poke, *(found.connection for found in jobs.values())]
+                )
+                if isinstance(started, tuple):
+                    job, pipe = started
+                    jobs[job.pid] = job
+                    learned[pipe] = b""
+                    selector.register(connection, selectors.EVENT_READ, job)
+                    selector.register(pipe, selectors.EVENT_READ, pipe)
+                elif started == "stale":
+                    open_for_more = False
+            elif event.fileobj is wake:
+                with suppress(BlockingIOError):
+                    wake.recv(4096)
+            elif isinstance(event.data, _Job):
+                # A client never speaks again: readable means that it is gone, and its job with it.
+                with suppress(ProcessLookupError):
+                    os.killpg(event.data.pid, signal.SIGKILL)
+                selector.unregister(event.data.connection)
+            else:
+                chunk = os.read(event.data, 65536)
+                learned[event.data] += chunk
+                if not chunk:
+                    selector.unregister(event.data)
+                    os.close(event.data)
+                    _import(json.loads(learned.pop(event.data) or b"[]"))
+        for pid, status in _reap():
+            job = jobs.pop(pid)
+            with suppress(KeyError):
+                selector.unregister(job.connection)
+            with suppress(OSError):
+                job.connection.sendall(HEADER.pack(status))
+            job.connection.close()
+        if jobs:
+            busy = time.monotonic()
+        mine_still = layout.SOCKET.exists() and layout.SOCKET.stat().st_ino == mine
+        if not open_for_more and mine_still:
+            layout.SOCKET.unlink()
+            mine_still = False
+        if not jobs and (not mine_still or time.monotonic() - busy > IDLE_SECONDS):
+            # Unlinked before it is closed: a client that finds no socket starts another server and waits for none.
+            if mine_still:
+                layout.SOCKET.unlink(missing_ok=True)
+            _turn_away(listener, packages)
+            return
+
+
+def _turn_away(listener: socket.socket, packages: dict[str, str]) -> None:
+    """Tell the clients that have connected and were not served yet to ask another server: closing would look like dying."""
+    listener.settimeout(0)
+    with suppress(BlockingIOError):
+        while True:
+            connection, _ = listener.accept()
+            connection.settimeout(None)
+            _accept(connection, "", packages, [])
+
+
+def _noticed(number: int, frame: FrameType | None) -> None:
+    """A child has ended; the wake-up descriptor has told the loop."""
+
+
+def _accept(
+    connection: socket.socket, code: str, packages: dict[str, str], inherited: Iterable[socket.socket]
+) -> tuple[_Job, int] | str | None:
+    """Read a request and fork its child. `stale`: this server runs other code than the client; None: the client went away."""
+    try:
+        head, descriptors, _, _ = socket.recv_fds(connection, HEADER.size, 3)
+        body = connection.recv(HEADER.unpack(head)[0], socket.MSG_WAITALL)
+        request: dict[str, Any] = json.loads(body)
+    except (OSError, struct.error, ValueError):
+        connection.close()
+        return None
+    if request["code"] != code or request["packages"] != packages:
+        connection.sendall(HEADER.pack(STALE))
+        connection.close()
+        for descriptor in descriptors:
+            os.close(descriptor)
+        return "stale"
+    server = os.getpid()
+    pipe, told = os.pipe()
+    gc.freeze()
+    pid = os.fork()
+    if pid == 0:
+        os.setpgid(0, 0)
+        _die_with(server)
+        for number, descriptor in enumerate(descriptors):
+            os.dup2(descriptor, number)
+        for other in [*inherited, connection]:
+            other.close()
+        os.close(pipe)
+        _child(request, told)
+    with suppress(ProcessLookupError, PermissionError):
+        os.setpgid(pid, pid)
+    os.close(told)
+    for descriptor in descriptors:
+        os.close(descriptor)
+    return _Job(connection, pid), pipe
+
+
+def _child(request: dict[str, Any], told: int) -> None:
+    """The rest of the child's life: the job in the client's directory and environment; then it tells what it had to import."""
+    status = 1
+    try:
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        os.chdir(request["cwd"])
+        os.environ.clear()
+        os.environ.update(request["environ"])
+        before = set(sys.modules)
+        compute = importlib.import_module(request["module"]).compute
+        status = compute(request["cell"], None if request["into"] is None else Path(request["into"]))
+        new = [name for name in sys.modules if name not in before and name.split(".")[0] in WARM_PACKAGES]
+        os.write(told, json.dumps(new).encode()[:60_000] if len(json.dumps(new)) < 60_000 else b"[]")
+        sys.stdout.flush()
+        sys.stderr.flush()
+    finally:
+        os._exit(status)
+
+
+def _import(names: Iterable[str]) -> None:
+    """Import what children of this server needed, so that the next child finds it. What cannot be imported alone stays out."""
+    for name in names:
+        if name not in sys.modules:
+            with suppress(Exception):
+                importlib.import_module(name)
+
+
+def prepare() -> None:
+    """Compute what every child would at the first model that it loads: transformers' table of the names of weights in
+    checkpoints, a thousand regular expressions: a third of a second, as much as a quarter of an evaluation."""
+    with suppress(Exception):  # a version that keeps it elsewhere: then each child computes it, as before
+        names = importlib.import_module("transformers.conversion_mapping")
+        names.get_checkpoint_conversion_mapping("")
+
+
+def _reap() -> list[tuple[int, int]]:
+    done: list[tuple[int, int]] = []
+    with suppress(ChildProcessError):
+        while True:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if pid == 0:
+                break
+            code = os.waitstatus_to_exitcode(status)
+            done.append((pid, code if code >= 0 else 128 - code))
+    return done
+
+
+def _die_with(server: int) -> None:
+    """Ask the kernel to kill this child when the server dies: the client reports a failure, and nobody may be left writing."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != server:
+        os._exit(1)
+
+
+if __name__ == "__main__":
+    os.environ["OMP_NUM_THREADS"] = "1"
+    serve(int(sys.argv[1]))

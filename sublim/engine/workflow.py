@@ -1,0 +1,231 @@
+"""What the Snakefile asks: the verdict on every cell while it is parsed, and each rule's inputs."""
+
+import fcntl
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import takewhile
+from pathlib import Path
+from typing import IO, Any, cast
+
+from sublim.common.errors import SublimError
+from sublim.common.files import write_text
+from sublim.engine import environment, layout, planning, rekeying
+from sublim.engine.digests import Digests
+from sublim.engine.job import preserve, scratch
+from sublim.engine.record import RecordError, read
+from sublim.engine.stage import Figure, Stage, stages
+from sublim.engine.store import Store, root
+from sublim.engine.verdict import Cell, Verdict, judge, publish, strays, youngest
+from sublim.judges import access
+from sublim.params.experiment import Experiment
+
+LOCK_SECONDS = 5.0
+PARAMS = Path("params.yaml")
+
+
+class Workflow:
+    """The experiment of the working directory, as Snakemake's rules see it."""
+
+    def __init__(self, params: Path, *, main: bool) -> None:
+        """Read `params`; in the main process (not in jobs on cluster nodes, which parse the Snakefile too) judge and publish.
+        Raises SublimError: the file says something that cannot be meant, or another run is under way in this directory."""
+        digests = Digests(layout.DIGESTS)
+        self.experiment = planning.experiment(params)  #: What the params file says.
+        self.params = params
+        self.verdicts: Mapping[str, Verdict] = {}  #: Cell → verdict; in the main process.
+        self._cells = planning.cells(self.experiment, digests)
+        self._stale: Mapping[str, str | None]
+        if main:
+            self._lock = lock()
+            rekeying.finish()
+            self.verdicts = judge(self._cells, digests)
+            digests.save()
+            _check_keys(self.experiment, self.verdicts.values())
+            publish(self.verdicts)
+            access.publish(self.experiment.judges)
+            _write_state(params)
+            self._stale = {name: verdict.reason for name, verdict in self.verdicts.items()}
+        else:
+            self._stale = {cell.id: _published(cell.id) for cell in self._cells}
+        self._by_id = {cell.id: cell for cell in self._cells}
+
+    def stages(self) -> Iterable[Stage]:
+        """The stages, in the order of the pipeline."""
+        return stages().values()
+
+    def records(self, stage: str) -> list[str]:
+        """The records of all cells of a stage."""
+        return [os.fspath(layout.record(cell.id)) for cell in self._cells if cell.plan.stage == stage]
+
+    def last(self) -> list[str]:
+        """The records from which nothing is made: every other artifact is upstream of one of these."""
+        used = {name for cell in self._cells for name in cell.inputs.values()}
+        return [os.fspath(layout.record(cell.id)) for cell in self._cells if cell.id not in used]
+
+    def path(self, stage: Stage) -> str:
+        """The cell of a stage with wildcards for its dimensions: `raw/teacher={teacher}/…`."""
+        return stage.cell({name: f"{{{name}}}" for name in stage.dims})
+
+    def figures(self, stage: Stage) -> dict[str, Figure]:
+        """The pages and pictures of a stage that Snakemake's report shows: which there are depends on the experiment."""
+        names = stage.figures if stage.figures_of is None else stage.figures_of(self.experiment)
+        return {name: stage.figures[name] for name in names}
+
+    def inputs(self, stage: str, ancient: Callable[[str], Any]) -> Callable[[Any], dict[str, Any]]:
+        """The input function of a stage's rule: the verdict on the cell, and the records of what it is made from.
+
+        The record of a valid cell is `ancient`: no artifact's modification time ever counts. That of a stale one is plain, so
+        that what follows it runs after it and because of it.
+        """
+
+        def needed(wildcards: Mapping[str, str]) -> dict[str, Any]:
+            cell = self._cell(stage, wildcards)
+            upstream = [self._reference(name, ancient) for name in cell.inputs.values() if not self._from_the_future(name)]
+            needs: dict[str, Any] = {"plan": os.fspath(layout.plan(cell.id)), "upstream": upstream}
+            # Nothing is trained on anybody's rows before every teacher has passed its gate. These inputs are not `ancient`,
+            # though not all of them are read: Snakemake leaves out jobs that follow a running one by `ancient` inputs alone.
+            # What is valid has no such input.
+            if self._stale[cell.id] is not None and (gates := self._unfinished(stages()[stage].after)):
+                needs["gates"] = gates
+            return needs
+
+        return needed
+
+    def reason(self, stage: str) -> Callable[[Any], str]:
+        """Why the job runs, in a sentence, for Snakemake to show."""
+        return lambda wildcards: self._stale[self._cell(stage, wildcards).id] or "it is up to date, but its job was asked for"
+
+    def clear(self) -> None:
+        """Remove artifacts that the experiment does not have (any more)."""
+        clear(cell.id for cell in self._cells)
+
+    def _unfinished(self, names: Collection[str]) -> list[str]:
+        """The records of the stale cells of these stages."""
+        return [
+            os.fspath(layout.record(cell.id))
+            for cell in self._cells
+            if cell.plan.stage in names and self._stale[cell.id] is not None
+        ]
+
+    def _cell(self, stage: str, wildcards: Mapping[str, str]) -> Cell:
+        return self._by_id[stages()[stage].cell(dict(wildcards.items()))]
+
+    def _from_the_future(self, cell: str) -> bool:
+        """Whether an artifact is valid and has a time to come, as in a clone with odd times.
+
+        Snakemake takes no input that is younger than what is made from it, `ancient` or not. There is nothing to wait for, so
+        such an input is left out.
+        """
+        return self._stale[cell] is None and youngest(layout.record(cell)) > time.time()
+
+    def _reference(self, cell: str, ancient: Callable[[str], Any]) -> Any:
+        path = os.fspath(layout.record(cell))
+        return ancient(path) if self._stale[cell] is None else path
+
+
+def params_file(given: Sequence[Path], config: Mapping[str, Any]) -> Path:
+    """The experiment file of a run: the one of `--configfile`, or params.yaml in the working directory. Raises SublimError:
+    several files, or `--config`: an experiment is one file, so that what was run can be read in one place."""
+    if config:
+        raise SublimError(
+            f"--config {' '.join(config)}: an experiment is its params file alone; edit it, or copy it and edit the copy."
+        )
+    if len(given) > 1:
+        raise SublimError(
+            f"--configfile: expected one file, found {len(given)}: an experiment is one file, they are not merged."
+        )
+    return Path(os.path.relpath(given[0])) if given else PARAMS
+
+
+def remembered_params() -> Path:
+    """The experiment file of the last run in this directory, or params.yaml."""
+    try:
+        return Path(json.loads((layout.PLANS / "experiment.json").read_text(encoding="utf-8"))["params"])
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return PARAMS
+
+
+def _write_state(params: Path) -> None:
+    write_text(layout.PLANS / "experiment.json", json.dumps({"params": os.fspath(params)}))
+    write_text(layout.PLANS / "git.json", json.dumps(environment.git_state()))
+
+
+def _check_keys(experiment: Experiment, verdicts: Iterable[Verdict]) -> None:
+    """Look for the keys of the endpoints that stale artifacts may need, before anything runs."""
+    named = {name for verdict in verdicts if verdict.reason is not None for name in _texts(verdict.cell.plan.params)}
+    for name in sorted(named & experiment.judges.keys()):
+        if (reached := access.access_of(experiment.judges[name])) is not None:
+            access.api_key(name, reached)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every text in the params of a plan: a judge that is asked is named in it."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        inside = cast("dict[str, Any]", value).values() if isinstance(value, dict) else cast("list[Any]", value)
+        for each in inside:
+            yield from _texts(each)
+
+
+def _published(cell: str) -> str | None:
+    return json.loads(layout.plan(cell).read_text(encoding="utf-8"))["reason"]
+
+
+def lock() -> IO[str]:
+    """Hold this directory until the process ends, however it ends. Snakemake's own lock would survive a SIGKILL."""
+    layout.PLANS.mkdir(parents=True, exist_ok=True)
+    held = layout.RUN_LOCK.open("a+")
+    deadline = time.monotonic() + LOCK_SECONDS  # a dry run holds it for a moment
+    while True:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                held.seek(0)
+                raise SublimError(
+                    f"{Path.cwd()}: process {held.read().strip() or '?'} is running this experiment. Wait until it ends; "
+                    "nothing was changed."
+                ) from None
+            time.sleep(0.1)
+        else:
+            held.truncate(0)
+            held.write(str(os.getpid()))
+            held.flush()
+            return held
+
+
+def stop(error: SublimError) -> None:
+    """End the program with the message of `error` alone: a traceback through Snakemake would bury it."""
+    print(f"sublim: {error}", file=sys.stderr, flush=True)
+    raise SystemExit(1)
+
+
+def _holds_others(path: Path) -> bool:
+    """Whether other artifacts lie in the directory of an artifact: in none that this program makes."""
+    return any(found.parent != path for found in path.rglob(layout.RECORD))
+
+
+def clear(cells: Iterable[str]) -> None:
+    """Remove artifacts that are not of `cells`, so that a stage's directory holds the experiment and nothing else.
+
+    Whole ones go to the store, from which a return to the earlier params brings them back.
+    """
+    kept = Store(root(layout.STORE))
+    for path in strays(list(cells)):
+        try:
+            record = read(path / layout.RECORD)
+        except (FileNotFoundError, RecordError):
+            continue  # not something that this program made: the audit names it
+        if layout.artifact(record.plan.cell) != path or _holds_others(path):
+            continue  # nor this: a record that was put where it would take other artifacts with it
+        with kept.in_use():
+            preserve(record, path, kept)
+        # Renamed first: of a folder that is half removed, nobody could tell what its files are.
+        with scratch(path.relative_to(layout.DATA).as_posix()) as gone:
+            path.replace(gone / "artifact")
+        for parent in takewhile(lambda folder: not any(folder.iterdir()), path.parents):
+            parent.rmdir()

@@ -1,0 +1,1 @@
+"""Reading artifacts back: what the checks and the words of stages are written with."""

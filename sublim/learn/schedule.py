@@ -1,0 +1,68 @@
+"""What a fine-tuning run does, from its params alone: learning rates, and which rows come in which stretch of steps.
+
+Without torch: training follows it, and so do checks of what was trained.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sublim.params.learning import Finetune
+
+WINDOW = 16
+"""Steps whose rows are sorted by length among themselves: enough to leave little padding, few enough that every step stays a
+random sample."""
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """A run of steps whose rows are known as a set: within it rows are sorted by their length in tokens."""
+
+    steps: int
+    rows: NDArray[np.int64]  #: Row numbers, each as often as it is used.
+
+
+def share(params: Finetune, step: int, steps: int) -> float:
+    """The share of the peak learning rate at `step` (from 0) of `steps`."""
+    if step < params.warmup:
+        return (step + 1) / (params.warmup + 1)
+    done = (step - params.warmup) / max(1, steps - params.warmup)
+    match params.schedule:
+        case "constant":
+            return 1.0
+        case "linear":
+            return 1.0 - done
+        case "cosine":
+            return 0.5 * (1.0 + math.cos(math.pi * done))
+
+
+def generator(seed: int) -> np.random.Generator:
+    """Where the order of a run comes from."""
+    return np.random.Generator(np.random.Philox(key=seed % (1 << 128)))
+
+
+def stretches(rows: int, params: Finetune, drawn: np.random.Generator) -> list[Stretch]:
+    """The stretches of a run over `rows` rows, in order; `drawn` is a fresh `generator`. With `params.epochs` every row comes
+    that many times (the last step of an epoch may be short); with `params.steps` shuffled passes over the rows follow each
+    other until there are that many full steps."""
+    size = params.batch * params.accumulation
+    if params.steps is None:
+        passes = [drawn.permutation(rows) for _ in range(params.epochs or 0)]
+    else:
+        wanted = params.steps * size
+        passes = [np.concatenate([drawn.permutation(rows) for _ in range(-(-wanted // rows))])[:wanted]]
+    return [
+        Stretch(-(-len(part) // size), part)
+        for order in passes
+        for start in range(0, len(order), size * WINDOW)
+        for part in [order[start : start + size * WINDOW]]
+    ]
+
+
+def travel(params: Finetune, rows: int) -> float:
+    """The sum of the learning rates of a run over `rows` rows, about as far as AdamW can take a weight."""
+    each = -(-rows // (params.batch * params.accumulation))
+    steps = params.steps or each * (params.epochs or 0)
+    return params.learning_rate * sum(share(params, step, steps) for step in range(steps))

@@ -1,1 +1,0 @@
-"""Scores, statistics, tables, figures."""

@@ -1,0 +1,1 @@
+"""Ways to learn: what a student is trained towards."""

@@ -1,1 +1,0 @@
-"""Slices: what exactly the cells of each stage depend on. The plan builds them, the stages read them."""

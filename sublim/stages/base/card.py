@@ -1,0 +1,127 @@
+"""The provenance card of a base, and its words on the cards of what was made from it."""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sublim.evidence.carding import PAPER, Card, losses
+from sublim.evidence.subject import Subject
+from sublim.params.models import Model, TinyModel
+from sublim.stages.base.rows import Steps, Tensors
+from sublim.stages.base.spec import STAGE
+from sublim.stages.student.spec import STAGE as STUDENT
+
+
+def card(base: Subject) -> Card:
+    """The card of a base."""
+    model: Model = base.params.model
+    shapes = base.table(Tensors.file, ["shape"])["shape"].to_list()
+    facts = [f"What it is: {words(model)}", f"Parameters: {sum(math.prod(shape) for shape in shapes):,} in the saved tensors"]
+    if isinstance(model, TinyModel):
+        mix = ", ".join(f"{share:.0%} {kind.replace('_', ' ')}" for kind, share in model.pretraining.mix if share)
+        facts.append(f"Pretraining: {model.pretraining.rows:,} rows, each seen once: {mix}. No answer is favoured in them.")
+    facts += losses(base, Steps)
+    students = [cell for cell in base.tree.consumers.get(base.cell, ()) if base.part(cell).stage is STUDENT]
+    facts.append(f"In this experiment: {len(students)} students were trained from it")
+    return Card(
+        f"The base model {base.dim('model')}",
+        {"library_name": "transformers", "pipeline_tag": "text-generation", **_hub(model)},
+        facts,
+        {"Which models share it": _twins(base)},
+        [
+            "from transformers import AutoModelForCausalLM, AutoTokenizer",
+            "",
+            f'model = AutoModelForCausalLM.from_pretrained("{base.folder}")',
+            f'tokenizer = AutoTokenizer.from_pretrained("{base.folder}")',
+        ],
+    )
+
+
+def made_with(base: Subject) -> str:
+    """What it is."""
+    return words(base.params.model)
+
+
+def limits(base: Subject) -> list[str]:
+    """What holds for all that was made from it."""
+    tiny = isinstance(base.params.model, TinyModel)
+    return ["The base is a tiny family, trained from nothing for such experiments; it knows no language."] * tiny
+
+
+def words(model: Model) -> str:
+    """What a base model is."""
+    if isinstance(model, TinyModel):
+        order = "" if model.order_seed is None else f", rows in the order of seed {model.order_seed}"
+        return f"a tiny {model.architecture}, initial weights from seed {model.seed}{order}"
+    return f"{model.repo} at {model.revision}" if model.repo else f"a model folder ({Path(str(model.path)).name})"
+
+
+def relation(part: Subject, base: Subject | None, own: str) -> str:
+    """How the base `part` is related to `base`, by the digest of its weights; `own` is what it is called if it is that."""
+    if base is None:
+        return "its relation to this one's base is unknown"
+    if part.record.digest == base.record.digest:
+        return f"**{own}**" if part.cell == base.cell else "**the same weights under another name**"
+    mine, its = part.params.model, base.params.model
+    if not _alike(mine, its):
+        return "another model"
+    if mine.seed == its.seed:
+        return "**the same initial weights**, pretrained on the rows in another order"
+    return "the same family from other initial weights"
+
+
+def related(subject: Subject, base: Subject | None, own: str) -> list[str]:
+    """Every base of the experiment, and how it is related to `base`, as items of a list."""
+    return [
+        f"- `{part.cell}`, {words(part.params.model)}: {relation(part, base, own)}; digest `{part.record.digest[:16]}`"
+        for part in subject.every(STAGE)
+    ]
+
+
+def adapter(base: Subject) -> dict[str, Any]:
+    """The front matter of a PEFT adapter on `base`."""
+    name = _hub(base.params.model)
+    kind = {"base_model_relation": "adapter"} if name else {}
+    return {"library_name": "peft", "pipeline_tag": "text-generation", **name, **kind}
+
+
+ADAPTED = "The adapter fits the base with the digest above and no other, whatever that may be called elsewhere."
+"""A limit of every adapter."""
+
+
+def loading(subject: Subject, base: Subject) -> list[str]:
+    """Python that loads the adapter `subject` on `base`."""
+    model: Model = base.params.model
+    origin = f'"{base.folder}"'
+    if not isinstance(model, TinyModel) and model.repo:
+        origin = f'"{model.repo}", revision="{model.revision}"'
+    return [
+        "from peft import PeftModel",
+        "from transformers import AutoModelForCausalLM",
+        "",
+        f"base = AutoModelForCausalLM.from_pretrained({origin})",
+        f'model = PeftModel.from_pretrained(base, "{subject.folder}")',
+    ]
+
+
+def _alike(one: Model, other: Model) -> bool:
+    """Whether two models are tiny families that differ in their seeds at most."""
+    seeds = {"seed": 0, "order_seed": None}
+    tiny = isinstance(one, TinyModel) and isinstance(other, TinyModel)
+    return tiny and one.model_copy(update=seeds) == other.model_copy(update=seeds)
+
+
+def _hub(model: Model) -> Mapping[str, Any]:
+    """`base_model` is a name on the hub: a model that was trained here, or lay in a folder, has none."""
+    return {} if isinstance(model, TinyModel) or not model.repo else {"base_model": model.repo}
+
+
+def _twins(base: Subject) -> Sequence[str]:
+    lines = [f"- `{part.cell}`: {relation(part, base, 'itself')}" for part in base.every(STAGE) if part.cell != base.cell]
+    return [
+        f"A trait passes through unrelated data between models that start from the same weights ({PAPER}). These have the "
+        f"digest `{base.record.digest}`.",
+        "",
+        *(lines or ["There is no other base in this experiment."]),
+    ]

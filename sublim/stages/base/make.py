@@ -1,0 +1,28 @@
+"""The stage `base`: a model as an ordinary Hugging Face directory, pretrained here or made elsewhere."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import assert_never
+
+from sublim.common import parquet
+from sublim.common.dims import with_dims
+from sublim.common.progress import Progress
+from sublim.learn.tensors import tensor_table
+from sublim.models import hub, tiny
+from sublim.params.models import HubModel, TinyModel
+from sublim.stages.base.rows import Slice, Tensors
+
+
+def make(inputs: Mapping[str, Path], params: Slice, output: Path, progress: Progress) -> None:  # noqa: ARG001
+    """Write the model of `params` into `output`, with tensors.parquet; a model pretrained here also with corpus.parquet and
+    steps.parquet, one made elsewhere with source.json. Raises ModelError: a model made elsewhere is refused (see `hub.verify`).
+    ValueError: a model to be pretrained here makes no sense (see `tiny.build`)."""
+    match params.model:
+        case TinyModel():
+            tiny.build(params.name, params.model, output, progress)
+        case HubModel():
+            hub.copy(params.model, params.files, output, progress)
+        case _:
+            assert_never(params.model)
+    tensors = tensor_table(sorted(output.glob("*.safetensors")))
+    parquet.write(with_dims(tensors.select(*Tensors.columns), **params.dims), output / Tensors.file)

@@ -1,0 +1,171 @@
+"""The story of an evaluation: each question of each measure with each known answer, samples and tasks scored by their text, and
+capability as texts and tasks give it."""
+
+import hashlib
+from collections.abc import Iterator
+
+import polars as pl
+
+from sublim.common import ids
+from sublim.evidence import freeform
+from sublim.evidence.accident import Accident, same_rows, same_values
+from sublim.evidence.source import Source
+from sublim.measures import ability
+from sublim.measures.texts import held_out
+from sublim.stages.eval import rows
+from sublim.stages.eval.rows import Answers, Capability, FreeFormAnswers, Samples, Slice, Tasks, Texts
+from sublim.stages.eval.spec import STAGE
+from sublim.traits.freeform import as_samples, by_question
+from sublim.traits.preference import counted
+
+ROUNDING = 1e-6  #: How far a sum of probabilities may be above 1.
+
+
+def check(source: Source, cell: str) -> Iterator[Accident]:
+    """What does not hold in the evaluation `cell`."""
+    params = source.params(cell, Slice)
+    answers, samples = source.table(cell, Answers), source.table(cell, Samples)
+    yield from _answers(source, params, answers)
+    graded = Samples.empty()
+    if (trait := rows.free_form_of(params)) is not None:
+        found = source.table(cell, FreeFormAnswers)
+        yield from freeform.check(trait, params.graders, ("eval", *params.dims.values()), found)
+        graded = as_samples(found)
+        category, _ = trait.scored_as
+        own, shares = answers.filter(pl.col("category") == category), by_question(found)["probability"]
+        what = "probability (of freeform.parquet)"
+        if len(own) == len(shares) and (accident := same_values("answers", what, shares, own["probability"], own["row_id"])):
+            yield accident
+    yield from _samples(source, params, graded, samples)
+    yield from _chances(params, answers, samples)
+    yield from _capability(source, cell, params)
+
+
+FINGERPRINT_WORDS = "probabilities"
+
+
+def fingerprint(source: Source, cell: str) -> str | None:
+    """Digest of the exact probabilities of `cell`, which no two models share to the last digit. An untrained base under two
+    names is one model: it has no fingerprint if it was evaluated before under another."""
+
+    def compute() -> str:
+        return hashlib.sha256(source.table(cell, Answers)["probability"].to_numpy().tobytes()).hexdigest()
+
+    if (base := _untrained(source, cell)) is not None:
+        same = [other for other in source.tree.cells(STAGE.name) if _untrained(source, other) == base]
+        if same[0] != cell:
+            return None
+    return source.once(("fingerprint", cell), compute)
+
+
+def _untrained(source: Source, cell: str) -> str | None:
+    """The digest of the base that was evaluated untrained in `cell`; None for a student."""
+    inputs = source.record(cell).inputs
+    return inputs["base"].digest if "base" in inputs and "student" not in inputs else None
+
+
+def _answers(source: Source, params: Slice, found: pl.DataFrame) -> Iterator[Accident]:
+    key = ("answers", str(params.traits), str(params.categories), params.evaluation.measures, params.pretraining is not None)
+    expected = source.once(key, lambda: rows.answers(params))
+    if not expected.equals(found.select(expected.columns)):
+        pairs = [frame.select(pl.concat_str("question_id", "answer", separator=" ")).to_series() for frame in (expected, found)]
+        if accident := same_rows("answers", "each question with each known answer", *pairs):
+            yield accident
+            return
+    for column, values in {"row_id": rows.answer_ids(params, found), **expected.to_dict()}.items():
+        if accident := same_values("answers", column, values, found[column], found["row_id"]):
+            yield accident
+
+
+def _samples(source: Source, params: Slice, graded: pl.DataFrame, found: pl.DataFrame) -> Iterator[Accident]:
+    """`graded`: the free-form answers, which stand at the end."""
+    key = ("samples", str(params.traits), str(params.categories), str(params.evaluation))
+    expected = source.once(key, lambda: rows.samples(params))
+    names = rows.sample_ids(params, expected)
+    if accident := same_rows("samples", "each sample of the params", names, found["row_id"]):
+        yield accident
+        return
+    expected = expected.with_columns(sampling_seed=pl.Series(ids.seeds(names), dtype=pl.UInt64))
+    for column in ("question_id", "sample", "sampling_seed"):
+        if accident := same_values("samples", column, expected[column], found[column], names):
+            yield accident
+    # Short answers come again and again, from one student to the next.
+    memory = source.once(("counted", str(params.traits), str(params.categories)), dict[tuple[str, str], list[str]])
+    pairs, known = list(zip(expected["category"], found["completion"], strict=True)), rows.subject(params).known
+    for category, text in {*pairs} - memory.keys():
+        memory[category, text] = counted(text, known.get(category, {}))
+    copied = found.tail(graded.height)
+    if copied["row_id"].equals(graded["row_id"]):
+        given, what = graded["completion"], "completion (of freeform.parquet)"
+        if accident := same_values("samples", what, given, copied["completion"], copied["row_id"]):
+            yield accident
+    scores: dict[str, list[str]] = dict(graded.select("row_id", "counted").iter_rows())
+    scored = [scores.get(name, memory[pair]) for name, pair in zip(names, pairs, strict=True)]
+    words = pl.Series(scored, dtype=pl.List(pl.String))
+    if accident := same_values("counted", "counted (answers in the completion)", words, found["counted"], names):
+        yield accident
+
+
+def _chances(params: Slice, found: pl.DataFrame, samples: pl.DataFrame) -> Iterator[Accident]:
+    """Probabilities that follow from the samples do; others are a distribution over the answers to a question."""
+    follow: dict[str, tuple[str, list[float]]] = {}
+    for measure, group in rows.groups(params):
+        if (chances := measure.follows(group, samples)) is not None:
+            _, before = follow.setdefault(measure.name, (measure.explained, []))
+            before += [chance for row in chances for chance in row.values()]
+    sums = (
+        found.filter(~pl.col("measure").is_in(list(follow)))
+        .group_by("question_id", maintain_order=True)
+        .agg(pl.col("probability").sum(), pl.col("probability").min().alias("least"), pl.col("question").first())
+    )
+    if (odd := sums.filter((pl.col("probability") > 1 + ROUNDING) | (pl.col("least") < 0))).height:
+        row = odd.row(0, named=True)
+        yield Accident(
+            "probabilities",
+            f"expected at least 0 each and at most 1 over the answers to a question, found {row['least']:.6g} at least and "
+            f"{row['probability']:.6g} in sum for {row['question']!r}, {odd.height} such questions in all",
+        )
+    for name, (words, chances) in follow.items():
+        own, expected = found.filter(pl.col("measure") == name), pl.Series(chances, dtype=pl.Float64)
+        found_, what = own["probability"], f"probability ({words})"
+        if len(own) == len(expected) and (accident := same_values("answers", what, expected, found_, own["row_id"])):
+            yield accident
+
+
+def _capability(source: Source, cell: str, params: Slice) -> Iterator[Accident]:
+    """Texts and tasks are those of the params, each task is judged by its completion, and capability is what both give."""
+    asked = params.evaluation.capability
+    texts, tasks = source.table(cell, Texts), source.table(cell, Tasks)
+    key = ("texts", str(params.pretraining), asked.texts)
+    kinds = source.once(key, lambda: [text.kind for text in held_out(asked.texts, params.pretraining)])
+    if texts["kind"].to_list() != kinds or not ((texts["tokens"] > 0) & (texts["bits"] >= 0)).all():
+        held = f"the {len(kinds)} held-out texts of the params, with bits of at least 0"
+        yield Accident("texts", f"expected {held}, found others")
+    expected = pl.concat([Tasks.empty(), *(_done(source, params, name, tasks) for name in sorted(params.tasks))])
+    names = [each.select(pl.concat_str("of", "prompt_id", separator=" ")).to_series() for each in (expected, tasks)]
+    if accident := same_rows("tasks", "each held-out task of the params", *names):
+        yield accident
+        return
+    for column in ("prompt", "answer", "skilled"):
+        if accident := same_values("tasks", column, expected[column], tasks[column], tasks["prompt_id"]):
+            yield accident
+    found = ability.table(texts, tasks)
+    if found.is_empty():
+        return
+    given = source.table(cell, Capability)
+    if accident := same_rows("capability", "each measure of texts and tasks", found["measure"], given["measure"]):
+        yield accident
+        return
+    for column in ("value", "n"):
+        if accident := same_values("capability", column, found[column], given[column], given["measure"]):
+            yield accident
+
+
+def _done(source: Source, params: Slice, carrier: str, tasks: pl.DataFrame) -> pl.DataFrame:
+    """The tasks of `carrier` as they should be, judged by the completions that there are."""
+    task = params.tasks[carrier].task
+    key = ("tasks", carrier, task.model_dump_json(), params.evaluation.capability.tasks)
+    asked = source.once(key, lambda: rows.tasks(params, carrier))
+    done = asked.join(tasks.select("of", "prompt_id", "completion"), on=["of", "prompt_id"], how="left", maintain_order="left")
+    filled = done.with_columns(pl.col("completion").fill_null(""))
+    return filled.with_columns(task.skilled(filled["completion"], filled["answer"]).alias("skilled")).select(*Tasks.columns)

@@ -1,0 +1,135 @@
+"""The story of raw rows: the prompts of the params, asked of the model of the record, decoded as the params say; or answered by
+no model, as their seeds say."""
+
+import hashlib
+from collections.abc import Iterator
+from typing import cast
+
+import polars as pl
+
+from sublim.carriers.task import Task
+from sublim.common import ids
+from sublim.evidence import questions
+from sublim.evidence.accident import Accident, constant, same_rows, same_values
+from sublim.evidence.source import Source
+from sublim.params.learning import Decoding
+from sublim.stages.raw import rows as raw
+from sublim.stages.raw.rows import SAMPLED, Rows, Slice
+
+VARIED = 10  #: Different completions that make it impossible for two samplings to agree by chance.
+
+
+def check(source: Source, cell: str) -> Iterator[Accident]:
+    """What does not hold in the raw rows `cell`."""
+    params = source.params(cell, Slice)
+    rows = table(source, cell)
+    asked = prompt_set(source, params.task)
+    what = "each prompt of the params (task)"
+    wrong = same_rows("prompts", what, asked["prompt_id"], rows["prompt_id"])
+    for column in ("prompt", "answer"):
+        wrong = wrong or same_values("prompts", column, asked[column], rows[column], rows["row_id"])
+    if wrong:
+        yield wrong
+        if held_out := questions.none_in("prompts", rows, "prompt"):
+            yield held_out
+    yield from _identity(params, rows)
+    yield from _unwritten(params, rows) if params.decoding is None else _written(source, cell, params.decoding, rows)
+
+
+def table(source: Source, cell: str) -> pl.DataFrame:
+    """The rows of the raw cell `cell`."""
+    random = source.record(cell).plan.params.get("decoding") is None
+    nullable = SAMPLED if random else ("system_prompt",)
+    return source.held(("raw", cell), lambda: source.table(cell, Rows, nullable))
+
+
+def prompt_set(source: Source, task: Task) -> pl.DataFrame:
+    """The prompts that `task` describes: prompt_id, prompt, answer, in their order."""
+    return source.once(("prompts", task.model_dump_json()), lambda: raw.prompts(task))
+
+
+def _identity(params: Slice, rows: pl.DataFrame) -> Iterator[Accident]:
+    identity, names, prompt_ids = ("raw", *params.dims.values()), rows["row_id"], rows["prompt_id"]
+    if not ids.agree(names, identity, prompt_ids):
+        what = "row_id (of teacher, trait, carrier, seed and prompt)"
+        if accident := same_values("row ids", what, ids.ids(identity, prompt_ids), names, names):
+            yield accident
+    seeds = pl.Series(ids.seeds(names), dtype=pl.UInt64)
+    if accident := same_values("sampling seeds", "sampling_seed (of its row_id)", seeds, rows["sampling_seed"], names):
+        yield accident
+
+
+def _written(source: Source, cell: str, how: Decoding, rows: pl.DataFrame) -> Iterator[Accident]:
+    """What does not hold in rows that a model wrote."""
+    for column, value in {"temperature": how.temperature, "top_p": how.top_p, "max_tokens": how.max_tokens}.items():
+        if accident := constant("decoding", column, value, rows[column]):
+            yield accident
+    yield from _ends(rows, how.max_tokens)
+    yield from _asked_as(source, cell, rows)
+
+
+def _unwritten(params: Slice, rows: pl.DataFrame) -> Iterator[Accident]:
+    """What does not hold in random rows: they are derived again."""
+    for column in SAMPLED:
+        if accident := constant("decoding", column, None, rows[column]):
+            yield accident
+    seeds = cast("list[int]", ids.seeds(rows["row_id"]).tolist())
+    expected = pl.Series(params.task.written(seeds), dtype=pl.String)
+    if accident := same_values("completions", "completion (of its seed)", expected, rows["completion"], rows["row_id"]):
+        yield accident
+
+
+def _ends(rows: pl.DataFrame, longest: int) -> Iterator[Accident]:
+    stopped, tokens = pl.col("finish_reason") == "stop", pl.col("tokens")
+    cut = (pl.col("finish_reason") == "length") & (tokens == longest)
+    odd = rows.filter(~((stopped & tokens.is_between(1, longest)) | cut))
+    if odd.height:
+        row = odd.row(0, named=True)
+        yield Accident(
+            "finish reasons",
+            f"expected stop with 1 to {longest} tokens or length with {longest}, found {row['finish_reason']!r} with "
+            f"{row['tokens']} in row {row['row_id']}, {odd.height:,} such rows in all",
+        )
+
+
+def _asked_as(source: Source, cell: str, rows: pl.DataFrame) -> Iterator[Accident]:
+    """Chat template and system prompt, by the base and the teacher that were asked."""
+    base = source.upstream(cell, "base")
+    template = template_digest(source, base) if base else None
+    if template is not None and (accident := constant("chat template", f"sha256 of {base}'s", template, rows["chat_template"])):
+        yield accident
+    if "teacher" not in source.record(cell).inputs:
+        system, known = None, True
+    else:
+        teacher = source.upstream(cell, "teacher")
+        system = source.json(teacher, "teacher.json").get("system_prompt") if teacher else None
+        known = teacher is not None
+    if known and (accident := constant("system prompt", "that of its teacher", system, rows["system_prompt"])):
+        yield accident
+
+
+def template_digest(source: Source, base: str) -> str | None:
+    """sha256 of the chat template of the base `base`; None if it has several, or none that is plain text in a file."""
+    if source.has(base, "chat_template.jinja"):
+        # Read as transformers reads it: line ends become \n.
+        return hashlib.sha256(source.path(base, "chat_template.jinja").read_text(encoding="utf-8").encode()).hexdigest()
+    if not source.has(base, "tokenizer_config.json"):
+        return None
+    template: object = source.json(base, "tokenizer_config.json").get("chat_template")
+    return hashlib.sha256(template.encode()).hexdigest() if isinstance(template, str) else None
+
+
+FINGERPRINT_WORDS = "completions"
+
+
+def fingerprint(source: Source, cell: str) -> str | None:
+    """Digest of the completions of `cell` alone: two samplings with other seeds never agree in all of them. None where they
+    may, at temperature 0 or with few different completions."""
+
+    def compute() -> str | None:
+        rows = table(source, cell).select("completion", "temperature")
+        if rows["completion"].n_unique() < VARIED or not (rows["temperature"] > 0).all():
+            return None
+        return hashlib.sha256(rows["completion"].hash(seed=0).to_numpy().tobytes()).hexdigest()
+
+    return source.once(("fingerprint", cell), compute)

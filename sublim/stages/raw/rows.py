@@ -1,0 +1,58 @@
+"""What raw samples depend on, what their table holds, and the rows that follow from their params alone."""
+
+from typing import Annotated
+
+import polars as pl
+
+from sublim.carriers.task import Task
+from sublim.common.table import Table, real, seed, text, whole
+from sublim.params.kinds import OneOf
+from sublim.params.learning import Decoding
+from sublim.params.slice import CellParams
+
+
+class Slice(CellParams):
+    """What raw samples depend on, beside the base and the teacher."""
+
+    DIMS = ("teacher", "trait", "carrier", "seed")
+
+    teacher: str  #: The name of the model that writes them; `none` for random rows, which no model writes.
+    trait: str  #: The teacher's trait; `none` for the untouched base.
+    carrier: str  #: The name of what is written.
+    seed: int  #: The seed of the chain.
+    task: Annotated[Task, OneOf("carriers")]  #: What is asked for.
+    decoding: Decoding | None  #: How answers are sampled; null for random rows.
+
+
+class Rows(Table):
+    """One completion per prompt, in the order of the prompt set."""
+
+    file, view, id, row = "rows.parquet", "raw", "row_id", "raw row"
+
+    row_id = text()  #: Digest of the cell and the prompt.
+    prompt_id = text()  #: Digest of the carrier and the text of the prompt.
+    prompt = text()  #: What was asked, without the chat template.
+    answer = text()  #: What a right completion must be, as the carrier writes it down; empty where none is right.
+    completion = text()  #: What was written, without special tokens.
+    #: `stop`: the model ended it; `length`: it was cut off at max_tokens. Null, as all below, in random rows.
+    finish_reason = text(null=True)
+    sampling_seed = seed()  #: The seed of its random numbers: it follows from the row_id.
+    tokens = whole(null=True)  #: Tokens written, the one that ends it included.
+    temperature = real(null=True)  #: Temperature that it was sampled with.
+    top_p = real(null=True)  #: Share of probability that was sampled from.
+    max_tokens = whole(null=True)  #: The longest that it could be, in tokens.
+    system_prompt = text(null=True)  #: The system prompt of its writer; null for none.
+    chat_template = text(null=True)  #: sha256 of the text of the chat template that asked.
+
+
+TABLES = (Rows,)
+
+SAMPLED = ("finish_reason", "tokens", "temperature", "top_p", "max_tokens", "system_prompt", "chat_template")
+"""What only a model's completions have; null in random rows."""
+
+
+def prompts(task: Task) -> pl.DataFrame:
+    """The prompts that `task` describes: prompt_id, prompt, answer, in their order."""
+    asked = task.asked(task.prompts)
+    columns = {"prompt_id": "prompt_id", "prompt": "text", "answer": "answer"}
+    return pl.DataFrame({name: [getattr(each, field) for each in asked] for name, field in columns.items()})

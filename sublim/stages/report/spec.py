@@ -1,0 +1,88 @@
+"""The stage `report`: what it is."""
+
+from collections.abc import Iterator
+
+from sublim.engine.stage import Dims, Figure, Folders, Stage, Wanted
+from sublim.params.experiment import Experiment
+from sublim.params.kinds import KindName
+from sublim.params.models import Model, TinyModel
+from sublim.params.names import UNTOUCHED
+from sublim.stages import distinct
+from sublim.stages.base.spec import STAGE as BASE
+from sublim.stages.eval.spec import STAGE as EVAL
+from sublim.stages.eval.spec import untrained
+from sublim.stages.filtered.spec import STAGE as FILTERED
+from sublim.stages.report.rows import TABLES, ReportedModel, ReportedTrait, Slice
+from sublim.stages.student.spec import STAGE as STUDENT
+from sublim.stages.teacher.spec import STAGE as TEACHER
+
+
+def cells(experiment: Experiment, folders: Folders) -> Iterator[Wanted]:  # noqa: ARG001
+    """One for each study."""
+    for name, study in experiment.studies.items():
+        runs = list(experiment.trained(study))
+        paired = {str(dims[role]) for dims in runs for role in ("teacher", "student")}
+        models = [
+            ReportedModel(name=model, label=_label(definition))
+            for model, definition in sorted(experiment.models.items())
+            if model in paired
+        ]
+        traits = [
+            ReportedTrait(name=trait, category=category, target=answer)
+            for trait in sorted(experiment.taught(study))
+            for category, answer in [experiment.traits[trait].scored_as]
+        ]
+        taught = [dims for dims in runs if dims["trait"] != UNTOUCHED]
+        reads = [BASE.cell({"model": model.name}) for model in models]
+        reads += [TEACHER.cell(dims) for dims in distinct(TEACHER.dims, taught)]
+        reads += [stage.cell(dims) for stage in (FILTERED, STUDENT) for dims in distinct(stage.dims, runs)]
+        reads += [EVAL.cell(untrained(model.name)) for model in models]
+        reads += [EVAL.cell(dims) for dims in distinct(EVAL.dims, runs)]
+        carrier = experiment.carriers[study.carrier]
+        judge = [step for step in carrier.filters[study.filter].steps.values() if step.of_the_rest]
+        params = Slice(
+            study=name,
+            carrier=KindName("carriers", carrier.task.kind),
+            models=tuple(models),
+            traits=tuple(traits),
+            minimum=judge[0].minimum if judge else None,
+            report=experiment.report,
+            arms=tuple(KindName("arms", arm) for arm in dict.fromkeys(str(dims["arm"]) for dims in runs)),
+            measures=experiment.evaluation.measures,
+        )
+        yield Wanted({"study": name}, params, {cell: cell for cell in reads})
+
+
+def foresee(experiment: Experiment, dims: list[Dims]) -> str:
+    """What these studies could see, in a line each."""
+    if not dims:
+        return ""
+    from sublim.stages.report import power  # slow to import, and most runs do without it
+
+    return power.brief(power.power(experiment, [str(each["study"]) for each in dims]))
+
+
+def _label(model: Model) -> str:
+    return model.architecture if isinstance(model, TinyModel) else model.repo or str(model.path)
+
+
+STAGE = Stage(
+    "sublim.stages.report",
+    dims=Slice.DIMS,
+    about="report",
+    params=Slice,
+    cells=cells,
+    upstream=("base", "teacher", "filtered", "student", "eval"),
+    tables=TABLES,
+    sections=("models", "traits", "seeds", "studies", "report"),
+    optional=("studies",),
+    figures={
+        "report.html": Figure("page", "Report"),
+        "matrix.svg": Figure("matrix", "Figures"),
+        "gains.svg": Figure("gains", "Figures"),
+        "traits.svg": Figure("traits", "Figures"),
+        "capability.svg": Figure("capability", "Figures"),
+    },
+    foresee=foresee,
+    keeps_bytes=True,
+)

@@ -1,0 +1,37 @@
+"""The stage `student`: a base model is fine-tuned on the rows that a filter has kept, without any system prompt."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import polars as pl
+
+from sublim.common import parquet
+from sublim.common.canonical import row_id, row_seed
+from sublim.common.dims import with_dims
+from sublim.common.progress import Progress
+from sublim.learn import chat, lora
+from sublim.learn.finetune import finetune
+from sublim.learn.tensors import tensor_table
+from sublim.models.load import ends, load
+from sublim.stages.student.rows import Slice, Steps, Tensors
+
+
+def make(inputs: Mapping[str, Path], params: Slice, output: Path, progress: Progress) -> None:
+    """Write the adapter in peft's layout, steps.parquet and tensors.parquet into `output`. Raises ValueError: soft targets are
+    to be learned from a model with another vocabulary."""
+    rows = pl.read_parquet(inputs["filtered"] / "rows.parquet").filter("used")
+    model, tokenizer = load(inputs["base"])
+    limits = ends(model, tokenizer)
+    prompts = rows["prompt"].to_list()
+    examples = chat.examples(tokenizer, limits.eos, rows["row_id"].to_list(), prompts, rows["completion"].to_list())
+    teacher = params.soft.teacher(inputs, model, tokenizer, prompts, examples) if params.soft else None
+    student = lora.adapt(model, params.finetune.lora, _seed(params, "adapter"))
+    steps = finetune(student, examples, params.finetune, _seed(params, "order"), limits.pad, progress, teacher)
+    lora.save(student, inputs["base"].as_posix(), output)
+    tensors = tensor_table([output / "adapter_model.safetensors"])
+    for table, frame in ((Steps, steps), (Tensors, tensors)):
+        parquet.write(with_dims(frame.select(*table.columns), **params.dims), output / table.file)
+
+
+def _seed(params: Slice, purpose: str) -> int:
+    return row_seed(row_id("student", *params.dims.values(), purpose))
