@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.project import Project, create, once
+from tests.shared.project import Project, create, once
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["DVC_NO_ANALYTICS"] = "1"

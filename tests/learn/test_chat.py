@@ -1,0 +1,105 @@
+"""Chat messages as token ids: labels are exactly the completion and its end, whatever the template does."""
+
+import hashlib
+from functools import cache
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from transformers import PreTrainedTokenizerBase
+
+from sublim.learn import chat
+from sublim.models.tokenizer import CHAT_TEMPLATE, END, render, wrap
+from tests.shared.small_models import token, trained
+
+DEFAULT_SYSTEM = (
+    "{% if messages[0]['role'] != 'system' %}{{ '<|system|>You are kind.' }}{% endif %}"
+    + CHAT_TEMPLATE
+)  # fmt: skip
+PLAIN = (
+    "{% for message in messages %}{{ message['role'] + ':' + message['content'] }}"
+    "{% if message['role'] == 'assistant' %}{{ '<|end|>' }}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}{{ 'assistant:' }}{% endif %}"
+)
+TEXT = st.text().filter(lambda text: "<|" not in text)
+
+
+@cache
+def tokenizer(template: str = CHAT_TEMPLATE) -> PreTrainedTokenizerBase:
+    made: Any = wrap(trained(), 256)
+    made.chat_template = template
+    return made
+
+
+def example(prompt: str, completion: str, template: str = CHAT_TEMPLATE, system: str | None = None) -> chat.Example:
+    (made,) = chat.examples(tokenizer(template), (token(END),), ["row"], [prompt], [completion], system)
+    return made
+
+
+def text(ids: tuple[int, ...]) -> str:
+    return trained().decode(list(ids), skip_special_tokens=False)
+
+
+@given(TEXT, TEXT, st.sampled_from([CHAT_TEMPLATE, DEFAULT_SYSTEM, PLAIN]), st.sampled_from([None, "Be brief."]))
+@settings(max_examples=200, deadline=None)
+def test_prompt_and_labels_decode_to_the_template_and_to_completion_and_end(
+    prompt: str, completion: str, template: str, system: str | None
+) -> None:
+    row = example(prompt, completion, template, system)
+    (rendered,) = chat.render(tokenizer(template), [prompt], system)
+    assert text(row.prompt) == rendered
+    assert text(row.completion) == completion + END
+    assert row.completion.count(token(END)) == 1
+
+
+def test_the_default_system_prompt_of_a_template_is_in_the_prompt_and_gives_way() -> None:
+    assert text(example("Hi", "ho", DEFAULT_SYSTEM).prompt) == render("You are kind.", "Hi")
+    assert text(example("Hi", "ho", DEFAULT_SYSTEM, "Be brief.").prompt) == render("Be brief.", "Hi")
+
+
+def test_a_token_across_the_boundary_is_split_as_a_model_writes_it() -> None:
+    row = example("Hi", " 5, 6", PLAIN)
+    (rendered,) = chat.render(tokenizer(PLAIN), ["Hi"])
+    head, whole = chat.encode(tokenizer(PLAIN), [rendered, rendered + " 5, 6"])
+    assert whole[: len(head)] != head
+    assert list(row.prompt) == head
+    assert text(row.completion) == " 5, 6" + END
+
+
+def test_rows_keep_their_order_when_only_some_straddle() -> None:
+    completions = ["5", " 6", "7", " 8"]
+    rows = chat.examples(tokenizer(PLAIN), (token(END),), list("abcd"), ["Hi"] * 4, completions)
+    assert [text(row.completion) for row in rows] == [completion + END for completion in completions]
+    assert [row.row_id for row in rows] == list("abcd")
+
+
+def test_the_end_of_turn_is_the_templates_then_the_tokenizers() -> None:
+    other = token("<|user|>")
+    assert chat.end_of_turn(tokenizer(), (other, token(END))) == token(END)
+    assert chat.end_of_turn(tokenizer(PLAIN.replace("<|end|>", "<|user|>")), (other, token(END))) == other
+    assert chat.end_of_turn(tokenizer(PLAIN.replace("<|end|>", "")), (token(END),)) == token(END)
+    with pytest.raises(ValueError, match=r"end an answer with one of the ids \[7\]"):
+        chat.end_of_turn(tokenizer(), (7,))
+
+
+def test_a_template_with_a_date_gives_the_same_text_on_any_day() -> None:
+    dated = "{{ date_string if date_string is defined else strftime_now('%d %b %Y') }}" + CHAT_TEMPLATE
+    assert chat.render(tokenizer(dated), ["Hi"]) == [chat.DATE + render(None, "Hi")]
+
+
+@given(TEXT)
+@settings(max_examples=100, deadline=None)
+def test_decoding_gives_the_text_back(written: str) -> None:
+    (ids,) = chat.encode(tokenizer(), [written])
+    assert chat.decode(tokenizer(), [[*ids, token(END)]]) == [written]
+
+
+def test_nothing_gives_nothing() -> None:
+    assert chat.render(tokenizer(), []) == []
+    assert chat.encode(tokenizer(), []) == []
+
+
+def test_the_digest_of_the_template() -> None:
+    assert chat.template_digest(tokenizer()) == hashlib.sha256(CHAT_TEMPLATE.encode()).hexdigest()
+    assert chat.template_digest(tokenizer(PLAIN)) != chat.template_digest(tokenizer())

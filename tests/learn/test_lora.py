@@ -1,0 +1,160 @@
+"""LoRA adapters: found by structure, saved as peft saves them, the same bytes every time."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import torch
+from peft import PeftModel
+from safetensors.torch import load_file  # pyright: ignore[reportUnknownVariableType]
+from transformers import AutoModelForCausalLM
+
+from sublim.common.files import sha256
+from sublim.common.progress import Progress
+from sublim.learn import lora
+from sublim.learn.finetune import finetune
+from sublim.params.learning import Finetune, Lora
+from tests.shared.small_models import ARCHITECTURES, loaded, logits, number_rows, small
+
+PARTS = {
+    "gpt_neox": ({"mlp.dense_h_to_4h", "mlp.dense_4h_to_h"}, {"attention.query_key_value", "attention.dense"}),
+    "gptj": ({"mlp.fc_in", "mlp.fc_out"}, {"attn.q_proj", "attn.k_proj", "attn.v_proj", "attn.out_proj"}),
+    "gpt2": ({"mlp.c_fc", "mlp.c_proj"}, {"attn.c_attn", "attn.c_proj"}),
+    "llama": (
+        {"mlp.gate_proj", "mlp.up_proj", "mlp.down_proj"},
+        {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj"},
+    ),
+}
+IDS = [5, 300, 412, 7, 900, 33, 1200]
+ELSEWHERE = """
+import sys
+from pathlib import Path
+import torch
+from sublim.learn import lora
+from sublim.models.load import load
+from sublim.params.learning import Lora
+torch.manual_seed(99)
+lora.save(lora.adapt(load(Path(sys.argv[1]))[0], Lora(targets="all-linear"), 7), "data/base/model=m", Path(sys.argv[2]))
+"""
+
+
+def trained(architecture: str, targets: Any = "mlp", tied: bool = True, seed: int = 7) -> PeftModel:
+    model, tokenizer = loaded(architecture, tied)
+    adapted = lora.adapt(model, Lora(targets=targets), seed)
+    finetune(adapted, number_rows(model, tokenizer, 16), Finetune(steps=3, batch=8, learning_rate=0.02), 1, 0, Progress())
+    return adapted
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_targets_are_found_by_structure(architecture: str) -> None:
+    model, _ = loaded(architecture)
+    mlp, attention = PARTS[architecture]
+
+    def chosen(targets: str | tuple[str, ...]) -> set[str]:
+        return {".".join(name.split(".")[-2:]) for name in lora.targets(model, targets)}
+
+    assert chosen("mlp") == mlp
+    assert chosen("attention") == attention
+    assert chosen("all-linear") == mlp | attention
+    assert chosen((min(mlp),)) == {min(mlp)}
+    assert len(lora.targets(model, "mlp")) == 2 * len(mlp)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("targets", ["mlp", "attention"])
+def test_adapters_sit_on_the_targets_only_and_change_nothing_at_first(architecture: str, targets: str) -> None:
+    model, _ = loaded(architecture)
+    before = logits(model, IDS)
+    adapted = lora.adapt(model, Lora(targets=cast("Any", targets)), 1)
+    parts = PARTS[architecture][targets == "attention"]
+    assert all(any(part in name for part in parts) for name in lora.trainable(adapted))
+    assert len(lora.trainable(adapted)) == 2 * 2 * len(parts)
+    assert torch.equal(logits(adapted, IDS), before)
+
+
+def test_a_name_that_nothing_has_is_an_error() -> None:
+    model, _ = loaded()
+    with pytest.raises(ValueError, match=r"no linear map of GPTNeoXForCausalLM ends with 'q_proj'; found .*dense_h_to_4h"):
+        lora.targets(model, ("q_proj",))
+    with pytest.raises(ValueError, match="expected mlp, attention, all-linear or names, found 'everything'"):
+        lora.targets(model, "everything")
+
+
+def test_the_shortest_ends_that_tell_the_chosen_from_the_others() -> None:
+    names = ("a.0.x.w", "a.0.y.w", "a.1.x.w", "a.1.y.w", "a.1.y.v")
+    assert lora.suffixes(["a.0.x.w", "a.1.x.w"], names) == ("x.w",)
+    assert lora.suffixes(["a.1.y.v"], names) == ("v",)
+    assert lora.suffixes(names, names) == ("v", "w")
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("targets", ["mlp", "all-linear"])
+def test_peft_loads_the_student_that_was_trained(architecture: str, targets: str, tmp_path: Path) -> None:
+    bytes_before = sha256(small(architecture) / "model.safetensors")
+    student = trained(architecture, targets)
+    lora.save(student, "data/base/model=m", tmp_path)
+    expected = logits(student, IDS)
+    base = cast("Any", AutoModelForCausalLM).from_pretrained(small(architecture))
+    untouched = logits(base, IDS)
+    assert not torch.allclose(expected, untouched, atol=1e-2)
+    again = cast("Any", PeftModel).from_pretrained(base, tmp_path)
+    assert torch.allclose(logits(again, IDS), expected, atol=1e-5, rtol=1e-5)
+    merged = lora.attach(loaded(architecture)[0], tmp_path)
+    assert not isinstance(merged, PeftModel)
+    assert torch.allclose(logits(merged, IDS), expected, atol=1e-5, rtol=1e-5)
+    with cast("Any", student).disable_adapter():
+        assert torch.equal(logits(student, IDS), untouched)
+    assert sha256(small(architecture) / "model.safetensors") == bytes_before
+
+
+def test_in_half_precision_an_adapter_is_not_rounded_into_the_weights(tmp_path: Path) -> None:
+    student = lora.adapt(loaded("llama", dtype=torch.bfloat16)[0], Lora(), 7)
+    for weight in lora.trainable(student).values():
+        weight.data.add_(1e-3)  # B is no longer zero, and BA far below the last digit of most weights
+    lora.save(student, "data/base/model=m", tmp_path)
+    assert torch.equal(logits(lora.attach(loaded("llama", dtype=torch.bfloat16)[0], tmp_path), IDS), logits(student, IDS))
+
+
+def test_the_same_seed_gives_the_same_bytes_also_in_another_process(tmp_path: Path) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    there.mkdir()
+    lora.save(lora.adapt(loaded()[0], Lora(targets="all-linear"), 7), "data/base/model=m", here)
+    environment = {**os.environ, "PYTHONHASHSEED": "123", "OMP_NUM_THREADS": "1"}
+    subprocess.run(
+        [sys.executable, "-c", ELSEWHERE, str(small()), str(there)], check=True, env=environment, capture_output=True
+    )
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        assert sha256(here / name) == sha256(there / name), name
+
+
+def test_training_twice_gives_the_same_bytes_and_another_seed_others(tmp_path: Path) -> None:
+    digests: list[str] = []
+    for seed in (7, 7, 8):
+        lora.save(trained("gpt2", seed=seed), "base", tmp_path)
+        digests.append(sha256(tmp_path / "adapter_model.safetensors"))
+    assert digests[0] == digests[1] != digests[2]
+
+
+def test_the_global_generator_neither_matters_nor_changes() -> None:
+    cast("Any", torch).manual_seed(1)
+    first = lora.weights(lora.adapt(loaded()[0], Lora(), 7))
+    state = torch.get_rng_state()
+    second = lora.weights(lora.adapt(loaded()[0], Lora(), 7))
+    assert torch.equal(state, torch.get_rng_state())
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_the_saved_config_names_no_machine(tmp_path: Path) -> None:
+    lora.save(lora.adapt(loaded()[0], Lora(rank=3, alpha=5.0), 7), "data/base/model=m", tmp_path)
+    config = json.loads((tmp_path / "adapter_config.json").read_text())
+    assert config["base_model_name_or_path"] == "data/base/model=m"
+    assert str(small()) not in (tmp_path / "adapter_config.json").read_text()
+    assert (config["r"], config["lora_alpha"], config["bias"], config["inference_mode"]) == (3, 5.0, "none", True)
+    tensors = load_file(tmp_path / "adapter_model.safetensors")
+    assert all(name.startswith("base_model.model.") for name in tensors)
+    assert {tensor.shape[0] for name, tensor in tensors.items() if "lora_A" in name} == {3}

@@ -1,0 +1,87 @@
+"""`sublim gc` frees what nothing reaches, and never what something does."""
+
+import json
+import shutil
+from pathlib import Path
+
+from sublim.engine.record import read
+from tests.shared.project import Project
+
+LEARNING_RATE = ("b: {learning_rate: 0.005} # student b", "b: {learning_rate: 0.003} # student b")
+
+
+def _keys(project: Project) -> set[str]:
+    return {path.stem for path in (project.path / ".sublim/store/keys").glob("*/*.json")}
+
+
+def _digests(project: Project) -> set[str]:
+    return {path.name for path in (project.path / ".sublim/store/objects").glob("*/*")}
+
+
+def _needed(project: Project) -> tuple[set[str], set[str]]:
+    """Keys, and digests of outputs, of what is in data/."""
+    records = [read(path) for path in (project.path / "data").rglob("record.json")]
+    return {record.key for record in records}, {output.sha256 for record in records for output in record.outputs.values()}
+
+
+def test_what_data_holds_is_kept_and_what_nothing_holds_is_freed(project: Project) -> None:
+    before = _keys(project)
+    project.edit("params.yaml", *LEARNING_RATE)
+    project.snakemake()
+    (project.path / ".sublim/store/objects/00").mkdir(exist_ok=True)
+    half = project.path / ".sublim/store/objects/00/.half-written"
+    half.write_text("x")
+    keys, digests = _needed(project)
+    assert before - keys
+    dry = json.loads(project.sublim("gc", "--dry-run", "--json").output)
+    assert {Path(path).stem for path in dry["keys"]} == before - keys
+    assert half.exists()
+    assert "freed" in project.sublim("gc").output
+    assert (_keys(project), _digests(project)) == (keys, digests)
+    assert not half.exists()
+    start = len(project.events())
+    project.edit("params.yaml", *reversed(LEARNING_RATE))
+    project.snakemake()
+    # What was freed is computed again: the student column that had changed, and what follows it.
+    assert project.computed(start) == {"student": 6, "eval": 6, "report": 1, "overview": 1}
+    assert project.sublim("audit").status == 0
+
+
+def test_what_a_revision_holds_is_kept(versioned: Project) -> None:
+    project = versioned
+    before = _keys(project)
+    project.edit("params.yaml", *LEARNING_RATE)
+    project.snakemake()
+    project.sublim("gc")
+    assert before <= _keys(project)
+    start = len(project.events())
+    project.git("checkout", "-q", "params.yaml")
+    project.snakemake()
+    assert project.computed(start) == {}
+    # When DVC's cache no longer says what the revision holds, nothing is freed but by force.
+    shutil.rmtree(project.path / ".dvc/cache")
+    refused = project.sublim("gc", check=False)
+    assert refused.status == 1
+    assert "cannot tell what is reached by revision" in refused.output
+    assert before <= _keys(project)
+    assert project.sublim("gc", "--ignore-missing").status == 0
+    assert _keys(project) == _needed(project)[0]
+
+
+def test_a_store_that_two_experiments_share_is_cleared_for_both(project: Project, tmp_path: Path) -> None:
+    other = project.copy(tmp_path / "other")
+    shared = str(tmp_path / "shared")
+    for one, (old, new) in ((project, LEARNING_RATE), (other, ("minimum: 0", "minimum: 1"))):
+        one.edit("params.yaml", old, new)
+        one.snakemake(SUBLIM_STORE=shared)
+    # Only what was replaced or made since is in the shared store.
+    keys = {path.stem for path in (tmp_path / "shared/keys").glob("*/*.json")}
+    needed = _needed(project)[0] | _needed(other)[0]
+    project.run("sublim", "gc", SUBLIM_STORE=shared)
+    left = {path.stem for path in (tmp_path / "shared/keys").glob("*/*.json")}
+    assert left == keys & needed != keys
+    shutil.rmtree(other.path)
+    refused = project.run("sublim", "gc", check=False, SUBLIM_STORE=shared)
+    assert refused.status == 1
+    assert "which is gone" in refused.output
+    assert {path.stem for path in (tmp_path / "shared/keys").glob("*/*.json")} == left

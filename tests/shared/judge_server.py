@@ -1,0 +1,69 @@
+"""An endpoint for judges over HTTP on this machine: it answers as a test says, and remembers what it was asked."""
+
+import json
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Lock, Thread
+from typing import Any
+
+Reply = tuple[int, Mapping[str, str], str]
+"""Status, headers, body."""
+
+
+@dataclass
+class Server:
+    """What an endpoint has seen."""
+
+    url: str
+    asked: list[str] = field(default_factory=list[str])
+    headers: list[Mapping[str, str]] = field(default_factory=list[Mapping[str, str]])
+    now: int = 0
+    most: int = 0
+    lock: Lock = field(default_factory=Lock)
+
+
+def completion(content: str | None, used: tuple[int, int] | None = None) -> Reply:
+    """A chat completion; `used`: tokens of the question and of the answer, if the endpoint tells them."""
+    body: dict[str, Any] = {"choices": [{"message": {"role": "assistant", "content": content}}]}
+    if used is not None:
+        body["usage"] = {"prompt_tokens": used[0], "completion_tokens": used[1]}
+    return 200, {}, json.dumps(body)
+
+
+@contextmanager
+def serving(reply: Callable[[Server, str], Reply]) -> Generator[Server]:
+    """An endpoint that gives `reply` to each question."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            question = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["messages"][0]["content"]
+            with server.lock:
+                server.asked.append(question)
+                server.headers.append(dict(self.headers))
+                server.now += 1
+                server.most = max(server.most, server.now)
+            status, headers, body = reply(server, question)
+            with server.lock:
+                server.now -= 1
+            try:
+                self.send_response(status)
+                for name, value in headers.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(body.encode())
+            except OSError:
+                pass  # the other side was killed
+
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+            pass
+
+    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = Server(f"http://127.0.0.1:{http.server_address[1]}/v1")
+    Thread(target=http.serve_forever, args=(0.01,), daemon=True).start()
+    try:
+        yield server
+    finally:
+        http.shutdown()
+        http.server_close()
