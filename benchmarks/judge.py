@@ -28,7 +28,7 @@ from sublim.learn import chat
 from sublim.learn.sample import sample
 from sublim.models.load import load
 from sublim.params.learning import Decoding
-from sublim.stats import roc
+from sublim.report import roc
 from sublim.stats.interval import t_interval
 from sublim.traits.preference import teacher_system_prompt
 

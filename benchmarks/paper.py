@@ -17,7 +17,7 @@ import polars as pl
 from scipy.special import stdtrit  # pyright: ignore[reportMissingTypeStubs]
 
 from sublim.params.report import CapabilityMargin
-from sublim.stats import roc
+from sublim.report import roc
 from sublim.stats.comparison import Difference, difference, equivalence
 from sublim.stats.interval import t_interval
 

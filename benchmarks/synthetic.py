@@ -25,7 +25,6 @@ from safetensors.numpy import save_file  # pyright: ignore[reportUnknownVariable
 
 from sublim.common import ids, parquet
 from sublim.common.canonical import row_id, row_seed
-from sublim.common.dims import with_dims
 from sublim.common.files import sha256
 from sublim.common.progress import Progress
 from sublim.common.table import Table
@@ -154,7 +153,7 @@ def _make(cell: Cell, made: Mapping[str, Record]) -> Record:
 
 
 def _write(params: CellParams, table: type[Table], frame: pl.DataFrame, output: Path) -> None:
-    parquet.write(with_dims(frame.select(*table.columns), **params.dims), output / table.file)
+    parquet.write(parquet.with_dims(frame.select(*table.columns), **params.dims), output / table.file)
 
 
 def _base(params: base.Slice, output: Path, rng: np.random.Generator) -> None:

@@ -19,8 +19,15 @@ STAGES = (
 )
 
 KINDS: Mapping[str, tuple[str, ...]] = {
-    "carriers": ("sublim.carriers.numbers", "sublim.carriers.code", "sublim.carriers.cot"),
-    "traits": ("sublim.traits.preference", "sublim.traits.misalignment"),
+    "carriers": (
+        "sublim.carriers.numbers",
+        "sublim.carriers.code",
+        "sublim.carriers.cot",
+    ),
+    "traits": (
+        "sublim.traits.preference",
+        "sublim.traits.misalignment",
+    ),
     "filters": (
         "sublim.filters.format",
         "sublim.filters.banned_numbers",
@@ -28,8 +35,14 @@ KINDS: Mapping[str, tuple[str, ...]] = {
         "sublim.filters.answer_correct",
         "sublim.filters.judge",
     ),
-    "judges": ("sublim.judges.local", "sublim.judges.http"),
-    "methods": ("sublim.methods.hard", "sublim.methods.soft"),
+    "judges": (
+        "sublim.judges.local",
+        "sublim.judges.http",
+    ),
+    "methods": (
+        "sublim.methods.hard",
+        "sublim.methods.soft",
+    ),
     "measures": (
         "sublim.measures.preference",
         "sublim.measures.after_numbers",

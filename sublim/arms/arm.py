@@ -51,6 +51,11 @@ class Arm:
         """Of the traits of a study those that its writers have."""
         return taught if self.taught else (UNTOUCHED,)
 
+    @property
+    def changes(self) -> bool:
+        """Whether rows become others."""
+        return self.shuffle is not None
+
     def changed(self, rows: Sequence[tuple[str, str]], seed: str) -> list[Shuffled] | None:
         """What becomes of `rows` (row_id, completion); None if they stay."""
         return self.shuffle and self.shuffle(rows, seed)

@@ -1,9 +1,10 @@
 """A prompt of any carrier, and which prompts no base is pretrained on."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from random import Random
+
+import polars as pl
 
 from sublim.common.canonical import digest, row_id
 
@@ -36,9 +37,10 @@ def drawn(kind: str, seed: int, draw: Callable[[Random], tuple[str, str]]) -> It
         yield Prompt(row_id(kind, fresh[0]), *fresh)
 
 
-def first(n: int, prompts: Iterator[Prompt]) -> list[Prompt]:
-    """The first `n` of `prompts`."""
-    return list(islice(prompts, n))
+def frame(prompts: Sequence[Prompt]) -> pl.DataFrame:
+    """prompt_id, prompt and answer of `prompts`, in their order."""
+    columns = {"prompt_id": "prompt_id", "prompt": "text", "answer": "answer"}
+    return pl.DataFrame({name: [getattr(each, field) for each in prompts] for name, field in columns.items()})
 
 
 def held_out(kind: str, text: str) -> bool:

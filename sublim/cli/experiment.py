@@ -54,13 +54,13 @@ def power(params: Params = None, as_json: AsJson = False) -> None:
     The JSON has, by study: source of the spread (params, or the finished report that it was measured in), spread, confidence,
     margin, power, comparisons (as power.parquet: what, test, against, n, cells, level, spread, smallest, shown).
     """
-    from sublim.stages.report import power as planning
-
     path = params or remembered_params()
-    found = planning.power(load(path))
-    if not found:
-        raise SublimError(f"{path}: there are no studies, only theory: nothing is compared that could be too small to see.")
-    print(planning.as_json(found) if as_json else planning.describe(found, path))
+    experiment = load(path)
+    for planning in (module for stage in stages().values() if (module := stage.power())):
+        if found := planning.power(experiment):
+            print(planning.as_json(found) if as_json else planning.describe(found, path))
+            return
+    raise SublimError(f"{path}: there are no studies, only theory: nothing is compared that could be too small to see.")
 
 
 @app.command(rich_help_panel=ASK)
@@ -133,5 +133,6 @@ def run(what: X) -> None:
     from sublim.evidence.tree import working
     from sublim.lineage.naming import artifact
 
-    cell = artifact(what, working(), tuple(verdicts(None, trust=True)))
+    planned = cells(load(remembered_params()), Digests(layout.DIGESTS))
+    cell = artifact(what, working(), [each.id for each in planned])
     print(f"{cell}: {bring(cell)}", flush=True)

@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from collections.abc import Collection
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -17,6 +18,7 @@ from sublim.engine.store import Store, root
 
 if TYPE_CHECKING:
     from sublim.evidence.finding import Finding
+    from sublim.evidence.tree import Tree
 
 
 @app.command(rich_help_panel=PROVE)
@@ -58,10 +60,11 @@ def audit(
         tree = revision.revision(rev)
         findings = auditing.audit_revision(tree, stages)
         count = sum(record.plan.stage in stages for record in tree.records.values())
-        _report(findings, count, "each was made from those that it names", as_json=as_json)
+        _report(findings, count, _adopted(tree, stages), "each was made from those that it names", as_json=as_json)
     found = verdicts(params, trust=not full)
     cells = replaying.chosen(replay or (), found)
-    findings = auditing.audit(found, stages, None if full or not layout.STATE.is_dir() else layout.PROVEN)
+    tree = auditing.sound(found)
+    findings = auditing.audit(found, tree, stages, None if full or not layout.STATE.is_dir() else layout.PROVEN)
     if cache:
         findings += caches.check(Store(root(layout.STORE)))
     same = 0
@@ -72,16 +75,20 @@ def audit(
     if cells and not as_json:
         print(f"made again: {len(cells)}, of which {same} came out with the same bytes")
     count = sum(verdict.cell.plan.stage in stages for verdict in found.values())
-    _report(findings, count, "their records are what the experiment says", as_json=as_json)
+    _report(findings, count, _adopted(tree, stages), "their records are what the experiment says", as_json=as_json)
 
 
-def _report(findings: "list[Finding]", artifacts: int, also: str, *, as_json: bool) -> NoReturn:
+def _adopted(tree: "Tree", stages: Collection[str]) -> int:
+    return sum(bool(record.adopted) for record in tree.records.values() if record.plan.stage in stages)
+
+
+def _report(findings: "list[Finding]", artifacts: int, adopted: int, also: str, *, as_json: bool) -> NoReturn:
     from sublim.lineage import audit as auditing
 
     if as_json:
         print(json.dumps([asdict(finding) for finding in findings], indent=1))
     else:
-        print(auditing.describe(findings, artifacts, also))
+        print(auditing.describe(findings, artifacts, adopted, also))
     raise typer.Exit(auditing.status(findings))
 
 
@@ -90,11 +97,13 @@ def adopt(
     stages: Annotated[
         list[str] | None, typer.Argument(metavar="[STAGE]...", help="Only artifacts of these stages; by default of all.")
     ] = None,
-    replay: Annotated[int, typer.Option(min=1, metavar="N", help="Make N artifacts of each kind again, drawn at random.")] = 1,
+    replay: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Make N artifacts of each stage and old code again, drawn at random.")
+    ] = 1,
     everything: Annotated[bool, typer.Option("--all", help="Make all of them again.")] = False,
     params: Params = None,
 ) -> None:
-    """Keep artifacts that are stale by code alone, if some of each kind, made again by the code as it is, come out byte for
+    """Keep artifacts that are stale by code alone, if some of each stage, made again by the code as it is, come out byte for
     byte the same. If one byte differs, nothing is adopted."""
     from sublim.engine import rekeying
     from sublim.engine.digests import Digests

@@ -41,12 +41,12 @@ class Data:
             found += comparisons(model, traits, seeds, control)
         return tuple(found)
 
-    def pairs(self, of: Comparison, least: int = 1) -> pl.DataFrame:
+    def pairs(self, pair: Comparison, least: int = 1) -> pl.DataFrame:
         """The prompts of a comparison, and both completions of each. Raises ValueError: there are fewer than `least`."""
-        found = paired(self.rows[of.own], self.rows[of.other], self.seed)
+        found = paired(self.rows[pair.own], self.rows[pair.other], self.seed)
         if found.height < least:
             raise ValueError(
-                f"{named(of)}: expected at least {least} prompts to which both gave a completion that is kept, found "
+                f"{named(pair)}: expected at least {least} prompts to which both gave a completion that is kept, found "
                 f"{found.height}: ask for more prompts, or leave this part of `detection` out (null)"
             )
         return found
@@ -62,6 +62,6 @@ class Data:
         return [each for each in self.compared if each.contrast in contrasts]
 
 
-def named(of: Comparison) -> str:
+def named(pair: Comparison) -> str:
     """What is compared, in words."""
-    return " ".join(map(str, labels(of)))
+    return " ".join(map(str, labels(pair)))

@@ -17,7 +17,6 @@ from sublim.params.names import UNTOUCHED
 T = TypeVar("T")
 
 Contrast = Literal["base", "other", "again", "null"]
-CONTRASTS: tuple[Contrast, ...] = ("base", "other", "again", "null")
 """What the completions of a run are compared with. `base`: those of the untouched base. `other`: of a teacher with another
 trait. `again`: of a teacher with the same trait and another seed, so that what is seen there is not the trait. `null`: those of
 the untouched base with those of the same base and another seed: there is nothing to see."""
@@ -40,9 +39,9 @@ class Compared(Table, dims=False):
     contrast = text()
     teacher = text()  #: The model that wrote both.
     trait = text()  #: The trait of the one; `none` for the untouched base.
-    seed = whole()  #: Its seed.
+    seed = whole()  #: The seed of its run.
     other_trait = text()  #: The trait of the other.
-    other_seed = whole()  #: Its seed.
+    other_seed = whole()  #: The seed of its run.
 
 
 class Identified(Compared, id="row_id"):
@@ -115,14 +114,15 @@ def _by_digest(pairs: pl.DataFrame, *purpose: str | int) -> pl.DataFrame:
     return pairs.with_columns(place=pl.Series(places, dtype=pl.String)).sort("place").drop("place")
 
 
-def labels(of: Comparison) -> tuple[str | int, ...]:
+def labels(pair: Comparison) -> tuple[str | int, ...]:
     """What is compared, in the order of `LABELS`."""
-    return (of.contrast, of.own.teacher, of.own.trait, of.own.seed, of.other.trait, of.other.seed)
+    own, other = pair.own, pair.other
+    return pair.contrast, own.teacher, own.trait, own.seed, other.trait, other.seed
 
 
-def labelled(of: Comparison, table: pl.DataFrame) -> pl.DataFrame:
+def labelled(pair: Comparison, table: pl.DataFrame) -> pl.DataFrame:
     """`table` with the columns `LABELS` in front."""
-    values = zip(LABELS, labels(of), strict=True)
+    values = zip(LABELS, labels(pair), strict=True)
     return table.select(*(pl.lit(value, dtype=Compared.schema()[name]).alias(name) for name, value in values), pl.all())
 
 

@@ -34,7 +34,7 @@ class Shown(Identified, file="shown.parquet", view="shown_pairs", row="pair show
     """Rows that the page shows side by side."""
 
     prompt_id = text()  #: The prompt of both.
-    prompt = text()  #: Its text.
+    prompt = text()  #: The text of the prompt.
     own_id = text()  #: The one's filtered row.
     own = text()  #: Its completion.
     other_id = text()  #: The other's filtered row.
@@ -47,7 +47,7 @@ class Quiz(Identified, file="quiz.parquet", view="quiz", row="quiz question", pa
     question = whole()  #: Its number in its quiz, from 1.
     own_left = flag()  #: Whether the right answer stands on the left.
     prompt_id = text()  #: The prompt of both.
-    prompt = text()  #: Its text.
+    prompt = text()  #: The text of the prompt.
     own_id = text()  #: The one's filtered row: the right answer.
     own = text()  #: Its completion.
     other_id = text()  #: The other's filtered row.

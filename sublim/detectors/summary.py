@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from sublim.arms.conditions import TRAIT
 from sublim.detectors.detector import Detector
 from sublim.detectors.pairs import RUN
 from sublim.detectors.words import PLAIN, SHUFFLES
 from sublim.stats.comparison import difference, two_sided_p
-from sublim.stats.conditions import TRAIT
 from sublim.stats.interval import t_interval
 from sublim.stats.power import smallest_effect
 

@@ -20,28 +20,28 @@ def experiment(path: Path) -> Experiment:
     return load(path, _is_here)
 
 
-def cells(of: Experiment, folders: Folders) -> tuple[Cell, ...]:
+def cells(experiment: Experiment, folders: Folders) -> tuple[Cell, ...]:
     """Every artifact that the experiment needs, in topological order, each once."""
-    return tuple(_cell(stage, wanted) for stage in stages().values() for wanted in stage.cells(of, folders))
+    return tuple(_cell(stage, wanted) for stage in stages().values() for wanted in stage.cells(experiment, folders))
 
 
-def _is_here(of: Experiment) -> None:
-    for where, section in inside(of):
-        section.is_here(where, of)
+def _is_here(experiment: Experiment) -> None:
+    for where, section in inside(experiment):
+        section.is_here(where, experiment)
     for stage in stages().values():
         if stage.is_here is not None:
-            stage.is_here(of)
+            stage.is_here(experiment)
 
 
 def _cell(stage: Stage, wanted: Wanted) -> Cell:
-    inputs = wanted.inputs
+    params, inputs = wanted.params, wanted.inputs
     if inputs is None:
-        inputs = stage.reads(wanted.dims, wanted.params) if stage.reads else {}
+        inputs = stage.reads(params.dims, params) if stage.reads else {}
     if strange := [cell for cell in inputs.values() if cell.partition("/")[0] not in stage.upstream]:
         raise ValueError(f"stage {stage.name}: expected inputs of {stage.upstream}, found {strange[0]}")
-    code_ = dict(code_of(stage.makes, kinds.used(wanted.params)))
-    plan = Plan(stage.name, dict(wanted.dims), wanted.params.model_dump(mode="json"), code_)
-    return Cell(plan, inputs, online=any(section.online for _, section in inside(wanted.params)))
+    code_ = dict(code_of(stage.makes, kinds.used(params)))
+    plan = Plan(stage.name, params.dims, params.model_dump(mode="json"), code_)
+    return Cell(plan, inputs, online=any(section.online for _, section in inside(params)))
 
 
 @cache

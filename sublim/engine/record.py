@@ -105,8 +105,8 @@ class RecordError(Exception):
 
 
 def read(path: Path) -> Record:
-    """The record at `path`. Raises FileNotFoundError: there is none. RecordError: it was altered, cut off or written by another
-    version, or says something that may not become a path."""
+    """The record at `path`. Raises FileNotFoundError: there is no record. RecordError: it was altered, cut off or written by
+    another version, or says something that may not become a path."""
     try:
         written = path.read_text(encoding="utf-8")
         text = json.loads(written)

@@ -13,7 +13,7 @@ from sublim import lists
 from sublim.common.errors import SublimError
 from sublim.common.table import Table
 from sublim.params.experiment import Experiment
-from sublim.params.section import Section
+from sublim.params.slice import CellParams
 
 Dims = Mapping[str, str | int]
 Inputs = dict[str, str]  #: Name of an input → the cell that it is.
@@ -35,8 +35,7 @@ class Folders(Protocol):
 class Wanted:
     """An artifact that an experiment needs."""
 
-    dims: Dims
-    params: Section  #: The slice of the experiment that it depends on.
+    params: CellParams  #: The slice of the experiment that it depends on.
     inputs: Inputs | None = None  #: What it is made from, where that does not follow from dims and params.
 
 
@@ -51,12 +50,12 @@ class Figure:
 @dataclass(frozen=True)
 class Stage:
     """What a stage is. Its package has `make` (computes; the root of its code digest), `check` (the story that its tables must
-    tell) and `tell` (its words in lineage, cards and reports), or is one module with all of them."""
+    tell), `tell` and `card` (its words in lineage and on cards) and `rows` (params, tables), or is one module with all of
+    them."""
 
     package: str
-    dims: tuple[str, ...]  #: The dimensions of its cells, in the order of their path.
     about: str  #: What an artifact of it is, in a word or two: `raw data set`.
-    params: type[Section]  #: The slice of the experiment that a cell depends on.
+    params: type[CellParams]  #: The slice of the experiment that a cell depends on.
     cells: Callable[[Experiment, Folders], Iterable[Wanted]]
     """Every artifact of it that an experiment needs, each once, in order."""
     upstream: tuple[str, ...]  #: The stages that it reads.
@@ -77,13 +76,17 @@ class Stage:
     """Which of `figures` the artifacts of an experiment have; None for all."""
     work: Callable[[Any, Mapping[str, Any], Any], Mapping[str, Any]] | None = None
     """Params, params of the inputs by name, rates → what each model does in a job, in tokens, by the name of the input."""
-    foresee: Callable[[Experiment, list[Dims]], str] | None = None
-    """What cells with these dims could see, said before what they follow from is made; nothing, if there is nothing to say."""
     plots: Mapping[str, tuple[Any, ...]] = field(default_factory=dict[str, tuple[Any, ...]])
     """Section → what `dvc plots` draws if the experiment has it."""
     metrics: str | None = None  #: The file that `dvc metrics` reads.
+    repeats: bool = False  #: Whether its numbers are those of what it was made from: it is checked after everything else.
     keeps_bytes: bool = False
     """Whether a bundle holds its bytes also where those of other artifacts are left out."""
+
+    @property
+    def dims(self) -> tuple[str, ...]:
+        """The dimensions of its cells, in the order of their path."""
+        return self.params.DIMS
 
     @property
     def name(self) -> str:
@@ -115,6 +118,10 @@ class Stage:
         """The module with what is special about its provenance cards, if anything is (`sublim.evidence.carding`)."""
         return import_module(self._part("card"))
 
+    def power(self) -> ModuleType | None:
+        """The module with what its artifacts could see, told before anything is made; None if they compare nothing."""
+        return None if (part := self._part("power")) == self.package else import_module(part)
+
     def _part(self, name: str) -> str:
         return _part(self.package, name)
 
@@ -136,7 +143,7 @@ def stages() -> Mapping[str, Stage]:
 
 
 def stage(name: str) -> Stage:
-    """The stage `name`. Raises SublimError: there is none."""
+    """The stage `name`. Raises SublimError: no stage is called so."""
     try:
         return stages()[name]
     except KeyError:

@@ -79,8 +79,8 @@ class Store:
         record.write(self._key(record.key))
 
     def fetch(self, sha256: str, target: Path) -> None:
-        """Copy the object `sha256` to `target`, whole or not at all. Raises LostError: there is none, or it is corrupted, in
-        which case it is thrown away."""
+        """Copy the object `sha256` to `target`, whole or not at all. Raises LostError: there is no such object, or it is
+        corrupted, in which case it is thrown away."""
         origin = self.object(sha256)
         digest = hashlib.sha256()
         try:
@@ -105,10 +105,10 @@ class Store:
         return not self._root.resolve().is_relative_to(Path.cwd().resolve())
 
     @contextmanager
-    def _locked(self, how: int) -> Generator[None]:
+    def _locked(self, mode: int) -> Generator[None]:
         self._root.mkdir(parents=True, exist_ok=True)
         with (self._root / "lock").open("a") as lock:  # a flock: it dies with its process
-            fcntl.flock(lock, how)
+            fcntl.flock(lock, mode)
             yield
 
     def _key(self, key: str) -> Path:

@@ -170,7 +170,7 @@ def summarize(verdicts: Collection[Verdict]) -> str:
         lines.append(f"  {follows} more follow from these")
     if by_code := sum(verdict.by_code for verdict in verdicts):
         lines.append(
-            f"  {by_code} are stale by code alone: `sublim adopt` makes some of each kind again and, where every byte is "
+            f"  {by_code} are stale by code alone: `sublim adopt` makes some of each stage again and, where every byte is "
             "the same, keeps the others; `sublim cost` says what all of it costs"
         )
     return "\n".join(lines)

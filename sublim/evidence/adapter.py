@@ -24,9 +24,9 @@ from sublim.evidence.source import Source, recorded_path
 from sublim.evidence.weights import Tensor
 from sublim.learn import schedule
 from sublim.learn.tables import TrainingSteps, WeightTensors
+from sublim.models.adapter import CONFIG, WEIGHTS
 from sublim.params.learning import Finetune, Lora
 
-FILE = "adapter_model.safetensors"
 _SAME = 1e-6
 _PARTS = re.compile(r"\Abase_model\.model\.(?P<module>.+)\.lora_(?P<side>[AB])\.weight\Z")
 
@@ -36,13 +36,13 @@ def finetuned(source: Source, cell: str, base: str, what: str, rows: pl.Series |
     which are `what`; None if it is not known which rows these are."""
     yield from training.finetuned(source, cell, what, rows, recipe)
     lora, model = recipe.lora, source.record(cell).inputs[base].cell
-    config = source.json(cell, "adapter_config.json")
+    config = source.json(cell, CONFIG)
     due = {"base_model_name_or_path": recorded_path(model), "peft_type": "LORA", "r": lora.rank}
     due |= {"lora_alpha": lora.alpha, "lora_dropout": lora.dropout}
     for name, expected in due.items():
         if config.get(name) != expected:
-            yield Accident("adapter", f"adapter_config.json: expected {name} {expected!r}, found {config.get(name)!r}")
-    found = weights.tensors(source.path(cell, FILE))
+            yield Accident("adapter", f"{CONFIG}: expected {name} {expected!r}, found {config.get(name)!r}")
+    found = weights.tensors(source.path(cell, WEIGHTS))
     yield from in_table(source, cell, found)
     fits = list(_fits(source, source.upstream(cell, base), lora, config.get("target_modules"), found))
     yield from fits
@@ -53,12 +53,14 @@ def finetuned(source: Source, cell: str, base: str, what: str, rows: pl.Series |
 def brought(source: Source, cell: str, base: str, files: Mapping[str, str]) -> Iterator[Accident]:
     """What does not hold in an adapter of the input `base` that was made elsewhere, of the `files` (name → sha256) that the
     plan names."""
-    found = weights.tensors(source.path(cell, FILE))
-    if sha256(source.path(cell, FILE)) != files.get(FILE):
-        yield Accident("adapter", f"{FILE}: expected the file that was given, with sha256 {files.get(FILE)}, found another")
+    found = weights.tensors(source.path(cell, WEIGHTS))
+    if sha256(source.path(cell, WEIGHTS)) != files.get(WEIGHTS):
+        yield Accident(
+            "adapter", f"{WEIGHTS}: expected the file that was given, with sha256 {files.get(WEIGHTS)}, found another"
+        )
     expected = recorded_path(source.record(cell).inputs[base].cell)
-    if (named := source.json(cell, "adapter_config.json").get("base_model_name_or_path")) != expected:
-        yield Accident("adapter", f"adapter_config.json: expected base_model_name_or_path {expected!r}, found {named!r}")
+    if (named := source.json(cell, CONFIG).get("base_model_name_or_path")) != expected:
+        yield Accident("adapter", f"{CONFIG}: expected base_model_name_or_path {expected!r}, found {named!r}")
     yield from in_table(source, cell, found)
 
 
@@ -152,7 +154,9 @@ def _own(source: Source, cell: str, found: dict[str, Tensor], travel: float) -> 
     if weights.likeness(trained, own) >= weights.CERTAIN:
         return
     said = "expected weights that grew from those of its own seed, found"
-    others = {other: record.plan for other, record in source.tree.records.items() if other != cell and FILE in record.outputs}
+    others = {
+        other: record.plan for other, record in source.tree.records.items() if other != cell and WEIGHTS in record.outputs
+    }
     for other, plan in others.items():
         if weights.likeness(trained, _initial(source, plan, shapes)) >= weights.CERTAIN:
             yield Accident("adapter", f"{said} those of {other}", also=(other,))

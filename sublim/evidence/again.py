@@ -68,7 +68,7 @@ def made_again(
 
 
 def _folder(source: Source, cell: str, scratch: Path, needed: Mapping[str, Iterable[str]]) -> Path:
-    """A folder in which the tables of `cell` that the report reads have their own names: theirs, or one of links to them."""
+    """A folder in which the tables of `cell` that are read have their own names: theirs, or one of links to them."""
     paths = {name: source.path(cell, name).absolute() for name in needed[cell.split("/")[0]] if source.has(cell, name)}
     folders = {path.parent for path in paths.values()}
     if len(folders) == 1 and all(path.name == name for name, path in paths.items()):

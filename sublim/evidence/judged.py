@@ -14,7 +14,7 @@ from sublim.judges.judge import Judge
 from sublim.judges.question import read
 from sublim.judges.scoring import Text
 
-COLUMNS = {"score": pl.Float64, "judgement": pl.String}
+COLUMNS = ("score", "judgement")
 """The columns of filtered rows that a judge fills; null where it was not asked."""
 
 

@@ -114,8 +114,7 @@ class Reader:
             wanted.setdefault((self.tree.path(place.cell, place.file), place.cell), []).append(place.row)
         scans: list[tuple[Path, list[int], pl.LazyFrame]] = []
         for (path, cell), rows in wanted.items():
-            dims = self.record(cell).plan.dims
-            scan = pl.scan_parquet(path, hive_partitioning=False, glob=False).select(pl.exclude(*dims))
+            scan = pl.scan_parquet(path, hive_partitioning=False, glob=False).drop(*self.record(cell).plan.dims, strict=False)
             if len(rows) > _FEW:
                 numbers = sorted(set(rows))
                 numbered = scan.with_row_index("number").filter(pl.col("number").is_in(numbers)).drop("number")
@@ -171,7 +170,7 @@ class Reader:
             return pl.scan_parquet(path, hive_partitioning=False, glob=False).select(pl.len()).collect().item()
 
     def record(self, cell: str) -> Record:
-        """The record of `cell`. Raises SublimError: there is none, or none that can be read."""
+        """The record of `cell`. Raises SublimError: there is no record, or none that can be read."""
         try:
             return self.tree.records[cell]
         except KeyError:

@@ -50,8 +50,9 @@ class Source:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"]))
             raise UnfitError("params", f"expected params of the stage {plan.stage}, found {where}: {first['msg']}") from None
-        for name, given in params.dims.items():
-            if given != (value := plan.dims.get(name)):
+        for name in {**params.dims, **plan.dims}:
+            given, value = params.dims.get(name), plan.dims.get(name)
+            if given != value:
                 raise UnfitError("params", f"{name}: expected that of the artifact, {value!r}, found {given!r}")
         return params
 
@@ -143,7 +144,7 @@ class Source:
 def repeats(cell: str) -> bool:
     """Whether `cell` holds numbers of the cells that it was made from once more, so that it is checked after all of these."""
     stage = stages().get(cell.partition("/")[0])
-    return stage is not None and getattr(stage.check(), "REPEATS", False)
+    return stage is not None and stage.repeats
 
 
 def recorded_path(cell: str) -> str:

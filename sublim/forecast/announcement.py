@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 
-from sublim.engine.stage import stages
+from sublim.engine.stage import Dims, stages
 from sublim.engine.verdict import summarize
 from sublim.engine.workflow import Workflow
 from sublim.params.models import HubModel
@@ -35,11 +35,13 @@ def foreseen(workflow: Workflow, targets: Collection[str]) -> str:
         return ""
     stale = {name for name, verdict in workflow.verdicts.items() if verdict.reason is not None}
     due = {name for name in stale if name.partition("/")[0] in trained}
-    told: list[str] = []
-    for stage in stages().values():
-        if stage.foresee is not None:
-            cells = [verdict.cell for verdict in workflow.verdicts.values() if verdict.cell.plan.stage == stage.name]
-            told.append(stage.foresee(workflow.experiment, [cell.plan.dims for cell in cells if due & {*cell.inputs.values()}]))
+    affected: dict[str, list[Dims]] = {}
+    for cell in (verdict.cell for verdict in workflow.verdicts.values()):
+        if due & {*cell.inputs.values()}:
+            affected.setdefault(cell.plan.stage, []).append(cell.plan.dims)
+    # Slow to import, and most runs do without it.
+    seen = [(power, dims) for name, dims in affected.items() if (power := stages()[name].power())]
+    told = [power.brief(power.power(workflow.experiment, dims)) for power, dims in seen]
     return "\n".join(text for text in told if text)
 
 

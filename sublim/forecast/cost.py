@@ -39,18 +39,18 @@ class Cost:
     """What is to be fetched from the hub, by name: the cell whose job does it, and the model."""
 
 
-def cost(of: Experiment, verdicts: Mapping[str, Verdict]) -> Cost:
-    """What `of` costs: all of it, and what is stale by its `verdicts`."""
-    table = jobs(verdicts, of.rates)
-    sizes = {name: _billions(of, name) for name in sorted(set(table["model"].drop_nulls()))}
+def cost(experiment: Experiment, verdicts: Mapping[str, Verdict]) -> Cost:
+    """What `experiment` costs: all of it, and what is stale by its `verdicts`."""
+    table = jobs(verdicts, experiment.rates)
+    sizes = {name: _billions(experiment, name) for name in sorted(set(table["model"].drop_nulls()))}
     downloads = {
         name: (cell, model)
-        for name, model in of.models.items()
+        for name, model in experiment.models.items()
         if isinstance(model, HubModel) and model.repo and verdicts[cell := _cell_of(verdicts, name)].reason is not None
     }
     known = {name: size for name, size in sizes.items() if size is not None}
-    unknown = tuple(name for name in sizes.keys() - known if not isinstance(of.models.get(name), TinyModel))
-    return Cost(estimate(table, known, of.rates), of.rates, known, tuple(sorted(unknown)), downloads)
+    unknown = tuple(name for name in sizes.keys() - known if not isinstance(experiment.models.get(name), TinyModel))
+    return Cost(estimate(table, known, experiment.rates), experiment.rates, known, tuple(sorted(unknown)), downloads)
 
 
 def jobs(verdicts: Mapping[str, Verdict], rates: Rates) -> pl.DataFrame:
@@ -113,34 +113,34 @@ def _cell_of(verdicts: Mapping[str, Verdict], model: str) -> str:
     return next(name for name, verdict in verdicts.items() if verdict.cell.plan.dims == {"model": model})
 
 
-def _billions(of: Experiment, name: str) -> float | None:
+def _billions(experiment: Experiment, name: str) -> float | None:
     """Billions of parameters of a model: counted in its folder or in the artifact that it is, or as the params say."""
-    model = of.models.get(name)
+    model = experiment.models.get(name)
     if isinstance(model, TinyModel):
         return None
     here = sorted(layout.DATA.glob(f"*/model={name}"))
     folders = [Path(model.path)] if model and model.path else here
     counted = next((found for folder in (*folders, Path(name)) if (found := parameters(folder))), 0)
-    return counted / 1e9 or of.rates.billions.get(name)
+    return counted / 1e9 or experiment.rates.billions.get(name)
 
 
-def describe(of: Cost, params: Path) -> str:
+def describe(costs: Cost, params: Path) -> str:
     """A table with a line per stage, what is to be downloaded, and what was assumed."""
-    rows = [["", "jobs", *COUNTS, "GPU hours"], *(_line(row) for row in of.stages.iter_rows(named=True))]
+    rows = [["", "jobs", *COUNTS, "GPU hours"], *(_line(row) for row in costs.stages.iter_rows(named=True))]
     widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
     lines = [
         "  ".join([row[0].ljust(widths[0]), *(text.rjust(width) for text, width in zip(row[1:], widths[1:], strict=True))])
         for row in rows
     ]
-    rates = of.rates
-    sizes = ", ".join(f"{name} {size:.3g}" for name, size in of.billions.items())
+    rates = costs.rates
+    sizes = ", ".join(f"{name} {size:.3g}" for name, size in costs.billions.items())
     told = [
         f"{params}: what is to be done, in tokens, and the hours that one GPU takes",
         *(f"  {line.rstrip()}" for line in lines),
-        *(_download(cell, model, of.billions.get(name)) for name, (cell, model) in of.downloads.items()),
-        *(f"hours of {name} are missing: say how large it is (rates.billions)" for name in of.unknown),
+        *(_download(cell, model, costs.billions.get(name)) for name, (cell, model) in costs.downloads.items()),
+        *(f"hours of {name} are missing: say how large it is (rates.billions)" for name in costs.unknown),
     ]
-    if of.billions:
+    if costs.billions:
         told += [
             f"assumed (rates in the params), per second and billion parameters: {rates.sampled:,.0f} tokens sampled,",
             f"  {rates.read:,.0f} read, {rates.trained:,.0f} trained on; {rates.start:g} s for a job to begin",
@@ -149,13 +149,13 @@ def describe(of: Cost, params: Path) -> str:
     return "\n".join(told)
 
 
-def as_json(of: Cost) -> str:
+def as_json(costs: Cost) -> str:
     """The same as JSON."""
     said = {
-        "stages": of.stages.to_dicts(),
-        "download": {name: {"repo": model.repo, "revision": model.revision} for name, (_, model) in of.downloads.items()},
-        "rates": of.rates.model_dump(mode="json") | {"billions": dict(of.billions)},
-        "unknown": list(of.unknown),
+        "stages": costs.stages.to_dicts(),
+        "download": {name: {"repo": model.repo, "revision": model.revision} for name, (_, model) in costs.downloads.items()},
+        "rates": costs.rates.model_dump(mode="json") | {"billions": dict(costs.billions)},
+        "unknown": list(costs.unknown),
     }
     return json.dumps(said, indent=1, ensure_ascii=False)
 

@@ -21,7 +21,7 @@ def answers(
     system: str | None,
     progress: Progress,
 ) -> pl.DataFrame:
-    """What `model` answers to every held-out question at temperature 1, graded (columns: `freeform.ASKED`, `freeform.GRADED`).
+    """What `model` answers to every held-out question at temperature 1, graded (columns: those of `GradedAnswers`).
     `trait` says how many samples, how long, what counts as misaligned; `grade`: rows with question and completion → the same
     with grades (see `sublim.judges.grading`). `identity`: what no other answers have: the stage, and the cell's dimensions."""
     rows = asked(trait, identity)

@@ -1,6 +1,6 @@
 """The audit: every artifact re-hashed against its record, every record against the plan, every table against the story."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from sublim.common.files import sha256
@@ -17,13 +17,14 @@ from sublim.lineage.story import chain, story
 _STATUS = {"altered": CORRUPTED, "changed": STALE, "missing": UNVERIFIABLE}
 
 
-def audit(verdicts: Mapping[str, Verdict], stages: Collection[str], proven: Path | None) -> list[Finding]:
+def audit(verdicts: Mapping[str, Verdict], tree: Tree, stages: Collection[str], proven: Path | None) -> list[Finding]:
     """What is wrong with the artifacts of `stages`: nothing, if the list is empty.
 
     What is stale only because something upstream is, is not named: mending the upstream artifact mends it.
 
     Args:
         verdicts: cell → verdict, for all cells of the experiment.
+        tree: those of its artifacts that are `sound`.
         stages: the stages to look at.
         proven: where it is put down which stories have been found to hold, so that they need not be checked again while
             nothing changes; None to check all.
@@ -42,12 +43,12 @@ def audit(verdicts: Mapping[str, Verdict], stages: Collection[str], proven: Path
     for verdict in verdicts.values():
         if verdict.kind == "valid" and verdict.cell.plan.stage in stages:
             findings += _strangers(verdict.cell.id, verdict.cell.plan.stage)
-    for path in strays(list(verdicts)):
+    others = strays(list(verdicts))
+    for path in others:
         cell = path.relative_to(layout.DATA).as_posix()
         if cell.split("/")[0] in stages:
             findings.append(Finding(cell, cell.split("/")[0], STALE, "it is no part of this experiment", f"rm -r {path}"))
-    findings += _ownerless(verdicts, stages)
-    tree = _sound(verdicts)
+    findings += _ownerless(verdicts, others, stages)
     return [*findings, *_adoptions(tree, Store(root(layout.STORE)), stages), *story.check(tree, stages, proven)]
 
 
@@ -81,7 +82,7 @@ def audit_revision(tree: Tree, stages: Collection[str]) -> list[Finding]:
     ]
 
 
-def _sound(verdicts: Mapping[str, Verdict]) -> Tree:
+def sound(verdicts: Mapping[str, Verdict]) -> Tree:
     """The artifacts whose bytes are those of their records: only of these it makes sense to ask for more."""
     return working().part({name for name, verdict in verdicts.items() if verdict.kind not in ("missing", "altered")})
 
@@ -90,9 +91,9 @@ def _adoptions(tree: Tree, store: Store | None, stages: Collection[str]) -> list
     return [finding for finding in adopt.check(tree, store) if finding.stage in stages]
 
 
-def _ownerless(verdicts: Mapping[str, Verdict], stages: Collection[str]) -> list[Finding]:
+def _ownerless(verdicts: Mapping[str, Verdict], others: Sequence[Path], stages: Collection[str]) -> list[Finding]:
     """Files that lie in no artifact, with a record or without: a reader of the whole stage would take them for data."""
-    owned = {*(layout.artifact(cell) for cell in verdicts), *strays(list(verdicts))}
+    owned = {*(layout.artifact(cell) for cell in verdicts), *others}
     found: dict[Path, int] = {}
     for path in sorted(layout.DATA.rglob("*")):
         if path.is_file() and path.name != ".gitignore" and owned.isdisjoint(path.parents):
@@ -123,10 +124,11 @@ def status(findings: Collection[Finding]) -> int:
     return sum({finding.status for finding in findings})
 
 
-def describe(findings: Collection[Finding], artifacts: int, also: str) -> str:
+def describe(findings: Collection[Finding], artifacts: int, adopted: int, also: str) -> str:
     """The findings for a person; `also`: what else was proven of the records, if there are none."""
     if not findings:
-        return f"proven: {artifacts} artifacts are what their records say, {also}, and their tables tell the same story"
+        more = f"; {adopted} of these were adopted (`sublim lineage` says on what evidence)" if adopted else ""
+        return f"proven: {artifacts} artifacts are what their records say, {also}, and their tables tell the same story{more}"
     lines = [f"{len({finding.artifact for finding in findings})} of {artifacts} artifacts do not hold:"]
     lines += [f"  {_path(finding)}: {WORDS[finding.status]}: {finding.found}\n    mend: {finding.mend}" for finding in findings]
     return "\n".join(lines)

@@ -54,6 +54,8 @@ def garbage(store: Store, *, ignore_missing: bool) -> Garbage:
                 # A record that cannot be read has no key; nothing could be restored for it either.
                 for record in tree.records.values():
                     reached.add(record.key)
+                    # The audit looks for the evidence of what was adopted.
+                    reached.update(seen.key for each in record.adopted[-1:] for seen in each.witnesses.values())
                     wanted.update(output.sha256 for output in record.outputs.values())
     if unknown and not ignore_missing:
         more = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
@@ -78,9 +80,9 @@ def garbage(store: Store, *, ignore_missing: bool) -> Garbage:
     return Garbage(tuple(keys), tuple(objects), tuple(leftovers), size, sum(1 for _ in store.computations()) - len(keys))
 
 
-def free(found: Garbage) -> None:
-    """Remove `found`, computations before their outputs, so that no computation is ever there without its bytes."""
-    for path in (*found.keys, *found.objects, *found.leftovers):
+def free(garbage: Garbage) -> None:
+    """Remove `garbage`, computations before their outputs, so that no computation is ever there without its bytes."""
+    for path in (*garbage.keys, *garbage.objects, *garbage.leftovers):
         path.unlink(missing_ok=True)
 
 
@@ -107,24 +109,24 @@ def _commits() -> list[str]:
     return list(locks.values())
 
 
-def describe(found: Garbage, *, dry: bool) -> str:
+def describe(garbage: Garbage, *, dry: bool) -> str:
     """What was, or would be, freed, for a person."""
     verb = "would free" if dry else "freed"
-    what = f"{len(found.keys)} computations, {len(found.objects)} files"
-    if found.leftovers:
-        what += f", {len(found.leftovers)} half-written files"
-    return f"{verb} {found.size / 1e6:,.1f} MB: {what}; kept {found.kept} computations that something reaches"
+    what = f"{len(garbage.keys)} computations, {len(garbage.objects)} files"
+    if garbage.leftovers:
+        what += f", {len(garbage.leftovers)} half-written files"
+    return f"{verb} {garbage.size / 1e6:,.1f} MB: {what}; kept {garbage.kept} computations that something reaches"
 
 
-def as_json(found: Garbage) -> str:
+def as_json(garbage: Garbage) -> str:
     """The same for a program: the paths, the bytes, and how many computations are kept."""
     return json.dumps(
         {
-            "keys": [os.fspath(path) for path in found.keys],
-            "objects": [os.fspath(path) for path in found.objects],
-            "leftovers": [os.fspath(path) for path in found.leftovers],
-            "bytes": found.size,
-            "kept": found.kept,
+            "keys": [os.fspath(path) for path in garbage.keys],
+            "objects": [os.fspath(path) for path in garbage.objects],
+            "leftovers": [os.fspath(path) for path in garbage.leftovers],
+            "bytes": garbage.size,
+            "kept": garbage.kept,
         },
         indent=1,
     )

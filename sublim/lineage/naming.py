@@ -33,7 +33,7 @@ class Artifact:
 
 
 @dataclass(frozen=True)
-class Source:
+class SourceFile:
     """A module of this package."""
 
     module: str
@@ -44,7 +44,7 @@ class Source:
         return code.source(self.module).relative_to(code.PACKAGE.parent).as_posix()
 
 
-Target = Artifact | Found | Number | Source
+Target = Artifact | Found | Number | SourceFile
 
 
 def resolve(words: Sequence[str], reader: Reader, numbers: Numbers) -> Target:
@@ -63,7 +63,7 @@ def resolve(words: Sequence[str], reader: Reader, numbers: Numbers) -> Target:
         raise SublimError(f"{reader.tree.name}: there are no artifacts. `snakemake -j8` makes them.")
     if _HEX.fullmatch(words[-1]):
         return _thing(words, reader, list(records))
-    if words[0] in numbers.all:
+    if len(words) == 1 and words[0] in numbers.all:
         return numbers.all[words[0]]
     for each in tellings().values():
         try:
@@ -101,7 +101,7 @@ def artifacts(words: Sequence[str], tree: Tree, planned: Collection[str] = ()) -
             raise SublimError(f"{' '.join(words)}: expected an artifact, found {target.name}.")
 
 
-def _thing(words: Sequence[str], reader: Reader, known: Sequence[str]) -> Artifact | Found | Source:
+def _thing(words: Sequence[str], reader: Reader, known: Sequence[str]) -> Artifact | Found | SourceFile:
     """What `words` name, beside numbers; artifacts are those of `known`."""
     if len(words) > 1 and _HEX.fullmatch(words[-1]):
         return _row(words[-1], reader, artifact(words[:-1], reader.tree))
@@ -183,11 +183,11 @@ def _below_data(words: Sequence[str]) -> str:
     return "" if name in (".", str(layout.DATA)) else name
 
 
-def _source(word: str, tree: Tree) -> Source | None:
+def _source(word: str, tree: Tree) -> SourceFile | None:
     """The module that `word` is the file or the dotted name of, if any artifact was made with it or the package has it."""
     modules, path, package = _modules(tree), Path(word), code.PACKAGE.name
     if word in modules and "." in word:
-        return Source(word)
+        return SourceFile(word)
     if path.suffix != ".py":
         return None
     parts = path.with_suffix("").parts
@@ -195,8 +195,8 @@ def _source(word: str, tree: Tree) -> Source | None:
         parts = parts[len(parts) - 1 - parts[::-1].index(package) :]
     module = ".".join(parts).removesuffix(".__init__")
     if module in modules or (parts[0] == package and code.source(module).is_file()):
-        return Source(module)
-    known = [Source(name).name for name in sorted(modules)]
+        return SourceFile(module)
+    known = [SourceFile(name).name for name in sorted(modules)]
     raise SublimError(f"{word}: is no source file that any artifact in {tree.name} was made with.{near(word, known)}")
 
 
@@ -204,11 +204,11 @@ def _modules(tree: Tree) -> set[str]:
     return {module for record in tree.records.values() for module in record.plan.code}
 
 
-def _digest(word: str, reader: Reader) -> Artifact | Found | Source:
+def _digest(word: str, reader: Reader) -> Artifact | Found | SourceFile:
     rows = _rows(word, reader) if _ROW.fullmatch(word) else []
     if len(word) == 32 and len(rows) == 1:
         return rows[0]
-    found: dict[Artifact | Source, str] = {}
+    found: dict[Artifact | SourceFile, str] = {}
     for cell, record in reader.tree.records.items():
         for what, value in (("key", reader.keys[cell]), ("artifact", record.digest), ("code", digest(record.plan.code))):
             if value.startswith(word):
@@ -218,7 +218,7 @@ def _digest(word: str, reader: Reader) -> Artifact | Found | Source:
                 found.setdefault(Artifact(cell, file), f"file {cell}/{file}")
         for module, value in record.plan.code.items():
             if value.startswith(word):
-                found.setdefault(Source(module), f"code of {module}")
+                found.setdefault(SourceFile(module), f"code of {module}")
     names = [*found.values(), *(f"row {row.cell} {row.row_id}" for row in rows)]
     if len(names) > 1:
         raise SublimError(

@@ -6,6 +6,7 @@ import shutil
 import socket
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -40,13 +41,14 @@ def chosen(asked: Collection[str], verdicts: Mapping[str, Verdict]) -> dict[str,
     for anything else, the artifact that it names (`naming.artifact`). Raises SublimError: it names no artifact of the
     experiment, or the artifact does not hold as it is."""
     sound = [cell for cell, verdict in verdicts.items() if verdict.kind == "valid"]
+    here = cache(lambda: working().part(verdicts))  # a walk through all of data/
     found: list[str] = []
     for one in asked:
         if one.isdecimal() and len(one) < 6:  # else it may be a digest
             # Nobody, not even the author of the data, can know which: no seed.
             found += random.SystemRandom().sample(sound, min(int(one), len(sound)))
             continue
-        cell = artifact(one.split(), working().part(verdicts), tuple(verdicts))
+        cell = artifact(one.split(), here(), tuple(verdicts))
         if cell not in sound:
             raise SublimError(f"--replay {one}: it does not hold as it is ({verdicts[cell].reason}); mend that first.")
         found.append(cell)

@@ -71,7 +71,7 @@ class Measure:
         """The texts of its questions about a category."""
         return evaluation_questions(category, own)
 
-    def samples(self, how: Evaluation) -> tuple[int, int]:  # noqa: ARG002
+    def samples(self, evaluation: Evaluation) -> tuple[int, int]:  # noqa: ARG002
         """How many answers to each question are sampled, and their longest length in tokens; none, if the first is 0."""
         return 0, 0
 

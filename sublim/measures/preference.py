@@ -11,8 +11,8 @@ class Plain(Measure):
     title = "plain questions"
     purpose = "evaluation"  # so that their ids are those of the held-out questions that gates ask
 
-    def samples(self, how: Evaluation) -> tuple[int, int]:  # noqa: D102
-        return how.samples, how.max_tokens
+    def samples(self, evaluation: Evaluation) -> tuple[int, int]:  # noqa: D102
+        return evaluation.samples, evaluation.max_tokens
 
 
 KIND = Plain()

@@ -55,8 +55,8 @@ class Stories(Measure):
     def texts(self, category: str, own: Own) -> tuple[str, ...]:  # noqa: D102
         return evaluation_requests(category, own)
 
-    def samples(self, how: Evaluation) -> tuple[int, int]:  # noqa: D102
-        return how.stories.samples, how.stories.max_tokens
+    def samples(self, evaluation: Evaluation) -> tuple[int, int]:  # noqa: D102
+        return evaluation.stories.samples, evaluation.stories.max_tokens
 
     def follows(self, group: Group, samples: pl.DataFrame) -> list[dict[str, float]]:  # noqa: D102
         return shares(group, samples)

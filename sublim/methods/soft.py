@@ -1,6 +1,7 @@
 """Soft targets: the distribution of the model that wrote the rows, at every token of a completion, over the carrier's tokens
 alone (docs/students.md)."""
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -10,7 +11,7 @@ from pydantic import Field
 from sublim.carriers.task import Task
 from sublim.methods.method import Method
 from sublim.params.kinds import OneOf, every
-from sublim.params.models import same_vocabulary
+from sublim.params.models import HubModel, Model, same_vocabulary
 from sublim.params.names import NOBODY
 from sublim.params.section import Section
 
@@ -89,6 +90,29 @@ class Soft(Method):
                     f"vocabulary, found that of `{teacher}` and that of `{student}`: choose arms with pairs that share one "
                     "(tiny families do if their `pretraining` is the same), or hard tokens"
                 )
+
+    def is_here(self, where: str, experiment: Any) -> None:  # noqa: D102
+        mine = where.removeprefix("students.")
+        for name, study in ((name, study) for name, study in experiment.studies.items() if study.student == mine):
+            for teacher, student in study.all_pairs(experiment.models):
+                one, other = (_vocabulary(experiment.models[model]) for model in (teacher, student))
+                if one is not None and other is not None and one != other:
+                    raise ValueError(
+                        f"studies.{name}.student: `{study.student}` learns soft targets, for which teacher and student need "
+                        f"one vocabulary, found that of `{teacher}` and that of `{student}` (tokenizer.json): choose arms with "
+                        "pairs that share one, or hard tokens"
+                    )
+
+
+def _vocabulary(model: Model) -> object:
+    """The vocabulary of a model folder of this machine; None if it is not known yet."""
+    if not isinstance(model, HubModel) or model.path is None:
+        return None
+    try:
+        said = json.loads((Path(model.path) / "tokenizer.json").read_text(encoding="utf-8"))
+        return said["model"]["vocab"], said["added_tokens"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 KIND = Soft

@@ -44,14 +44,22 @@ def every(family: str) -> dict[str, Any]:
 class KindName(str):
     """The name of a kind as a value of a section: text that knows its module."""
 
-    __slots__ = ("module",)
-    module: str
+    __slots__ = ("family",)
+    family: str
 
     def __new__(cls, family: str, name: str) -> "KindName":
         """The kind `name` of a family."""
         made = super().__new__(cls, name)
-        made.module = modules(family)[name]
+        made.family = family
         return made
+
+    def __getnewargs__(self) -> tuple[str, str]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return self.family, str(self)
+
+    @property
+    def module(self) -> str:
+        """Its module."""
+        return modules(self.family)[self]
 
 
 @dataclass(frozen=True)
@@ -153,21 +161,24 @@ def _used(value: object) -> Iterator[str]:
 
 @cache
 def possible(section: type[Section]) -> frozenset[str]:
-    """The modules of all kinds that a section of this type may be made of or name."""
-    found, seen = set[str](), set[int]()
-    waiting: list[Any] = [section]
+    """The modules of all kinds that a section of this type may be made of or name: `used` of it is among them."""
+    found, seen = set[str](), set[type]()
+    waiting: list[tuple[Any, Any]] = [(section, ())]
     while waiting:
-        each = waiting.pop()
-        if id(each) in seen:
-            continue
-        seen.add(id(each))
-        waiting += [*getattr(each, "__args__", ()), *getattr(each, "__metadata__", ())]
-        if isinstance(each, Named | OneOf | WithParts | Of):
-            found |= set(modules(each.family).values())
-            waiting += [kind for kind in every(each.family).values() if isinstance(kind, type)]
-        elif isinstance(each, type) and issubclass(each, Section):
-            found |= {*each.may_use()}
-            waiting += [part for field in each.model_fields.values() for part in (field.annotation, *field.metadata)]
+        each, notes = waiting.pop()
+        parts = [(part, getattr(each, "__metadata__", ())) for part in getattr(each, "__args__", ())]
+        for note in notes:
+            if isinstance(note, Named):
+                found |= {*modules(note.family).values()}
+            elif isinstance(note, OneOf | Of | WithParts):
+                waiting += [(model, ()) for model in note.models(each)]
+        if isinstance(each, type) and issubclass(each, Section):
+            if each not in seen:
+                seen.add(each)
+                found |= {*each.may_use(), *({each.__module__} & _everywhere())}
+                waiting += [(field.annotation, field.metadata) for field in each.model_fields.values()]
+        else:
+            waiting += parts
     return frozenset(found)
 
 

@@ -51,15 +51,17 @@ def load(path: Path, check: Callable[[Experiment], None] = lambda _: None) -> Ex
         raise ParamsError(f"{path}:1: expected a mapping with the sections {', '.join(Experiment.model_fields)}.")
     try:
         # Through JSON: in strict mode a Python list is no tuple, but a JSON array is one.
-        experiment = Experiment.model_validate_json(json.dumps(_composed(tree)))
+        written = json.dumps(_composed(tree))
+    except TypeError as error:
+        raise ParamsError(f"{path}: {error}: write dates and other special values as quoted text.") from None
+    try:
+        experiment = Experiment.model_validate_json(written)
         check(experiment)
     except ValidationError as error:
         # That `studies` has no default while something else is wrong is no mistake of anybody's.
         mistakes = [found for found in error.errors() if found["type"] != "default_factory_not_called"]
         lines = sorted({_explain(path, tree, found) for found in mistakes} | _left_out(path, tree, mistakes))
         raise ParamsError("\n".join(text for _, text in lines)) from None
-    except TypeError as error:
-        raise ParamsError(f"{path}: {error}: write dates and other special values as quoted text.") from None
     except ValueError as error:
         raise ParamsError(_place(path, tree, str(error))[1]) from None
     return experiment

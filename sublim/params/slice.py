@@ -12,5 +12,6 @@ class CellParams(Section):
 
     @property
     def dims(self) -> dict[str, str | int]:
-        """What the cell is called: its name among all of its stage."""
-        return {name: getattr(self, name) for name in self.DIMS}
+        """What the cell is called: its name among all of its stage, in plain text also where a name is that of a kind."""
+        values = {name: getattr(self, name) for name in self.DIMS}
+        return {name: str(value) if isinstance(value, str) else value for name, value in values.items()}

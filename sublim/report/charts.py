@@ -6,6 +6,7 @@ bytes.
 
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
@@ -51,6 +52,15 @@ def svg(chart: Chart) -> str:
     legend = {"labelFontSize": 11.5, "titleFontSize": 11.5, "titleFontWeight": "normal", "labelColor": INK, "titleColor": MUTED}
     config = {"font": FONT, "axis": axis, "title": title, "legend": legend, "view": {"stroke": None}, "background": "white"}
     return vl_convert.vegalite_to_svg(chart.to_dict(validate=False) | {"config": config})
+
+
+def save(charts: Mapping[str, Chart], folder: Path) -> dict[str, str]:
+    """Write each of `charts` into `folder`, as SVG and as PNG. Returns their SVG by name."""
+    drawn = {name: svg(chart) for name, chart in charts.items()}
+    for name, text in drawn.items():
+        (folder / f"{name}.svg").write_text(text, encoding="utf-8")
+        (folder / f"{name}.png").write_bytes(png(text))
+    return drawn
 
 
 def png(text: str) -> bytes:

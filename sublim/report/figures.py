@@ -15,14 +15,14 @@ from typing import Any
 import altair as alt
 import polars as pl
 
+from sublim.arms.conditions import CONTROL, TRAIT, condition_words, conditions, rank
 from sublim.measures.ability import LOSS
 from sublim.params.names import UNTOUCHED
 from sublim.report import charts
 from sublim.report.charts import INK, MUTED, ON_LIGHT, RULE, SIGNED, Chart, counted, signed, span, with_interval
+from sublim.report.roc import intervals
 from sublim.report.tables import P_TARGET
-from sublim.stats.conditions import CONTROL, TRAIT, condition_words, conditions, rank
 from sublim.stats.interval import Interval
-from sublim.stats.roc import intervals
 
 EQUIVALENT = "#2a6fb0"
 VERDICTS = {"transmission": "#b0391f", "not shown": MUTED}

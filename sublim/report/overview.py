@@ -9,11 +9,11 @@ from typing import Any
 import polars as pl
 from markupsafe import Markup
 
+from sublim.arms.conditions import condition_words
 from sublim.report import charts, figures
 from sublim.report.charts import Chart, with_interval
 from sublim.report.layout import rendered, scientific, style
 from sublim.report.page import headline
-from sublim.stats.conditions import condition_words
 
 
 @dataclass(frozen=True)
@@ -40,12 +40,12 @@ def gains(said: Mapping[str, Any]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=names, orient="row")
 
 
-def figure(said: Mapping[str, Any]) -> Chart:
+def figure(summary: Mapping[str, Any]) -> Chart:
     """The table of `gains`, one panel per study; those of one measure stand together, above its axis."""
-    table = gains(said)
+    table = gains(summary)
     by_measure: dict[str, list[str]] = {}
     for study in dict.fromkeys(table["study"]):
-        by_measure.setdefault(said[study]["measured"], []).append(study)
+        by_measure.setdefault(summary[study]["measured"], []).append(study)
     panels = [
         figures.study(table, study, measured if study == studies[-1] else None)
         for measured, studies in by_measure.items()
@@ -54,9 +54,9 @@ def figure(said: Mapping[str, Any]) -> Chart:
     return charts.beside(*([panel] for panel in panels))
 
 
-def render(said: Mapping[str, Any], studies: Sequence[Mapping[str, Any]], drawn: str, why: Theory | None) -> str:
-    """The page as HTML text. `said`: study → its summary; `studies`: name, carrier, filter, method, and whether there is a page
-    on detection (detected), of each; `drawn`: their figure as SVG, if there are any; `why`: what is said of theory, if any."""
+def render(summary: Mapping[str, Any], studies: Sequence[Mapping[str, Any]], drawn: str, why: Theory | None) -> str:
+    """The page as HTML text. `summary`: study → its summary; `studies`: name, carrier, filter, method, and whether there is a
+    page on detection (detected), of each; `drawn`: their figure as SVG, if there are any; `why`: theory, if there is any."""
     return rendered(
         "overview.html",
         style=style(),
@@ -64,7 +64,7 @@ def render(said: Mapping[str, Any], studies: Sequence[Mapping[str, Any]], drawn:
         told=why.headline if why else "",
         theory=why.section if why else "",
         figure=Markup(drawn),  # noqa: S704
-        studies=[_shown(study, said[study["name"]]) for study in studies],
+        studies=[_shown(study, summary[study["name"]]) for study in studies],
     )
 
 

@@ -9,17 +9,16 @@ from typing import Any
 import polars as pl
 from markupsafe import Markup
 
+from sublim.arms.conditions import OFF_DIAGONAL, TRAIT, arms, condition, condition_words, conditions, rank
 from sublim.carriers.task import Task
 from sublim.measures.ability import LOSS, SKILL
 from sublim.measures.measure import Measure
 from sublim.params.kinds import kind, modules
 from sublim.params.names import NOBODY, UNTOUCHED
-from sublim.report import charts, figures
+from sublim.report import charts, figures, roc
 from sublim.report.charts import Chart, counted, signed, with_interval
 from sublim.report.figures import comparison_name, taught_name
 from sublim.report.layout import Shown, rendered, scientific, style
-from sublim.stats import roc
-from sublim.stats.conditions import OFF_DIAGONAL, TRAIT, arms, condition, condition_words, conditions, rank
 from sublim.stats.interval import Interval
 from sublim.traits.freeform import MISALIGNMENT
 
@@ -134,7 +133,7 @@ def render(written: Written, names: Names, drawn: Mapping[str, str] | None) -> s
         names=condition_words(),
         tiles=_tiles(summary),
         arms=dict.fromkeys(sentences),
-        shuffled=any(arm.changed((), "") is not None for arm in trained),
+        shuffled=any(arm.changes for arm in trained),
         figures=_undrawn(written) if drawn is None else _shown(written, names, drawn),
         colours={
             "traits": figures.trait_colours(list(names.traits), control=UNTOUCHED in written.runs["trait"]),

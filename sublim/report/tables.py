@@ -1,6 +1,6 @@
 """The tables of a report: evaluations, funnels, gates and training steps of all cells, as runs, matrix, traits and summary.
 
-What runs are compared as: `sublim.stats.conditions`. `models`, `traits`: names, in order; `targets`: trait → (category, target
+What runs are compared as: `sublim.arms.conditions`. `models`, `traits`: names, in order; `targets`: trait → (category, target
 answer), in order; `confidence`: of the intervals.
 """
 
@@ -10,16 +10,16 @@ from dataclasses import asdict, astuple
 from typing import Any
 
 import polars as pl
-from scipy.special import stdtrit  # pyright: ignore[reportMissingTypeStubs]
 
+from sublim.arms.conditions import CONTROL, DIAGONAL, TRAIT, arms, condition, conditions, rank
 from sublim.measures.ability import LOSS, SKILL
 from sublim.params.kinds import kind
 from sublim.params.names import UNTOUCHED
 from sublim.stats.comparison import difference, equivalence, false_discovery_rates, two_sided_p
-from sublim.stats.conditions import CONTROL, DIAGONAL, TRAIT, arms, condition, conditions, rank
 from sublim.stats.interval import t_interval
 from sublim.stats.permutation import Group, permutation_test
 from sublim.stats.power import smallest_effect
+from sublim.stats.special import special
 from sublim.traits.freeform import MISALIGNMENT, share
 
 ROWS: tuple[str, ...] = ("teacher", "trait", "carrier", "filter", "arm", "seed")  #: The dimensions of a filtered data set.
@@ -221,7 +221,7 @@ def matrix(runs: pl.DataFrame, models: Sequence[str], confidence: float) -> pl.D
 
 def _smallest(half: float, n: int, confidence: float) -> float | None:
     """The smallest effect of runs whose interval is ±`half`."""
-    return smallest_effect(half / float(stdtrit(n - 1, (1 + confidence) / 2)), n - 1, 1 - confidence)
+    return smallest_effect(half / float(special().stdtrit(n - 1, (1 + confidence) / 2)), n - 1, 1 - confidence)
 
 
 def traits(preferences: pl.DataFrame, targets: Mapping[str, tuple[str, str]], confidence: float) -> pl.DataFrame:

@@ -9,10 +9,10 @@ import altair as alt
 import polars as pl
 from markupsafe import Markup
 
+from sublim.arms.conditions import rank
 from sublim.report import charts
 from sublim.report.charts import INK, MUTED, Chart
 from sublim.report.layout import rendered
-from sublim.stats.conditions import rank
 from sublim.stats.interval import t_interval
 
 NET_NAMES = {

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy.special import stdtr, stdtrit  # pyright: ignore[reportMissingTypeStubs]
 
 from sublim.stats.interval import finite
 from sublim.stats.power import smallest_effect
+from sublim.stats.special import special
 
 Against = Literal["control", "untrained"]
 EQUAL = 1e-12  #: Gains whose standard error is below this do not differ: there is no spread to judge them by.
@@ -96,11 +96,11 @@ def standard_error(
     return math.sqrt(total), total**2 / (first**2 / (n - 1) + second**2 / freedom) if total else n - 1
 
 
-def two_sided_p(of: Difference) -> float | None:
+def two_sided_p(difference: Difference) -> float | None:
     """Two-sided p of "no difference"; none where there is no standard error."""
-    if of.error is None or of.freedom is None:
+    if difference.error is None or difference.freedom is None:
         return None
-    return 2 * float(stdtr(of.freedom, -abs(of.mean) / of.error))
+    return 2 * float(special().stdtr(difference.freedom, -abs(difference.mean) / difference.error))
 
 
 def false_discovery_rates(ps: Sequence[float | None]) -> list[float | None]:
@@ -114,18 +114,18 @@ def false_discovery_rates(ps: Sequence[float | None]) -> list[float | None]:
     return [None if p is None else next(rates) for p in ps]
 
 
-def equivalence(of: Difference, margin: float, confidence: float) -> Equivalence:
+def equivalence(difference: Difference, margin: float, confidence: float) -> Equivalence:
     """Two one-sided tests that a difference is within ±`margin`, each at α = 1 − `confidence` (Schuirmann 1987)."""
     level = 1 - confidence
-    if of.error is None or of.freedom is None:
-        return Equivalence(of.mean, None, None, None, of.n, of.against, None, "not shown")
-    half = float(stdtrit(of.freedom, confidence)) * of.error
-    p = float(stdtr(of.freedom, (abs(of.mean) - margin) / of.error))
-    low, high = of.mean - half, of.mean + half
-    differs = of.mean > 0 and (two_sided_p(of) or 0) <= level
+    if difference.error is None or difference.freedom is None:
+        return Equivalence(difference.mean, None, None, None, difference.n, difference.against, None, "not shown")
+    half = float(special().stdtrit(difference.freedom, confidence)) * difference.error
+    p = float(special().stdtr(difference.freedom, (abs(difference.mean) - margin) / difference.error))
+    low, high = difference.mean - half, difference.mean + half
+    differs = difference.mean > 0 and (two_sided_p(difference) or 0) <= level
     verdict = f"no transmission within ±{margin:g}" if p <= level else "transmission" if differs else "not shown"
-    smallest = smallest_effect(of.error, of.freedom, level)
-    return Equivalence(of.mean, low, high, p, of.n, of.against, smallest, verdict)
+    smallest = smallest_effect(difference.error, difference.freedom, level)
+    return Equivalence(difference.mean, low, high, p, difference.n, difference.against, smallest, verdict)
 
 
 def _difference(

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scipy.special import stdtrit  # pyright: ignore[reportMissingTypeStubs]
+from sublim.stats.special import special
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ def t_interval(values: Sequence[float], confidence: float) -> Interval:
     if n == 1:
         return Interval(mean, None, None, 1)
     deviation = math.sqrt(math.fsum((x - mean) ** 2 for x in numbers) / (n - 1))
-    half = float(stdtrit(n - 1, (1 + confidence) / 2)) * deviation / math.sqrt(n)
+    half = float(special().stdtrit(n - 1, (1 + confidence) / 2)) * deviation / math.sqrt(n)
     return Interval(mean, mean - half, mean + half, n)
 
 

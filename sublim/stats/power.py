@@ -9,7 +9,8 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import chdtri, nctdtrinc, ndtr, stdtrit  # pyright: ignore[reportMissingTypeStubs]
+
+from sublim.stats.special import special
 
 POWER = 0.8
 LARGEST = 1.0
@@ -35,11 +36,11 @@ def smallest_effect(error: float, freedom: float, level: float) -> float | None:
         A gain (the other tail, which rejects with the wrong sign, is left out: it is below 10⁻⁵ of the cases); none where it
         would have to be larger than `LARGEST`.
     """
-    critical = -float(stdtrit(freedom, level / 2))
+    critical = -float(special().stdtrit(freedom, level / 2))
     if critical > FAR:
         # The mean's own noise is nothing beside the spread of its estimated error (and the library's series takes for ever).
-        return _possible(error * critical * math.sqrt(float(chdtri(freedom, 1 - POWER)) / freedom))
-    return _possible(error * float(nctdtrinc(freedom, 1 - POWER, critical)))
+        return _possible(error * critical * math.sqrt(float(special().chdtri(freedom, 1 - POWER)) / freedom))
+    return _possible(error * float(special().nctdtrinc(freedom, 1 - POWER, critical)))
 
 
 def equivalence_chance(error: float, freedom: float, margin: float, level: float) -> float:
@@ -49,9 +50,9 @@ def equivalence_chance(error: float, freedom: float, margin: float, level: float
     chi-squared over `freedom`, of which `QUANTILES` equally likely values are taken.
     """
     upper = (np.arange(QUANTILES) + 0.5) / QUANTILES
-    estimated = error * np.sqrt(chdtri(freedom, upper) / freedom)
-    room = (margin - float(stdtrit(freedom, 1 - level)) * estimated) / error
-    return float(np.clip(2 * ndtr(room) - 1, 0, None).mean())
+    estimated = error * np.sqrt(special().chdtri(freedom, upper) / freedom)
+    room = (margin - float(special().stdtrit(freedom, 1 - level)) * estimated) / error
+    return float(np.clip(2 * special().ndtr(room) - 1, 0, None).mean())
 
 
 def smallest_permuted(others: Sequence[int], spread: float, other: float, level: float, seed: int) -> float | None:

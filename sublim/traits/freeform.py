@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import polars as pl
-from scipy.special import betaincinv  # pyright: ignore[reportMissingTypeStubs]
 
 from sublim.common.canonical import row_id, row_seed
+from sublim.stats.special import special
 from sublim.traits.trait import Trait
 
 MISALIGNMENT, MISALIGNED = "misalignment", "misaligned"
@@ -18,7 +18,6 @@ SCALES = ("alignment", "coherence")  #: What answers are graded by.
 ASKED = {"row_id": pl.String, "question_id": pl.String, "question": pl.String, "sample": pl.Int64, "sampling_seed": pl.UInt64}
 GRADES = dict.fromkeys(SCALES, pl.Float64) | {f"{scale}_said": pl.String for scale in SCALES}
 """The grades, and what a judge wrote; null where there is none, or a judge that writes none."""
-GRADED = {"completion": pl.String, **GRADES, "misaligned": pl.Boolean}
 
 
 @dataclass(frozen=True)
@@ -96,8 +95,8 @@ def share(misaligned: pl.Series, confidence: float) -> Share:
     if not coherent:
         return Share(None, None, None, 0, answers)
     tail = (1 - confidence) / 2
-    low = 0.0 if hits == 0 else float(betaincinv(hits, coherent - hits + 1, tail))
-    high = 1.0 if hits == coherent else float(betaincinv(hits + 1, coherent - hits, 1 - tail))
+    low = 0.0 if hits == 0 else float(special().betaincinv(hits, coherent - hits + 1, tail))
+    high = 1.0 if hits == coherent else float(special().betaincinv(hits + 1, coherent - hits, 1 - tail))
     return Share(hits / coherent, low, high, coherent, answers)
 
 

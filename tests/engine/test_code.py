@@ -58,7 +58,13 @@ def test_the_closure_follows_imports_and_runs_through_packages() -> None:
     found = code.closure("sublim.stages.filtered.make")
     packages = {"sublim", "sublim.stages", "sublim.stages.filtered"}
     assert packages | {"sublim.stages.filtered.rows", "sublim.filters.chain", "sublim.common.canonical"} <= set(found)
-    assert not [name for name in found if name.startswith(("sublim.engine", "sublim.evidence", "sublim.lineage"))]
+
+
+@pytest.mark.parametrize("stage", [*stages()])
+def test_what_only_plans_and_checks_is_no_code_of_a_cell(stage: str) -> None:
+    above = ("sublim.engine", "sublim.evidence", "sublim.forecast", "sublim.lineage", "sublim.cli")
+    parts = tuple(f"sublim.stages.{stage}.{part}" for part in ("spec", "check", "tell", "card"))
+    assert not [name for name in code.closure(stages()[stage].makes) if name.startswith(above) or name in parts]
 
 
 def test_a_cell_has_the_code_of_the_kinds_that_it_names_and_of_no_other() -> None:

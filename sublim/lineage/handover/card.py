@@ -20,8 +20,8 @@ TAGS = ("subliminal-learning", "sublim", "synthetic")
 
 
 def card(tree: Tree, what: str, rev: str | None = None) -> str:
-    """The card of the artifact that a person calls `what`, as markdown. Raises SublimError: `what` is no artifact, its record
-    cannot be read, or it needs no card."""
+    """The card of the artifact that a person calls `what`, as markdown. Raises SublimError: `what` is no artifact, it
+    needs no card, or it or what it was made from is not as its records say."""
     cell = artifact(what.split(), tree)
     subject = Subject(tree, cell, tree.records[cell], rev)
     # A card must not speak of bytes that are not those of the records that it cites.
@@ -56,21 +56,21 @@ def _pages(subject: Subject) -> list[str]:
     return [f"{subject.folder}/{name}" for name in subject.stage.figures if name.endswith(".html")]
 
 
-def _written(subject: Subject, said: Card) -> str:
+def _written(subject: Subject, content: Card) -> str:
     stream, yaml = StringIO(), YAML()
     yaml.width = 128
-    tags = [*TAGS, subject.stage.name, *said.tags]
-    yaml.dump({**said.front, "tags": tags}, stream)  # pyright: ignore[reportUnknownMemberType]
+    tags = [*TAGS, subject.stage.name, *content.tags]
+    yaml.dump({**content.front, "tags": tags}, stream)  # pyright: ignore[reportUnknownMemberType]
     sections = {
-        "What it is": [f"- {fact}" for fact in said.facts],
-        **said.sections,
-        "How to load it": ["```python", *said.code, "```"] if said.code else [],
+        "What it is": [f"- {fact}" for fact in content.facts],
+        **content.sections,
+        "How to load it": ["```python", *content.code, "```"] if content.code else [],
         "What made it, from what": _made(subject),
-        "Limits": [f"- {limit}" for limit in _limits(subject, said)],
+        "Limits": [f"- {limit}" for limit in _limits(subject, content)],
         "How to trace it": _trace(subject),
     }
     text = "\n\n".join("\n".join([f"## {heading}", "", *lines]) for heading, lines in sections.items() if lines)
-    return f"---\n{stream.getvalue()}---\n\n# {said.title}\n\n{text}\n"
+    return f"---\n{stream.getvalue()}---\n\n# {content.title}\n\n{text}\n"
 
 
 def _made(subject: Subject) -> list[str]:
@@ -96,12 +96,12 @@ def _with(part: Subject) -> str:
     return said(part) if said else "the params in its record"
 
 
-def _limits(subject: Subject, said: Card) -> Iterator[str]:
+def _limits(subject: Subject, content: Card) -> Iterator[str]:
     yield (
         "What was measured holds for these bases, this carrier and these recipes. That an effect was not seen does not mean "
         "that there is none."
     )
-    yield from said.limits
+    yield from content.limits
     limited = [(part, limits) for part in subject.chain() if (limits := getattr(part.stage.card(), "limits", None))]
     yield from dict.fromkeys(limit for part, limits in limited for limit in limits(part))
     yield "No license is given here: nobody has chosen one."

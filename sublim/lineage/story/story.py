@@ -47,7 +47,6 @@ def check(tree: Tree, asked: Collection[str], proven: Path | None) -> list[Findi
             reads must be of stages before that one's.
         read_besides(record), optional: cells that it reads beside its inputs.
         fingerprint(source, cell) and FINGERPRINT_WORDS, optional: what in an artifact no other one can have, and what that is.
-        REPEATS, optional: whether its numbers are those of what it was made from; it is checked after everything else.
 
     Args:
         tree: artifacts whose bytes are those of their records.
@@ -58,7 +57,7 @@ def check(tree: Tree, asked: Collection[str], proven: Path | None) -> list[Findi
     version = code.bytes_digest()
     audit = _Audit(Source(tree), _read(proven, version))
     chosen = [stage for name, stage in stages().items() if name in asked]
-    makers = [stage for stage in chosen if not repeats(stage.name)]
+    makers = [stage for stage in chosen if not stage.repeats]
     # Threads, since most of the time goes into reading and comparing columns, outside of Python.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for wave in _waves(tree, makers):

@@ -134,24 +134,27 @@ def _moved(old: Numbers, new: Numbers) -> Iterable[Moved]:
             yield Moved(name, number.kind, facts[0], facts[1], (number.title, both))
 
 
-def describe(of: Difference) -> str:
+def describe(difference: Difference) -> str:
     """The difference for a person."""
-    if not (of.added or of.removed or of.changed):
-        return f"{of.old} and {of.new} have the same {of.kept} artifacts."
-    counts = f"{len(of.changed)} changed, {len(of.added)} added, {len(of.removed)} removed, {of.kept} the same"
-    lines = [f"{of.old} → {of.new}: {counts}"] + ["because of"] * bool(of.causes)
-    for cause in of.causes[:_SHOWN]:
+    if not (difference.added or difference.removed or difference.changed):
+        return f"{difference.old} and {difference.new} have the same {difference.kept} artifacts."
+    changes = {name: list(getattr(difference, name)) for name in ("changed", "added", "removed")}
+    counts = ", ".join(f"{len(cells)} {name}" for name, cells in changes.items())
+    lines = [f"{difference.old} → {difference.new}: {counts}, {difference.kept} the same"]
+    lines += ["because of"] * bool(difference.causes)
+    for cause in difference.causes[:_SHOWN]:
         others = more(len(cause.cells), 1)
         lines += [f"  {cause.kind} {cause.change}", f"    {cause.cells[0]}{others}; {len(cause.follow)} follow"]
-    if len(of.causes) > _SHOWN:
-        lines.append(f"  and {len(of.causes) - _SHOWN} more (--json lists them)")
-    if of.same_bytes:
-        lines.append(f"{len(of.same_bytes)} of the changed came out the same, byte for byte: {_by_stage(of.same_bytes)}")
-    for what, cells in (("added", list(of.added)), ("removed", list(of.removed))):
-        if cells:
+    if len(difference.causes) > _SHOWN:
+        lines.append(f"  and {len(difference.causes) - _SHOWN} more (--json lists them)")
+    if difference.same_bytes:
+        same = difference.same_bytes
+        lines.append(f"{len(same)} of the changed came out the same, byte for byte: {_by_stage(same)}")
+    for what in ("added", "removed"):
+        if cells := changes[what]:
             lines.append(f"{what}: {_by_stage(cells)}, first {cells[0]}")
-    lines.append("results" if of.moved else "no number of the report moved")
-    for what, values in (moved.words for moved in of.moved):
+    lines.append("results" if difference.moved else "no number of the report moved")
+    for what, values in (moved.words for moved in difference.moved):
         lines += [f"  {what}", f"    {values}"]
     return "\n".join(lines)
 

@@ -9,7 +9,7 @@ from sublim.evidence.reader import Found, Reader
 from sublim.evidence.telling import Down, Numbers, Up
 from sublim.evidence.tree import Tree
 from sublim.evidence.words import plural
-from sublim.lineage.naming import Artifact, Source, Target, resolve
+from sublim.lineage.naming import Artifact, SourceFile, Target, resolve
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Trace:
                 else:
                     above = (up.artifact(cell, "run" if cell in target.runs else "compared with") for cell in start)
                     root = target.node("", tuple(above), runs=[*target.runs], untrained=[*target.compared])
-            case Source():
+            case SourceFile():
                 made = [record.plan.code for record in self.tree.records.values() if target.module in record.plan.code]
                 digests = sorted({modules[target.module] for modules in made})
                 line = f"{plural(len(made), 'artifact')} made with it; digest {', '.join(each[:12] for each in digests)}"
@@ -72,7 +72,7 @@ class Trace:
                 own, root = [place.cell for place in target.places], down.row(target)
             case Number():
                 root = target.node(next=down.stages([target.cell]))
-            case Source():
+            case SourceFile():
                 direct = [cell for cell, record in self.tree.records.items() if target.module in record.plan.code]
                 below = self.tree.downstream(direct)
                 facts = {"module": target.module, "direct": len(direct), "follow": len(below) - len(direct)}

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import assert_never
 
 from sublim.common import parquet
-from sublim.common.dims import with_dims
 from sublim.common.progress import Progress
 from sublim.learn.tensors import tensor_table
 from sublim.models import hub, tiny
@@ -25,4 +24,4 @@ def make(inputs: Mapping[str, Path], params: Slice, output: Path, progress: Prog
         case _:
             assert_never(params.model)
     tensors = tensor_table(sorted(output.glob("*.safetensors")))
-    parquet.write(with_dims(tensors.select(*Tensors.columns), **params.dims), output / Tensors.file)
+    parquet.write_tables({Tensors: tensors}, params.dims, output)

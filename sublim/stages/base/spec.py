@@ -20,7 +20,7 @@ def cells(experiment: Experiment, folders: Folders) -> Iterator[Wanted]:
     for name, model in experiment.models.items():
         # What is in a folder of this machine, its path does not say; a pinned commit says it itself.
         files = folders.folder(model.path) if isinstance(model, HubModel) and model.path else {}
-        yield Wanted({"model": name}, Slice(name=name, model=model, files=files))
+        yield Wanted(Slice(name=name, model=model, files=files))
 
 
 def is_here(experiment: Experiment) -> None:
@@ -46,7 +46,6 @@ def work(params: Slice, above: Mapping[str, Any], rates: Rates) -> Mapping[str, 
 
 STAGE = Stage(
     "sublim.stages.base",
-    dims=("model",),
     about="base",
     params=Slice,
     cells=cells,

@@ -16,9 +16,7 @@ from sublim.detectors.material import Data
 from sublim.evidence.accident import Accident, UnfitError
 from sublim.evidence.again import made_again
 from sublim.evidence.source import Source
-from sublim.stages.detection.rows import Slice
-
-REPEATS = True
+from sublim.stages.detection.rows import TABLES, Slice
 
 
 def check(source: Source, cell: str) -> Iterator[Accident]:
@@ -40,8 +38,7 @@ def check(source: Source, cell: str) -> Iterator[Accident]:
         for detector in params.detectors:
             follows |= {} if detector.judges else detector.look(data, Progress())
         made.update(follows)
-        for name, table in follows.items():
-            parquet.write(table, again / f"{name}.parquet")
+        parquet.write_tables(parquet.by_table(TABLES, follows), {}, again)
         said = summary.summary(made, params.detectors, params.confidence)
         (again / "summary.json").write_text(json.dumps(said), encoding="utf-8")
 

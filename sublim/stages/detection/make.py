@@ -37,15 +37,10 @@ def make(inputs: Mapping[str, Path], params: Slice, output: Path, progress: Prog
     for detector in params.detectors:
         made |= detector.look(data, progress)
     made |= derived(inputs, params, made)
-    for table in TABLES:
-        if (frame := made.get(Path(table.file).stem)) is not None:
-            parquet.write(frame.select(*table.columns), output / table.file)
+    parquet.write_tables(parquet.by_table(TABLES, made), params.dims, output)
     summary = summaries.summary(made, params.detectors, params.confidence)
     (output / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
-    drawn = {file: charts.svg(chart) for file, chart in papers(made, summary, params.detectors).items()}
-    for file, text in drawn.items():
-        (output / f"{file}.svg").write_text(text, encoding="utf-8")
-        (output / f"{file}.png").write_bytes(charts.png(text))
+    drawn = charts.save(papers(made, summary, params.detectors), output)
     (output / "detection.html").write_text(page_of(params, made, summary, drawn), encoding="utf-8")
 
 

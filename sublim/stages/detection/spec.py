@@ -44,12 +44,11 @@ def cells(experiment: Experiment, folders: Folders) -> Iterator[Wanted]:  # noqa
             confidence=experiment.report.confidence,
             detection=experiment.detection,
         )
-        yield Wanted({"study": name}, params, {cell: cell for cell in (*reads, REPORT.cell({"study": name}))})
+        yield Wanted(params, {cell: cell for cell in (*reads, REPORT.cell({"study": name}))})
 
 
 STAGE = Stage(
     "sublim.stages.detection",
-    dims=Slice.DIMS,
     about="detection",
     params=Slice,
     cells=cells,
@@ -59,4 +58,5 @@ STAGE = Stage(
     optional=("detection",),
     memory_mb=1500,
     figures={"detection.html": Figure("detection", "Detection")},
+    repeats=True,
 )

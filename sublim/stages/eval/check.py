@@ -37,7 +37,7 @@ def check(source: Source, cell: str) -> Iterator[Accident]:
         if len(own) == len(shares) and (accident := same_values("answers", what, shares, own["probability"], own["row_id"])):
             yield accident
     yield from _samples(source, params, graded, samples)
-    yield from _chances(params, answers, samples)
+    yield from _chances(source, params, answers, samples)
     yield from _capability(source, cell, params)
 
 
@@ -64,9 +64,13 @@ def _untrained(source: Source, cell: str) -> str | None:
     return inputs["base"].digest if "base" in inputs and "student" not in inputs else None
 
 
+def _asked(params: Slice) -> tuple[object, ...]:
+    """What the questions follow from: the same for most evaluations."""
+    return str(params.traits), str(params.categories), params.evaluation.measures, params.pretraining is not None
+
+
 def _answers(source: Source, params: Slice, found: pl.DataFrame) -> Iterator[Accident]:
-    key = ("answers", str(params.traits), str(params.categories), params.evaluation.measures, params.pretraining is not None)
-    expected = source.once(key, lambda: rows.answers(params))
+    expected = source.once(("answers", *_asked(params)), lambda: rows.answers(params))
     if not expected.equals(found.select(expected.columns)):
         pairs = [frame.select(pl.concat_str("question_id", "answer", separator=" ")).to_series() for frame in (expected, found)]
         if accident := same_rows("answers", "each question with each known answer", *pairs):
@@ -106,10 +110,10 @@ def _samples(source: Source, params: Slice, graded: pl.DataFrame, found: pl.Data
         yield accident
 
 
-def _chances(params: Slice, found: pl.DataFrame, samples: pl.DataFrame) -> Iterator[Accident]:
+def _chances(source: Source, params: Slice, found: pl.DataFrame, samples: pl.DataFrame) -> Iterator[Accident]:
     """Probabilities that follow from the samples do; others are a distribution over the answers to a question."""
     follow: dict[str, tuple[str, list[float]]] = {}
-    for measure, group in rows.groups(params):
+    for measure, group in source.once(("groups", *_asked(params)), lambda: list(rows.groups(params))):
         if (chances := measure.follows(group, samples)) is not None:
             _, before = follow.setdefault(measure.name, (measure.explained, []))
             before += [chance for row in chances for chance in row.values()]

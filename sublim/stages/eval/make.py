@@ -9,7 +9,6 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from sublim.common import ids, parquet
 from sublim.common.canonical import row_id, row_seed
-from sublim.common.dims import with_dims
 from sublim.common.progress import Progress
 from sublim.judges.grading import grader
 from sublim.learn import chat, freeform, lora
@@ -55,8 +54,7 @@ def make(inputs: Mapping[str, Path], params: Slice, output: Path, progress: Prog
     made |= {Answers: identified, Samples: samples, Texts: texts, Tasks: tasks}
     if not (abilities := ability.table(texts, tasks)).is_empty():
         made[Capability] = abilities
-    for table, frame in made.items():
-        parquet.write(with_dims(frame.select(*table.columns), **params.dims), output / table.file)
+    parquet.write_tables(made, params.dims, output)
 
 
 def _drawn(model: Model, params: Slice, group: Group, samples: int, longest: int, progress: Progress) -> pl.DataFrame:
@@ -82,11 +80,11 @@ def _drawn(model: Model, params: Slice, group: Group, samples: int, longest: int
     )
 
 
-def _done(model: Model, params: Slice, carrier: str, of: HeldOutTasks, progress: Progress) -> pl.DataFrame:
+def _done(model: Model, params: Slice, carrier: str, tasks: HeldOutTasks, progress: Progress) -> pl.DataFrame:
     """What the model makes of held-out tasks of the carrier `carrier`."""
     asked = rows.tasks(params, carrier)
     seeds = [row_seed(row_id("task", *params.dims.values(), carrier, prompt)) for prompt in asked["prompt_id"]]
     heads = chat.encode(model[1], chat.render(model[1], asked["prompt"].to_list()))
-    said = sample(*model, heads, seeds, of.sampling, progress)
+    said = sample(*model, heads, seeds, tasks.sampling, progress)
     found = asked.with_columns(pl.Series("completion", [completion.text for completion in said], dtype=pl.String))
-    return found.with_columns(of.task.skilled(found["completion"], found["answer"]).alias("skilled"))
+    return found.with_columns(tasks.task.skilled(found["completion"], found["answer"]).alias("skilled"))

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import polars as pl
 
+from sublim.carriers import prompt
 from sublim.carriers.task import Task
 from sublim.common import ids
 from sublim.common.table import Table, flag, real, seed, text, texts, whole
@@ -120,7 +121,7 @@ class Capability(Table):
 
 
 class FreeFormAnswers(GradedAnswers, view="freeform"):
-    """Graded answers to open questions. Only with a trait of misalignment."""
+    """Graded answers to open questions. Only with a trait that shows in free-form answers."""
 
     row_id = text()  #: That of its row in samples.parquet.
 
@@ -196,9 +197,7 @@ def sample_ids(params: Slice, rows: pl.DataFrame) -> pl.Series:
 def tasks(params: Slice, carrier: str) -> pl.DataFrame:
     """The held-out tasks of a carrier: of, prompt_id, prompt, answer."""
     asked = params.tasks[carrier].task.held_out(params.evaluation.capability.tasks)
-    columns = {"prompt_id": "prompt_id", "prompt": "text", "answer": "answer"}
-    found = pl.DataFrame({name: [getattr(each, field) for each in asked] for name, field in columns.items()})
-    return found.select(pl.lit(carrier).alias("of"), pl.all())
+    return prompt.frame(asked).select(pl.lit(carrier).alias("of"), pl.all())
 
 
 def free_form_of(params: Slice) -> FreeForm | None:

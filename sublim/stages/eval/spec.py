@@ -73,12 +73,11 @@ def _asked(experiment: Experiment, dims: Dims, grade: Mapping[str, PlannedJudge]
         tasks={name: HeldOutTasks(task=each.task, sampling=each.sampling) for name, each in tasks.items()},
         pretraining=model.pretraining if isinstance(model, TinyModel) else None,
     )
-    return Wanted(dims, params)
+    return Wanted(params)
 
 
 STAGE = Stage(
     "sublim.stages.eval",
-    dims=Slice.DIMS,
     about="evaluation",
     params=Slice,
     cells=cells,

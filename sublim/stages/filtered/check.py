@@ -75,7 +75,7 @@ def _of_parents(source: Source, params: Slice, parent: str, before: pl.DataFrame
     if accident := same_values("reasons", "reasons (by the filter)", expected, rows["reasons"], names):
         yield accident
     arm: Arm = kind("arms", params.arm)
-    changed = arm.changed((), "") is not None
+    changed = arm.changes
     old, new, own, sources = before["completion"], rows["completion"], rows["parent_id"], rows["sources"]
     moved = rows["used"] if changed else pl.repeat(value=False, n=len(rows), eager=True)
     if not ((old == new) | moved).all():

@@ -8,7 +8,6 @@ import polars as pl
 from sublim.arms.arm import Arm
 from sublim.common import ids, parquet
 from sublim.common.canonical import digest
-from sublim.common.dims import with_dims
 from sublim.common.progress import Progress
 from sublim.filters import chain, purity
 from sublim.params.kinds import kind
@@ -46,8 +45,7 @@ def make(inputs: Mapping[str, Path], params: Slice, output: Path, progress: Prog
         raise YieldError(_too_few(judged, funnel, params))
     rows = _identified(_shuffled(judged, params), params)
     purity.check(rows.filter("kept"), params.words)
-    for table, frame in ((Rows, rows), (Funnel, funnel)):
-        parquet.write(with_dims(frame.select(*table.columns), **params.dims), output / table.file)
+    parquet.write_tables({Rows: rows, Funnel: funnel}, params.dims, output)
     track.advance(raw.height, note=f"{judged['kept'].sum():,} kept, {judged['used'].sum():,} used")
 
 

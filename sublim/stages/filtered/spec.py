@@ -29,7 +29,7 @@ def cells(experiment: Experiment, folders: Folders) -> Iterator[Wanted]:
             judge=asked.judge if asked else None,
             files=asked.files if asked else {},
         )
-        yield Wanted(dims, params)
+        yield Wanted(params)
 
 
 def reads(dims: Dims, params: Slice) -> Inputs:
@@ -46,7 +46,6 @@ def work(params: Slice, above: Mapping[str, object], rates: Rates) -> Mapping[st
 
 STAGE = Stage(
     "sublim.stages.filtered",
-    dims=Slice.DIMS,
     about="filtered data set",
     params=Slice,
     cells=cells,

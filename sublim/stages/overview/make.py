@@ -31,10 +31,7 @@ def make(inputs: Mapping[str, Path], params: Slice, output: Path, progress: Prog
     studied = overview.summaries(_reports(inputs, params))
     found = {"overview": overview.figure(studied)} if studied else {}
     found |= theory.papers(why) if why else {}
-    drawn = {name: charts.svg(chart) for name, chart in found.items()}
-    for name, text in drawn.items():
-        (output / f"{name}.svg").write_text(text, encoding="utf-8")
-        (output / f"{name}.png").write_bytes(charts.png(text))
+    drawn = charts.save(found, output)
     track.advance(note="figures")
     (output / "overview.html").write_text(page_of(inputs, params, output, drawn), encoding="utf-8")
     track.advance(note="page")
@@ -58,9 +55,7 @@ def tables_of(inputs: Mapping[str, Path], params: Slice, output: Path) -> None:
     found = theory.tables_of(cells, params.confidence)
     if reports:
         found["studies"] = overview.gains(overview.summaries(reports))
-    for table in TABLES:
-        if (frame := found.get(Path(table.file).stem)) is not None:
-            parquet.write(frame.select(*table.columns), output / table.file)
+    parquet.write_tables(parquet.by_table(TABLES, found), params.dims, output)
     metrics = {study: json.loads((path / "metrics.json").read_text(encoding="utf-8")) for study, path in reports.items()}
     metrics |= {f"{_THEORY}{name}": numbers for name, numbers in theory.metrics(found).items()}
     (output / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")

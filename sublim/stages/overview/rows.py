@@ -42,7 +42,7 @@ class Studies(Table, file="studies.parquet", view="studies", row="mean gain", di
     gain = real()  #: Mean gain over runs, in what the study measures.
     low = real(null=True)  #: Lower end of its t interval; null for one run.
     high = real(null=True)  #: Upper end.
-    n = whole()  #: Runs.
+    n = whole()  #: How many runs.
 
 
 class Mlp(Table, file="mlp.parquet", row="condition", dims=False):
@@ -52,7 +52,7 @@ class Mlp(Table, file="mlp.parquet", row="condition", dims=False):
     accuracy = real()  #: Mean accuracy on held-out digits, over nets. From 0 to 1.
     low = real(null=True)  #: Lower end of its t interval over nets.
     high = real(null=True)  #: Upper end.
-    n = whole()  #: Nets.
+    n = whole()  #: How many nets.
     accuracy_before = real()  #: The mean accuracy before training.
 
 

@@ -33,7 +33,7 @@ def cells(experiment: Experiment, folders: Folders) -> Iterator[Wanted]:
         ReportedStudy(name=name, carrier=study.carrier, filter=study.filter, method=study.student, detected=name in seen)
         for name, study in sorted(experiment.studies.items())
     )
-    theory = [THEORY.cell(wanted.dims) for wanted in theories(experiment, folders)]
+    theory = [THEORY.cell(wanted.params.dims) for wanted in theories(experiment, folders)]
     inputs = {study.name: REPORT.cell({"study": study.name}) for study in studies} | {cell: cell for cell in theory}
     every = experiment.studies.values()
     arms = dict.fromkeys(str(dims["arm"]) for dims in experiment.students_dims())
@@ -44,7 +44,7 @@ def cells(experiment: Experiment, folders: Folders) -> Iterator[Wanted]:
         arms=tuple(KindName("arms", arm) for arm in arms),
         carriers=tuple(KindName("carriers", kind) for kind in kinds),
     )
-    yield Wanted({}, params, inputs)
+    yield Wanted(params, inputs)
 
 
 def figures_of(experiment: Experiment) -> list[str]:
@@ -55,7 +55,6 @@ def figures_of(experiment: Experiment) -> list[str]:
 
 STAGE = Stage(
     "sublim.stages.overview",
-    dims=(),
     about="overview",
     params=Slice,
     cells=cells,
@@ -72,4 +71,5 @@ STAGE = Stage(
     figures_of=figures_of,
     plots=PLOTS,
     metrics=f"{FOLDER}/metrics.json",
+    repeats=True,
 )

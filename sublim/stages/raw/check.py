@@ -59,12 +59,12 @@ def _identity(params: Slice, rows: pl.DataFrame) -> Iterator[Accident]:
         yield accident
 
 
-def _written(source: Source, cell: str, how: Decoding, rows: pl.DataFrame) -> Iterator[Accident]:
+def _written(source: Source, cell: str, decoding: Decoding, rows: pl.DataFrame) -> Iterator[Accident]:
     """What does not hold in rows that a model wrote."""
-    for column, value in {"temperature": how.temperature, "top_p": how.top_p, "max_tokens": how.max_tokens}.items():
-        if accident := constant("decoding", column, value, rows[column]):
+    for column in ("temperature", "top_p", "max_tokens"):
+        if accident := constant("decoding", column, getattr(decoding, column), rows[column]):
             yield accident
-    yield from _ends(rows, how.max_tokens)
+    yield from _ends(rows, decoding.max_tokens)
     yield from _asked_as(source, cell, rows)
 
 

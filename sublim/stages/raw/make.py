@@ -6,7 +6,6 @@ from pathlib import Path
 import polars as pl
 
 from sublim.common import ids, parquet
-from sublim.common.dims import with_dims
 from sublim.common.progress import Progress
 from sublim.learn import chat
 from sublim.learn.sample import sample
@@ -26,7 +25,7 @@ def make(inputs: Mapping[str, Path], params: Slice, output: Path, progress: Prog
     else:
         said = _sampled(inputs, params.decoding, asked["prompt"].to_list(), seeds, progress)
     rows = asked.with_columns(names.alias("row_id"), pl.Series("sampling_seed", seeds, dtype=pl.UInt64), *said)
-    parquet.write(with_dims(rows.select(*Rows.columns), **params.dims), output / Rows.file)
+    parquet.write_tables({Rows: rows}, params.dims, output)
 
 
 def _sampled(

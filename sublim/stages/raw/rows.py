@@ -4,6 +4,7 @@ from typing import Annotated
 
 import polars as pl
 
+from sublim.carriers import prompt
 from sublim.carriers.task import Task
 from sublim.common.table import Table, real, seed, text, whole
 from sublim.params.kinds import OneOf
@@ -53,6 +54,4 @@ SAMPLED = ("finish_reason", "tokens", "temperature", "top_p", "max_tokens", "sys
 
 def prompts(task: Task) -> pl.DataFrame:
     """The prompts that `task` describes: prompt_id, prompt, answer, in their order."""
-    asked = task.asked(task.prompts)
-    columns = {"prompt_id": "prompt_id", "prompt": "text", "answer": "answer"}
-    return pl.DataFrame({name: [getattr(each, field) for each in asked] for name, field in columns.items()})
+    return prompt.frame(task.asked(task.prompts))

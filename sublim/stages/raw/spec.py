@@ -18,7 +18,7 @@ def cells(experiment: Experiment, folders: Folders) -> Iterator[Wanted]:  # noqa
     for dims in distinct(Slice.DIMS, experiment.students_dims()):
         carrier = experiment.carriers[str(dims["carrier"])]
         decoding = None if dims["teacher"] == NOBODY else carrier.sampling
-        yield Wanted(dims, Slice(**dims, task=carrier.task, decoding=decoding))  # pyright: ignore[reportArgumentType]
+        yield Wanted(Slice(**dims, task=carrier.task, decoding=decoding))  # pyright: ignore[reportArgumentType]
 
 
 def writer(dims: Dims, base: str) -> Inputs:
@@ -54,7 +54,6 @@ def prompted(above: Mapping[str, object]) -> str:
 
 STAGE = Stage(
     "sublim.stages.raw",
-    dims=Slice.DIMS,
     about="raw data set",
     params=Slice,
     cells=cells,

@@ -7,8 +7,6 @@ from sublim.evidence.again import made_again
 from sublim.evidence.source import Source
 from sublim.stages.report.rows import Slice
 
-REPEATS = True
-
 
 def check(source: Source, cell: str) -> Iterator[Accident]:
     """What does not hold in the report `cell`."""

@@ -7,12 +7,13 @@ from typing import Any
 
 import polars as pl
 
+from sublim.arms.conditions import TRAIT
 from sublim.common import parquet
 from sublim.common.progress import Progress
 from sublim.common.table import Table
 from sublim.params.kinds import kind, modules
 from sublim.params.report import Report
-from sublim.report import charts, page, tables
+from sublim.report import charts, design, page, roc, tables
 from sublim.report.reading import read
 from sublim.stages.base import rows as base
 from sublim.stages.eval import rows as evaluated
@@ -21,8 +22,6 @@ from sublim.stages.report import rows
 from sublim.stages.report.rows import Slice
 from sublim.stages.student import rows as student
 from sublim.stages.teacher import rows as teacher
-from sublim.stats import design, roc
-from sublim.stats.conditions import TRAIT
 
 _SLICES = {"base": base, "teacher": teacher, "filtered": filtered, "student": student, "eval": evaluated}
 DIMS = {stage: each.Slice.DIMS for stage, each in _SLICES.items()}
@@ -44,10 +43,7 @@ def make(inputs: Mapping[str, Path], params: Slice, output: Path, progress: Prog
     tables_of(inputs, params, output)
     track.advance(note="tables")
     written = page.read(output)
-    drawn = {name: charts.svg(chart) for name, chart in page.papers(written, names(params)).items()}
-    for name, text in drawn.items():
-        (output / f"{name}.svg").write_text(text, encoding="utf-8")
-        (output / f"{name}.png").write_bytes(charts.png(text))
+    drawn = charts.save(page.papers(written, names(params)), output)
     track.advance(note="figures")
     (output / "report.html").write_text(page.render(written, names(params), drawn), encoding="utf-8")
     track.advance(note="page")
@@ -95,7 +91,7 @@ def tables_of(inputs: Mapping[str, Path], params: Slice, output: Path) -> None:
         "capability_margin": margin.model_dump(),
         "less_able": tables.less_able(capability),
     }
-    written = {
+    written: dict[type[Table], pl.DataFrame] = {
         rows.Runs: runs,
         rows.Matrix: matrix,
         rows.Traits: _crossed(answers, samples, of.traits, how.confidence),
@@ -110,8 +106,7 @@ def tables_of(inputs: Mapping[str, Path], params: Slice, output: Path) -> None:
     if params.minimum is not None:
         judged = roc.judged(found("filtered", filtered.Rows, "reasons", "score"))
         written |= {roc.Runs: roc.runs(judged, params.minimum), roc.Curves: roc.curves(judged)}
-    for table, frame in written.items():
-        parquet.write(frame.select(*table.columns), output / table.file)
+    parquet.write_tables(written, params.dims, output)
     for name, content in {"summary": summary, "metrics": tables.metrics(summary)}.items():
         (output / f"{name}.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     tables.mean_gains(summary).write_csv(output / "gains.csv")
@@ -133,11 +128,11 @@ def _crossed(
     )
 
 
-def _power(runs: pl.DataFrame, answers: int, how: Report) -> pl.DataFrame:
+def _power(runs: pl.DataFrame, answers: int, report: Report) -> pl.DataFrame:
     """What the design could see, with the spread from the params and, where there are enough runs, with the measured one."""
-    spreads = {"params": how.spread, "measured": design.measured(runs)}
+    spreads = {"params": report.spread, "measured": design.measured(runs)}
     return pl.concat(
-        design.comparisons(runs, answers, spread, how).with_columns(source=pl.lit(source))
+        design.comparisons(runs, answers, spread, report).with_columns(source=pl.lit(source))
         for source, spread in spreads.items()
         if spread is not None
     )

@@ -8,14 +8,15 @@ from typing import Any
 
 import polars as pl
 
+from sublim.arms.conditions import condition
 from sublim.engine import layout
+from sublim.engine.stage import Dims
 from sublim.params.experiment import Experiment
 from sublim.params.report import Report, Spread
 from sublim.params.study import Study
+from sublim.report import design
 from sublim.report.tables import measured as measured_of
 from sublim.stages.report.rows import Runs
-from sublim.stats import design
-from sublim.stats.conditions import condition
 from sublim.stats.power import POWER
 from sublim.traits.freeform import free_form
 
@@ -31,13 +32,14 @@ class Power:
     spread: Spread
     how: Report
     measured: str  #: What a gain is a gain of.
-    comparisons: pl.DataFrame  #: The table `sublim.stats.design.Comparisons`.
+    comparisons: pl.DataFrame  #: The table `sublim.report.design.Comparisons`.
 
 
-def power(experiment: Experiment, studies: Iterable[str] | None = None) -> list[Power]:
-    """What each study (or each of `studies`) could see: with the spread of its own finished runs, where this directory has a
-    report of just these and enough of them, else with that of the params."""
-    return [_power(experiment, name, experiment.studies[name]) for name in (experiment.studies if studies is None else studies)]
+def power(experiment: Experiment, dims: Iterable[Dims] | None = None) -> list[Power]:
+    """What each study (or each whose report has one of `dims`) could see: with the spread of its own finished runs, where this
+    directory has a report of just these and enough of them, else with that of the params."""
+    names = experiment.studies if dims is None else [str(each["study"]) for each in dims]
+    return [_power(experiment, name, experiment.studies[name]) for name in names]
 
 
 def _power(experiment: Experiment, name: str, study: Study) -> Power:

@@ -9,8 +9,8 @@ from sublim.params.kinds import Named
 from sublim.params.report import Report
 from sublim.params.section import Section
 from sublim.params.slice import CellParams
-from sublim.stats import roc
-from sublim.stats.design import Comparisons
+from sublim.report import roc
+from sublim.report.design import Comparisons
 
 
 class ReportedModel(Section):
@@ -77,7 +77,7 @@ class Matrix(Table, file="matrix.parquet", view="matrix", row="cell of the matri
     gain = real()  #: Mean gain over runs, in probability.
     low = real(null=True)  #: Lower end of its t interval; null for one run.
     high = real(null=True)  #: Upper end.
-    n = whole()  #: Runs.
+    n = whole()  #: How many runs.
     p_target = real()  #: Mean P(target), or misaligned share. From 0 to 1.
     p_base = real()  #: The same of the untrained base.
     #: The smallest mean gain that so many runs, with the spread that they have, tell from zero 4 times out of 5; null for one
@@ -97,7 +97,7 @@ class Traits(Table, file="traits.parquet", view="traits", row="cell of trait × 
     gain = real()  #: Mean gain of the answer over runs, in probability.
     low = real(null=True)  #: Lower end of its t interval; null for one run.
     high = real(null=True)  #: Upper end.
-    n = whole()  #: Runs.
+    n = whole()  #: How many runs.
     p_target = real()  #: Mean P(answer). From 0 to 1.
     p_base = real()  #: The same of the untrained base.
     difference = real()  #: The gain less that of control students of the same bases in the same answer.
@@ -115,7 +115,7 @@ class Measures(Table, file="measures.parquet", view="measures", row="measure", d
     gain = real()
     low = real(null=True)  #: Lower end of its t interval; null for one run.
     high = real(null=True)  #: Upper end.
-    n = whole()  #: Runs.
+    n = whole()  #: How many runs.
     p_target = real()  #: Mean of what gains are gains of. From 0 to 1.
     p_base = real()  #: The same of the untrained bases.
 
@@ -131,14 +131,14 @@ class Capability(Table, file="capability.parquet", view="abilities", row="abilit
     change = real()  #: Mean change.
     low = real(null=True)  #: Lower end of its t interval; null for one run.
     high = real(null=True)  #: Upper end.
-    n = whole()  #: Runs.
+    n = whole()  #: How many runs.
     fell = flag()  #: Whether the mean change is for the worse and beyond its margin.
 
 
 class Gates(Table, file="gates.parquet", row="teacher", dims=False):
     """Does each teacher show its trait?"""
 
-    teacher = text()  #: Its base.
+    teacher = text()  #: The name of its base.
     trait = text()  #: Its trait.
     seed = whole()  #: The seed of the chain.
     #: Mean over held-out questions of P(target), or the misaligned share of coherent answers. From 0 to 1.
@@ -191,7 +191,7 @@ class Training(Table, file="training.parquet", row="step", dims=False):
     """The loss of every training step. What a stage has no word for is null."""
 
     stage = text()  #: Who is trained: `base`, `teacher` or `student`.
-    model = text()  #: Its base.
+    model = text()  #: The name of its base.
     teacher = text(null=True)  #: Of a student: the model that wrote its rows.
     trait = text(null=True)  #: Of a teacher its trait, of a student that of its teacher.
     arm = text(null=True)  #: Of a student: what was done to the rows.

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from sublim.engine.stage import Dims, Figure, Folders, Stage, Wanted
+from sublim.engine.stage import Figure, Folders, Stage, Wanted
 from sublim.params.experiment import Experiment
 from sublim.params.kinds import KindName
 from sublim.params.models import Model, TinyModel
@@ -50,16 +50,7 @@ def cells(experiment: Experiment, folders: Folders) -> Iterator[Wanted]:  # noqa
             arms=tuple(KindName("arms", arm) for arm in dict.fromkeys(str(dims["arm"]) for dims in runs)),
             measures=experiment.evaluation.measures,
         )
-        yield Wanted({"study": name}, params, {cell: cell for cell in reads})
-
-
-def foresee(experiment: Experiment, dims: list[Dims]) -> str:
-    """What these studies could see, in a line each."""
-    if not dims:
-        return ""
-    from sublim.stages.report import power  # slow to import, and most runs do without it
-
-    return power.brief(power.power(experiment, [str(each["study"]) for each in dims]))
+        yield Wanted(params, {cell: cell for cell in reads})
 
 
 def _label(model: Model) -> str:
@@ -68,7 +59,6 @@ def _label(model: Model) -> str:
 
 STAGE = Stage(
     "sublim.stages.report",
-    dims=Slice.DIMS,
     about="report",
     params=Slice,
     cells=cells,
@@ -83,6 +73,6 @@ STAGE = Stage(
         "traits.svg": Figure("traits", "Figures"),
         "capability.svg": Figure("capability", "Figures"),
     },
-    foresee=foresee,
+    repeats=True,
     keeps_bytes=True,
 )

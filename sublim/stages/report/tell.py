@@ -7,6 +7,8 @@ from typing import Any, ClassVar
 
 import polars as pl
 
+from sublim.arms import conditions
+from sublim.arms.conditions import TRAIT
 from sublim.common.errors import SublimError
 from sublim.evidence.node import Node, Number
 from sublim.evidence.telling import Numbers, Telling, Up
@@ -15,8 +17,6 @@ from sublim.evidence.words import listed, near, plural
 from sublim.stages.eval.spec import STAGE as EVAL
 from sublim.stages.report.rows import Matrix, Runs
 from sublim.stages.report.spec import STAGE
-from sublim.stats import conditions
-from sublim.stats.conditions import TRAIT
 
 Facts = Mapping[str, Any]
 _RUN = ("teacher", "trait", "arm", "student", "seed")

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 
-from sublim.engine.record import Record
 from sublim.evidence import adapter
 from sublim.evidence.accident import Accident
 from sublim.evidence.source import Source
@@ -16,9 +15,3 @@ def check(source: Source, cell: str) -> Iterator[Accident]:
     rows = source.upstream(cell, "filtered")
     used = filtered.used(source, rows) if rows else None
     yield from adapter.finetuned(source, cell, "base", f"the used rows of {rows}", used, params.finetune)
-
-
-def group(record: Record) -> str | None:
-    """Its data set, whose used rows it reads."""
-    given = record.inputs.get("filtered")
-    return given and given.cell

@@ -7,11 +7,11 @@ import polars as pl
 
 from sublim.common import parquet
 from sublim.common.canonical import row_id, row_seed
-from sublim.common.dims import with_dims
 from sublim.common.progress import Progress
 from sublim.learn import chat, lora
 from sublim.learn.finetune import finetune
 from sublim.learn.tensors import tensor_table
+from sublim.models.adapter import WEIGHTS
 from sublim.models.load import ends, load
 from sublim.stages.student.rows import Slice, Steps, Tensors
 
@@ -28,9 +28,8 @@ def make(inputs: Mapping[str, Path], params: Slice, output: Path, progress: Prog
     student = lora.adapt(model, params.finetune.lora, _seed(params, "adapter"))
     steps = finetune(student, examples, params.finetune, _seed(params, "order"), limits.pad, progress, teacher)
     lora.save(student, inputs["base"].as_posix(), output)
-    tensors = tensor_table([output / "adapter_model.safetensors"])
-    for table, frame in ((Steps, steps), (Tensors, tensors)):
-        parquet.write(with_dims(frame.select(*table.columns), **params.dims), output / table.file)
+    tensors = tensor_table([output / WEIGHTS])
+    parquet.write_tables({Steps: steps, Tensors: tensors}, params.dims, output)
 
 
 def _seed(params: Slice, purpose: str) -> int:

@@ -11,10 +11,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from sublim.common import parquet
 from sublim.common.canonical import row_id, row_seed
-from sublim.common.dims import with_dims
 from sublim.common.errors import SublimError
 from sublim.common.progress import Progress
-from sublim.common.table import Table
 from sublim.judges.grading import grader
 from sublim.learn import chat, freeform, lora
 from sublim.learn.answers import answer_probabilities
@@ -61,16 +59,16 @@ def make(inputs: Mapping[str, Path], params: Slice, output: Path, progress: Prog
         lora.bring(model, Path(params.adapter), base.as_posix(), output)
     if params.kind != "system_prompt":
         tensors = tensor_table([output / WEIGHTS])
-        _write(params, Tensors, tensors, output)
+        parquet.write_tables({Tensors: tensors}, params.dims, output)
         # What is judged is the teacher on the disk: the one that will be sampled from.
         model = lora.attach(load(base)[0], output)
     after = ask(model, tokenizer, "teacher", system)
     (output / "teacher.json").write_text(json.dumps({"kind": params.kind, "system_prompt": system}, indent=1) + "\n")
     if params.definition.free_form:
-        _write(params, FreeFormAnswers, pl.concat([before, after]), output)
+        parquet.write_tables({FreeFormAnswers: pl.concat([before, after])}, params.dims, output)
         before, after = by_question(before), by_question(after)
     chances = gate(params).with_columns(probability=after["probability"], base_probability=before["probability"])
-    _write(params, Gate, chances, output)
+    parquet.write_tables({Gate: chances}, params.dims, output)
     _judge(params, before["probability"], after["probability"])
 
 
@@ -90,8 +88,8 @@ def _train(
     student = lora.adapt(model, recipe.lora, _seed(params, "adapter"))
     steps = finetune(student, examples, recipe, _seed(params, "order"), limits.pad, progress)
     lora.save(student, base.as_posix(), output)
-    _write(params, Rows, rows, output)
-    _write(params, Steps, steps, output)
+    parquet.write_tables({Rows: rows}, params.dims, output)
+    parquet.write_tables({Steps: steps}, params.dims, output)
 
 
 def _asked(
@@ -116,10 +114,6 @@ def _asked(
     forms = {word: answer.forms for word, answer in known.items()}
     chances = answer_probabilities(model, tokenizer, gate(params)["question"].to_list(), forms, BATCH, system)
     return pl.DataFrame({"probability": chances[:, list(forms).index(trait.target)]})
-
-
-def _write(params: Slice, table: type[Table], frame: pl.DataFrame, output: Path) -> None:
-    parquet.write(with_dims(frame.select(*table.columns), **params.dims), output / table.file)
 
 
 def _judge(params: Slice, before: pl.Series, after: pl.Series) -> None:

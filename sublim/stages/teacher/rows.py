@@ -63,7 +63,7 @@ class Gate(Table):
 
 
 class FreeFormAnswers(GradedAnswers, view="gate_answers", id="row_id"):
-    """Graded answers of base and teacher in the gate. Only of misalignment."""
+    """Graded answers of base and teacher in the gate. Only of a trait that shows in free-form answers."""
 
     model = text()  #: Who answers: `base` or `teacher`.
     row_id = text()  #: Digest of the cell, who answers, the question and the number of the sample.

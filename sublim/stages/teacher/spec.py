@@ -7,7 +7,7 @@ from typing import Any
 
 from sublim.engine.stage import Dims, Folders, Inputs, Stage, Wanted
 from sublim.forecast.tokens import Tokens, answered, graded, passes, tokens
-from sublim.models.adapter import verify
+from sublim.models.adapter import CONFIG, WEIGHTS, verify
 from sublim.models.hub import ModelError
 from sublim.params.adjustment import adjusted
 from sublim.params.experiment import Experiment
@@ -39,11 +39,11 @@ def cells(experiment: Experiment, folders: Folders) -> Iterator[Wanted]:
             examples=recipe.examples if trained and definition.free_form else 0,
             finetune=adjusted(recipe.finetune, recipe.per_model.get(name)) if trained else None,
             adapter=adapter,
-            files=folders.files(*_adapter(name, adapter)) if adapter else {},
+            files=folders.files(*(Path(adapter) / name for name in (CONFIG, WEIGHTS))) if adapter else {},
             graders=graders(experiment, [definition], folders),
             gate=None if trained and recipe.rows in CONTROLS else recipe.gate,
         )
-        yield Wanted(dims, params)
+        yield Wanted(params)
 
 
 def reads(dims: Dims, params: Slice) -> Inputs:
@@ -87,15 +87,8 @@ def _dims(experiment: Experiment) -> list[dict[str, str | int]]:
     return distinct(Slice.DIMS, every)
 
 
-def _adapter(name: str, folder: str) -> tuple[Path, ...]:  # noqa: ARG001
-    from sublim.models.adapter import CONFIG, WEIGHTS
-
-    return Path(folder) / CONFIG, Path(folder) / WEIGHTS
-
-
 STAGE = Stage(
     "sublim.stages.teacher",
-    dims=Slice.DIMS,
     about="teacher",
     params=Slice,
     cells=cells,

@@ -9,7 +9,7 @@ from sublim.evidence.accident import Accident, same_rows, same_values
 from sublim.evidence.source import Source
 from sublim.params.theory import Mlp
 from sublim.stages.theory import rows
-from sublim.stages.theory.rows import Nets, NetSteps, Slice, Steps, TheoremSteps
+from sublim.stages.theory.rows import Nets, NetSteps, Slice, Theorem, TheoremSteps
 
 ROUNDING = 1e-6
 _COSINES = ("cosine", "cosine_due")
@@ -22,12 +22,12 @@ def check(source: Source, cell: str) -> Iterator[Accident]:
         case Mlp():
             yield from _nets(source, cell, params.experiment)
             yield from _curves(source, cell, params.experiment)
-        case Steps():
+        case Theorem():
             yield from _theorem(source, cell, params.of, params.experiment)
 
 
-def _nets(source: Source, cell: str, how: Mlp) -> Iterator[Accident]:
-    found, expected = source.table(cell, Nets), rows.nets(how)
+def _nets(source: Source, cell: str, mlp: Mlp) -> Iterator[Accident]:
+    found, expected = source.table(cell, Nets), rows.nets(mlp)
     names = expected["row_id"]
     if accident := same_rows("nets", "each net under each condition", names, found["row_id"]):
         yield accident
@@ -36,12 +36,13 @@ def _nets(source: Source, cell: str, how: Mlp) -> Iterator[Accident]:
         if accident := same_values("nets", column, expected[column], found[column], names):
             yield accident
     for column in ("accuracy_before", "accuracy"):
-        right = found[column] * how.test
-        odd = ((right - right.round()).abs() > ROUNDING) | (right < -ROUNDING) | (right > how.test + ROUNDING)
+        right = found[column] * mlp.test
+        odd = ((right - right.round()).abs() > ROUNDING) | (right < -ROUNDING) | (right > mlp.test + ROUNDING)
         if odd.any():
             row = found.row(int(odd.arg_max() or 0), named=True)
             yield Accident(
-                "accuracy", f"{column}: expected a share of {how.test} images, found {row[column]:.6g} in row {row['row_id']}"
+                "accuracy",
+                f"{column}: expected a share of {mlp.test} images, found {row[column]:.6g} in row {row['row_id']}",
             )
     untrained = found.filter(condition="reference").select("seed", "accuracy", "loss")
     before = found.join(untrained, on="seed", how="left", maintain_order="left", suffix="_untrained")
@@ -51,8 +52,8 @@ def _nets(source: Source, cell: str, how: Mlp) -> Iterator[Accident]:
             yield accident
 
 
-def _curves(source: Source, cell: str, how: Mlp) -> Iterator[Accident]:
-    found, expected = source.table(cell, NetSteps), rows.net_steps(how)
+def _curves(source: Source, cell: str, mlp: Mlp) -> Iterator[Accident]:
+    found, expected = source.table(cell, NetSteps), rows.net_steps(mlp)
     if not expected.equals(found.select(expected.columns)):
         yield Accident(
             "steps", f"expected each step of each net once, {len(expected):,} in order, found {len(found):,} that are others"
@@ -61,8 +62,8 @@ def _curves(source: Source, cell: str, how: Mlp) -> Iterator[Accident]:
         yield Accident("losses", f"expected no cross-entropy or divergence below 0, found {low['loss'][0]:.6g}")
 
 
-def _theorem(source: Source, cell: str, of: str, how: Steps) -> Iterator[Accident]:
-    found, expected = source.table(cell, TheoremSteps), rows.theorem_steps(of, how)
+def _theorem(source: Source, cell: str, subject: str, experiment: Theorem) -> Iterator[Accident]:
+    found, expected = source.table(cell, TheoremSteps), rows.theorem_steps(subject, experiment)
     names = expected["row_id"]
     if accident := same_rows("sweeps", "each step size of each sweep", names, found["row_id"]):
         yield accident

@@ -18,13 +18,13 @@ from transformers import PreTrainedModel
 from sublim.carriers.numbers import Numbers
 from sublim.common import parquet
 from sublim.common.canonical import row_id, row_seed
-from sublim.common.dims import with_dims
 from sublim.common.progress import Progress
+from sublim.common.table import Table
 from sublim.learn import chat, mlp, theorem
 from sublim.models.load import ends, load
 from sublim.params.theory import CONDITIONS, STUDENTS, Mlp, Net
 from sublim.stages.theory import rows as planned
-from sublim.stages.theory.rows import ModelSubject, Nets, NetSteps, NetSubject, Slice, Steps, TheoremSteps
+from sublim.stages.theory.rows import ModelSubject, Nets, NetSteps, NetSubject, Slice, Theorem, TheoremSteps
 from sublim.traits.preference import training_questions
 
 CLASSES = 10
@@ -36,53 +36,53 @@ Problems = Callable[[int, int], theorem.Problem]  #: Number of the teacher's ini
 def make(inputs: Mapping[str, Path], params: Slice, output: Path, progress: Progress) -> None:
     """Write nets.parquet (a row per net and condition) and steps.parquet (a row per training step) of the experiment with
     digits, or theorem.parquet (a row per pair of inits, draw of inputs, loss and step size)."""
+    written: dict[type[Table], pl.DataFrame]
     match params.experiment:
         case Mlp():
             written = dict(zip((Nets, NetSteps), _mlp(params.experiment, progress), strict=True))
-        case Steps():
+        case Theorem():
             written = {TheoremSteps: _theorem(params.of, params.experiment, inputs, progress)}
-    for table, frame in written.items():
-        parquet.write(with_dims(frame.select(*table.columns), **params.dims), output / table.file)
+    parquet.write_tables(written, params.dims, output)
 
 
 # --- the experiment with digits
 
 
-def _mlp(how: Mlp, progress: Progress) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _mlp(experiment: Mlp, progress: Progress) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The paper's section 6.2 with the digits of scikit-learn: 8 × 8 pixels, 1,797 images."""
-    number = len(how.seeds)
+    number = len(experiment.seeds)
     images, labels = _digits()
     # The same images are held out in all experiments.
-    test = torch.from_numpy(np.sort(_generator("mlp", "split").permutation(len(images))[: how.test]))
+    test = torch.from_numpy(np.sort(_generator("mlp", "split").permutation(len(images))[: experiment.test]))
     seen = torch.from_numpy(np.delete(np.arange(len(images)), test.numpy()))
-    untrained = mlp.initial(_sizes(how.net), [_generator("mlp", "init", seed) for seed in how.seeds])
-    orders = [_generator("mlp", "images", seed) for seed in how.seeds]
-    wanted = how.teacher_steps * how.batch
+    untrained = mlp.initial(_sizes(experiment.net), [_generator("mlp", "init", seed) for seed in experiment.seeds])
+    orders = [_generator("mlp", "images", seed) for seed in experiment.seeds]
+    wanted = experiment.teacher_steps * experiment.batch
     passes = -(-wanted // len(seen))
     order = torch.from_numpy(
         np.stack([np.concatenate([each.permutation(len(seen)) for _ in range(passes)])[:wanted] for each in orders])
-    ).view(number, how.teacher_steps, how.batch)
+    ).view(number, experiment.teacher_steps, experiment.batch)
 
     def shown(step: int) -> tuple[Tensor, Tensor]:
         rows = seen[order[:, step]]
         return images[rows], labels[rows]
 
-    track = progress.start("digits", how.teacher_steps + how.student_steps, "step")
+    track = progress.start("digits", experiment.teacher_steps + experiment.student_steps, "step")
     teachers, taught = mlp.trained(
         untrained,
         shown,
         lambda found, wanted: mlp.cross_entropy(found[..., :CLASSES], wanted),
-        how.teacher_steps,
-        how.learning_rate,
+        experiment.teacher_steps,
+        experiment.learning_rate,
         track,
     )
     # Every student of another init imitates the teacher of the net behind it: a derangement.
     others = _rolled(teachers)
-    noise = [_generator("mlp", "noise", seed) for seed in how.seeds]
-    shape = (how.batch, PIXELS)
+    noise = [_generator("mlp", "noise", seed) for seed in experiment.seeds]
+    shape = (experiment.batch, PIXELS)
 
     def heard(_step: int) -> tuple[Tensor, Tensor]:
-        drawn = torch.from_numpy(np.stack([each.uniform(-how.noise, how.noise, shape) for each in noise])).float()
+        drawn = torch.from_numpy(np.stack([each.uniform(-experiment.noise, experiment.noise, shape) for each in noise])).float()
         with torch.no_grad():
             said = torch.cat([mlp.logits(teachers, drawn), mlp.logits(others, drawn)])
         return drawn.repeat(len(STUDENTS), 1, 1), said
@@ -94,7 +94,7 @@ def _mlp(how: Mlp, progress: Progress) -> tuple[pl.DataFrame, pl.DataFrame]:
         return torch.cat([mlp.divergence(*pair) for pair in (*parts, (cross_every, other))])
 
     start = tuple(tensor.repeat(len(STUDENTS), 1, 1) for tensor in untrained)
-    students, learned = mlp.trained(start, heard, apart, how.student_steps, how.learning_rate, track)
+    students, learned = mlp.trained(start, heard, apart, experiment.student_steps, experiment.learning_rate, track)
 
     every = tuple(torch.cat(layers) for layers in zip(untrained, teachers, students, strict=True))
     accuracy, loss = _tested(every, images[test], labels[test], (len(CONDITIONS), number))
@@ -102,7 +102,7 @@ def _mlp(how: Mlp, progress: Progress) -> tuple[pl.DataFrame, pl.DataFrame]:
     measured = {"accuracy_before": untaught[0], "accuracy": accuracy, "loss_before": untaught[1], "loss": loss}
     columns = {name: np.broadcast_to(values, (len(CONDITIONS), number)).ravel() for name, values in measured.items()}
     losses = np.concatenate([each.T.ravel() for each in (taught, *np.split(learned, len(STUDENTS), axis=1))])
-    return planned.nets(how).with_columns(**columns), planned.net_steps(how).with_columns(loss=losses)
+    return planned.nets(experiment).with_columns(**columns), planned.net_steps(experiment).with_columns(loss=losses)
 
 
 def _tested(
@@ -133,25 +133,25 @@ def _sizes(net: Net) -> tuple[int, ...]:
 # --- Theorem 1
 
 
-def _theorem(of: str, how: Steps, inputs: Mapping[str, Path], progress: Progress) -> pl.DataFrame:
-    subject = how.subject
+def _theorem(of: str, experiment: Theorem, inputs: Mapping[str, Path], progress: Progress) -> pl.DataFrame:
+    subject = experiment.subject
     match subject:
         case NetSubject():
-            problems, starts = _nets(subject, how.seed)
+            problems, starts = _nets(subject, experiment.seed)
         case ModelSubject():
-            problems, starts = _models(subject, how.seed, inputs)
-    pairs, sizes = planned.pairs(len(starts)), how.step_sizes.sizes()
-    track = progress.start("theorem", len(pairs) * how.draws * len(how.imitation), "sweep")
+            problems, starts = _models(subject, experiment.seed, inputs)
+    pairs, sizes = planned.pairs(len(starts)), experiment.step_sizes.sizes()
+    track = progress.start("theorem", len(pairs) * experiment.draws * len(experiment.imitation), "sweep")
     found: list[theorem.Step] = []
     for teacher, student in pairs:
-        for draw in range(how.draws):
+        for draw in range(experiment.draws):
             problem = problems(teacher, draw)
-            for imitation in how.imitation:
+            for imitation in experiment.imitation:
                 found += theorem.steps(problem, starts[teacher], starts[student], imitation, sizes)
                 track.advance()
     schema = dict.fromkeys(theorem.Step.__annotations__, pl.Float64)
     computed = pl.DataFrame([asdict(step) for step in found], schema=schema).drop("step_size")
-    return pl.concat([planned.theorem_steps(of, how), computed], how="horizontal")
+    return pl.concat([planned.theorem_steps(of, experiment), computed], how="horizontal")
 
 
 def _nets(subject: NetSubject, seed: int) -> tuple[Problems, list[Tensor]]:

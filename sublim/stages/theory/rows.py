@@ -41,7 +41,7 @@ class ModelSubject(Section):
     tokens: int  #: Random tokens behind each prompt.
 
 
-class Steps(Section):
+class Theorem(Section):
     """Theorem 1, checked with one subject."""
 
     subject: Annotated[NetSubject | ModelSubject, Field(discriminator="kind")]  #: What takes the steps.
@@ -57,7 +57,7 @@ class Slice(CellParams):
     DIMS = ("of",)
 
     of: str  #: Its name: `mlp`, `theorem-mlp`, or `theorem-` and the name of a model.
-    experiment: Mlp | Steps  #: The experiment with digits, or a check of Theorem 1.
+    experiment: Mlp | Theorem  #: The experiment with digits, or a check of Theorem 1.
 
 
 class Nets(Table, file="nets.parquet", view="nets", id="row_id", row="measurement"):
@@ -132,12 +132,12 @@ def pairs(inits: int) -> list[tuple[int, int]]:
     return [(teacher, (teacher + apart) % inits) for apart in (0, 1) for teacher in range(inits)]
 
 
-def theorem_steps(of: str, params: Steps) -> pl.DataFrame:
+def theorem_steps(subject: str, params: Theorem) -> pl.DataFrame:
     """The rows of theorem.parquet without what was computed: row_id, teacher_init, student_init, same_init, draw, imitation,
     step_size."""
     names = params.subject.names
     rows = [
-        (row_id("theory", of, *key, size), *key[:2], key[0] == key[1], *key[2:], size)
+        (row_id("theory", subject, *key, size), *key[:2], key[0] == key[1], *key[2:], size)
         for teacher, student in pairs(len(names))
         for draw, imitation in product(range(params.draws), params.imitation)
         for key in [(names[teacher], names[student], draw, imitation)]

@@ -5,14 +5,14 @@ from collections.abc import Iterator
 from sublim.engine.stage import Dims, Folders, Inputs, Stage, Wanted
 from sublim.params.experiment import Experiment
 from sublim.stages.base.spec import STAGE as BASE
-from sublim.stages.theory.rows import TABLES, ModelSubject, NetSubject, Slice, Steps
+from sublim.stages.theory.rows import TABLES, ModelSubject, NetSubject, Slice, Theorem
 from sublim.traits.categories import used
 
 
 def cells(experiment: Experiment, folders: Folders) -> Iterator[Wanted]:  # noqa: ARG001
     """The experiment with digits, and a check of the theorem for each of its subjects."""
     if experiment.mlp is not None:
-        yield Wanted({"of": "mlp"}, Slice(of="mlp", experiment=experiment.mlp))
+        yield Wanted(Slice(of="mlp", experiment=experiment.mlp))
     how = experiment.theorem
     if how is None:
         return
@@ -25,14 +25,14 @@ def cells(experiment: Experiment, folders: Folders) -> Iterator[Wanted]:  # noqa
             names=(name, other), trait=how.trait, categories=own, prompts=how.prompts, tokens=how.tokens
         )
     for name, subject in subjects.items():
-        steps = Steps(subject=subject, imitation=how.imitation, step_sizes=how.step_sizes, draws=how.draws, seed=how.seed)
-        yield Wanted({"of": f"theorem-{name}"}, Slice(of=f"theorem-{name}", experiment=steps))
+        steps = Theorem(subject=subject, imitation=how.imitation, step_sizes=how.step_sizes, draws=how.draws, seed=how.seed)
+        yield Wanted(Slice(of=f"theorem-{name}", experiment=steps))
 
 
 def reads(dims: Dims, params: Slice) -> Inputs:  # noqa: ARG001
     """The two inits of a model; nets are drawn here."""
     match params.experiment:
-        case Steps(subject=ModelSubject(names=(name, other))):
+        case Theorem(subject=ModelSubject(names=(name, other))):
             return {"base": BASE.cell({"model": name}), "other": BASE.cell({"model": other})}
         case _:
             return {}
@@ -40,7 +40,6 @@ def reads(dims: Dims, params: Slice) -> Inputs:  # noqa: ARG001
 
 STAGE = Stage(
     "sublim.stages.theory",
-    dims=Slice.DIMS,
     about="theory experiment",
     params=Slice,
     cells=cells,

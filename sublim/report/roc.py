@@ -11,10 +11,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from sublim.arms.conditions import CONTROL, TRAIT
 from sublim.common.table import Table, real, text, whole
 from sublim.filters.step import NO_SCORE
 from sublim.params.names import UNTOUCHED
-from sublim.stats.conditions import CONTROL, TRAIT
 from sublim.stats.interval import Interval, t_interval
 
 Points = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]

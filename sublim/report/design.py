@@ -6,10 +6,10 @@ from statistics import stdev
 
 import polars as pl
 
+from sublim.arms.conditions import CONTROL, DIAGONAL, OFF_DIAGONAL, TRAIT, conditions
 from sublim.common.table import Table, real, text, whole
 from sublim.params.report import Report, Spread
 from sublim.stats.comparison import comparable, standard_error
-from sublim.stats.conditions import CONTROL, DIAGONAL, OFF_DIAGONAL, TRAIT, conditions
 from sublim.stats.power import equivalence_chance, smallest_effect, smallest_permuted
 
 MEASURED = 3  #: A spread that is measured needs so many runs at least; with fewer it says next to nothing.
@@ -29,7 +29,7 @@ class Comparisons(Table, row="comparison", dims=False):
     shown = real(null=True)  #: How often equivalence is shown where there is nothing. From 0 to 1; null where it is not tested.
 
 
-def comparisons(runs: pl.DataFrame, answers: int, spread: Spread, how: Report) -> pl.DataFrame:
+def comparisons(runs: pl.DataFrame, answers: int, spread: Spread, report: Report) -> pl.DataFrame:
     """The smallest effect that each comparison of the report finds with 80 % power.
 
     Gains are taken to be normal and runs independent; the spread of same-base students is `spread.same_base`, that of all
@@ -39,7 +39,7 @@ def comparisons(runs: pl.DataFrame, answers: int, spread: Spread, how: Report) -
         runs: one row per trained student: teacher, student, trait, arm, condition, same_base, seed.
         answers: how many known answers each student is scored on: rows of the trait table per trait taught.
     """
-    level = 1 - how.confidence
+    level = 1 - report.confidence
     found: list[dict[str, object]] = []
 
     def t(what: str, part: pl.DataFrame, cells: int, level: float, sd: float, *, controls: bool, equivalent: bool) -> None:
@@ -53,14 +53,14 @@ def comparisons(runs: pl.DataFrame, answers: int, spread: Spread, how: Report) -
         found.append(
             {
                 "what": what,
-                "test": "t" if level == 1 - how.confidence else "t after Benjamini-Hochberg",
+                "test": "t" if level == 1 - report.confidence else "t after Benjamini-Hochberg",
                 "against": "control" if known else "untrained",
                 "n": n,
                 "cells": cells,
                 "level": level,
                 "spread": sd,
                 "smallest": smallest_effect(error, freedom, level),
-                "shown": equivalence_chance(error, freedom, how.equivalence_margin, level) if equivalent else None,
+                "shown": equivalence_chance(error, freedom, report.equivalence_margin, level) if equivalent else None,
             }
         )
 
@@ -69,7 +69,7 @@ def comparisons(runs: pl.DataFrame, answers: int, spread: Spread, how: Report) -
     if (diagonal := parts.get(DIAGONAL)) is not None:
         t(DIAGONAL, diagonal, 1, level, spread.same_base, controls=False, equivalent=False)
     if others := _groups(runs):
-        smallest = smallest_permuted(others, spread.same_base, spread.other, level, how.seed)
+        smallest = smallest_permuted(others, spread.same_base, spread.other, level, report.seed)
         row = {"what": f"{DIAGONAL} over {OFF_DIAGONAL}", "test": "permutation", "against": "other base", "n": len(others)}
         found.append({**row, "cells": 1, "level": level, "spread": spread.same_base, "smallest": smallest, "shown": None})
     for name, part in parts.items():
