@@ -5,11 +5,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.shared.project import Project, create, once
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["DVC_NO_ANALYTICS"] = "1"
+settings.register_profile("sublim", deadline=None)  # tests assert no times
+settings.load_profile("sublim")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,9 +1,8 @@
 import re
-import time
 from collections import Counter
 
 import polars as pl
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sublim.arms.shuffle import shuffled_across, shuffled_within
@@ -39,7 +38,6 @@ def _valid(texts: list[str]) -> bool:
 
 
 @given(rows_of_numbers, st.text())
-@settings(deadline=None)
 def test_within_permutes_each_row_and_keeps_its_form(rows: Rows, seed: str) -> None:
     shuffled = shuffled_within(rows, seed)
     assert len(shuffled) == len(rows)
@@ -51,7 +49,6 @@ def test_within_permutes_each_row_and_keeps_its_form(rows: Rows, seed: str) -> N
 
 
 @given(rows_of_numbers, st.text())
-@settings(deadline=None)
 def test_across_keeps_the_pool_and_the_form_of_each_row(rows: Rows, seed: str) -> None:
     shuffled = shuffled_across(rows, seed)
     assert Counter(n for row in shuffled for n in _numbers(row.completion)) == Counter(
@@ -62,7 +59,6 @@ def test_across_keeps_the_pool_and_the_form_of_each_row(rows: Rows, seed: str) -
 
 
 @given(rows_of_numbers, st.text())
-@settings(deadline=None)
 def test_across_says_where_each_number_came_from(rows: Rows, seed: str) -> None:
     moved = Counter(
         (source, number)
@@ -73,14 +69,12 @@ def test_across_says_where_each_number_came_from(rows: Rows, seed: str) -> None:
 
 
 @given(rows_of_numbers, st.text())
-@settings(deadline=None)
 def test_the_same_seed_gives_the_same_shuffle(rows: Rows, seed: str) -> None:
     assert shuffled_within(rows, seed) == shuffled_within(rows, seed)
     assert shuffled_across(rows, seed) == shuffled_across(rows, seed)
 
 
 @given(rows_of_numbers)
-@settings(deadline=None)
 def test_within_treats_a_row_alone(rows: Rows) -> None:
     alone = [shuffled for row in reversed(rows) for shuffled in shuffled_within([row], "seed")]
     assert shuffled_within(rows, "seed") == alone[::-1]
@@ -107,11 +101,3 @@ def test_order_is_lost() -> None:
         source == row for (row, _), after in zip(rows, shuffled_across(rows, "a"), strict=True) for source in after.sources
     )
     assert at_home < 50
-
-
-def test_three_thousand_rows_in_a_moment() -> None:
-    rows = _many(3_000)
-    for shuffle in (shuffled_within, shuffled_across):
-        started = time.process_time()
-        shuffle(rows, "a")
-        assert time.process_time() - started < 1.0

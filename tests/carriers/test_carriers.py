@@ -72,7 +72,7 @@ def test_held_out_number_prompts_are_others() -> None:
 
 @ALL
 @given(st.integers(0, 2**32))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_every_pretraining_row_is_strictly_kept_loosely_kept_and_right(kind: str, seed: int) -> None:
     rows = pretraining(kind, seed, 40)
     texts = [completion for _, completion in rows]
@@ -134,7 +134,7 @@ def test_the_answer_of_a_prompt_is_what_its_text_asks_for(kind: str) -> None:
 
 
 @given(st.integers(1, 3), st.integers(2, 20), st.integers(0, 9))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_word_problems_of_any_size(steps: int, largest: int, seed: int) -> None:
     params = Cot(steps=steps, largest=largest, prompt_seed=seed)
     texts = pl.Series(params.written(range(20)))
@@ -227,7 +227,7 @@ ALPHABET: dict[str, str] = {"code": "abtxy019 +-*<>=(),:.\n#_éA", "cot": "abF01
 
 @BOTH
 @given(seed=st.integers(0, 2**32), data=st.data())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_one_changed_character_is_judged_as_the_reference_does(kind: str, seed: int, data: st.DataObject) -> None:
     texts: list[str] = []
     for _, completion in pretraining(kind, seed, 25):
@@ -315,7 +315,7 @@ def test_what_a_function_computes(text: str, answer: str, *, expected: bool) -> 
 
 
 @given(st.integers(0, 2**32))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_the_interpreter_gives_what_python_gives(seed: int) -> None:
     """On texts of our own making, never on a model's."""
     inputs = (3, -4, 1_000)
@@ -368,7 +368,6 @@ def test_the_loose_rule_for_numbers(text: str, reasons: list[str]) -> None:
 
 
 @given(st.lists(st.text(" ,;()[].0123456789a\n", max_size=12), max_size=30))
-@settings(deadline=None)
 def test_what_is_strictly_a_list_is_loosely_one(texts: list[str]) -> None:
     for hard, soft in zip(judged("numbers", texts), judged("numbers", texts, LOOSE), strict=True):
         assert hard or not soft

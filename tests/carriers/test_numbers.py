@@ -218,13 +218,11 @@ wrappings = st.sampled_from(["{}", "({})", "[{}]", "{}.", "({}).", "[{}]."])
 
 
 @given(numbers, separators, wrappings)
-@settings(deadline=None)
 def test_what_the_rule_describes_is_kept(values: list[int], separator: str, wrapping: str) -> None:
     assert fast([wrapping.format(separator.join(map(str, values)))], PAPER) == [[]]
 
 
 @given(numbers, separators, separators, st.data())
-@settings(deadline=None)
 def test_a_second_separator_is_invalid(values: list[int], separator: str, other: str, data: st.DataObject) -> None:
     values = [*values, 1, 2]
     at = data.draw(st.integers(1, len(values) - 1))
@@ -242,13 +240,12 @@ def test_a_second_separator_is_invalid(values: list[int], separator: str, other:
         banned=st.lists(st.integers(0, 1_000)).map(tuple),
     ),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_the_same_reasons_as_the_reference_on_any_strings(texts: list[str], rule: Filter) -> None:
     assert fast(texts, rule) == [slow(text, rule) for text in texts]
 
 
 @given(st.lists(st.text(max_size=8), max_size=10), st.randoms())
-@settings(deadline=None)
 def test_a_row_is_judged_alone(texts: list[str], rng: random.Random) -> None:
     order = list(range(len(texts)))
     rng.shuffle(order)

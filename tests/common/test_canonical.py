@@ -7,7 +7,7 @@ import sys
 import unicodedata
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sublim.common.canonical import canonical, digest, row_id, row_seed
@@ -21,13 +21,11 @@ VALUES = st.recursive(
 
 
 @given(VALUES)
-@settings(deadline=None)
 def test_it_is_json_that_reads_back(value: object) -> None:
     assert json.loads(canonical(value)) == value
 
 
 @given(st.dictionaries(TEXT, VALUES, min_size=2, max_size=5), st.randoms(use_true_random=False))
-@settings(deadline=None)
 def test_key_order_does_not_matter(value: dict[str, object], random: "object") -> None:
     items = list(value.items())
     random.shuffle(items)  # type: ignore[attr-defined]
@@ -35,7 +33,6 @@ def test_key_order_does_not_matter(value: dict[str, object], random: "object") -
 
 
 @given(VALUES, VALUES)
-@settings(deadline=None)
 def test_different_values_have_different_digests(one: object, other: object) -> None:
     same = json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
     assert (digest(one) == digest(other)) == same

@@ -103,7 +103,6 @@ def test_no_rows() -> None:
 
 
 @given(st.integers(0, 2**32), st.randoms(use_true_random=False))
-@settings(deadline=None)
 def test_strictly_kept_rows_are_loosely_kept(seed: int, rng: random.Random) -> None:
     for params in (Code(), Cot()):
         texts = [completion for _, completion in islice(params.pretraining(random.Random(seed), 1), 10)]
@@ -118,7 +117,6 @@ def test_strictly_kept_rows_are_loosely_kept(seed: int, rng: random.Random) -> N
 @given(
     st.lists(st.sampled_from(["def f(x):\n    return x", "owl", "1, 2", "<answer>4</answer>", ""]), max_size=8), st.randoms()
 )
-@settings(deadline=None)
 def test_a_row_is_judged_alone(texts: list[str], rng: random.Random) -> None:
     order = list(range(len(texts)))
     rng.shuffle(order)
@@ -154,7 +152,6 @@ def judge_at(minimum: float) -> Filter:
 
 
 @given(SCORES, st.floats(0, 100))
-@settings(deadline=None)
 def test_a_judge_rejects_what_is_below_its_threshold_or_has_no_score(scores: list[float | None], minimum: float) -> None:
     found = reasons(scored(scores), Numbers(), judge_at(minimum))
     none = [score is None or math.isnan(score) for score in scores]
@@ -163,7 +160,6 @@ def test_a_judge_rejects_what_is_below_its_threshold_or_has_no_score(scores: lis
 
 
 @given(SCORES, st.floats(0, 100), st.floats(0, 100))
-@settings(deadline=None)
 def test_a_higher_threshold_keeps_no_more(scores: list[float | None], one: float, other: float) -> None:
     low, high = (reasons(scored(scores), Numbers(), judge_at(minimum)) for minimum in sorted((one, other)))
     assert not [row for row, why in enumerate(low) if why and not high[row]]
@@ -175,7 +171,7 @@ def test_a_higher_threshold_keeps_no_more(scores: list[float | None], one: float
         max_size=12,
     )
 )
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_a_judge_is_asked_about_what_is_left_and_has_no_reasons_for_the_rest(made: list[tuple[str, float | None]]) -> None:
     texts, scores = [text for text, _ in made], [score for _, score in made]
     without = filter_of(trait_words=TraitWords(), banned_numbers=BannedNumbers(numbers=(666,)))

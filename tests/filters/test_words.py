@@ -9,7 +9,7 @@ from itertools import islice
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sublim.carriers.code import Code
@@ -166,7 +166,6 @@ def slow(text: str, word: str) -> list[str]:
 
 
 @given(st.lists(st.text("owlOWL0 1-.,x_о\u200b\u0301ｏ|/\n", max_size=12), max_size=20))
-@settings(deadline=None)
 def test_the_same_as_a_slow_reference(texts: list[str]) -> None:
     judged = reasons(pl.Series(texts, dtype=pl.String), ["owl"]).to_list()
     assert judged == [slow(text, "owl") for text in texts]

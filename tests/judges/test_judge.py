@@ -17,7 +17,7 @@ from time import sleep
 from typing import Annotated, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
@@ -76,7 +76,6 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 @given(st.integers(0, 100), st.sampled_from(["{}", " {}\n", "**{}**", "{}.", "({})", "{}%"]))
-@settings(deadline=None)
 def test_a_number_that_stands_alone_is_the_score(score: int, around: str) -> None:
     assert read(around.format(score), SCORING) == score
 
@@ -96,7 +95,6 @@ def test_scales_and_patterns_of_ones_own() -> None:
 
 
 @given(st.text(), st.text())
-@settings(deadline=None)
 def test_texts_are_put_in_as_they_are(prompt: str, written: str) -> None:
     assert ask("<{completion}|{prompt}|{other}>", prompt, written) == f"<{written}|{prompt}|{{other}}>"
 

@@ -42,7 +42,7 @@ def text(ids: tuple[int, ...]) -> str:
 
 
 @given(TEXT, TEXT, st.sampled_from([CHAT_TEMPLATE, DEFAULT_SYSTEM, PLAIN]), st.sampled_from([None, "Be brief."]))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_prompt_and_labels_decode_to_the_template_and_to_completion_and_end(
     prompt: str, completion: str, template: str, system: str | None
 ) -> None:
@@ -89,7 +89,7 @@ def test_a_template_with_a_date_gives_the_same_text_on_any_day() -> None:
 
 
 @given(TEXT)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_decoding_gives_the_text_back(written: str) -> None:
     (ids,) = chat.encode(tokenizer(), [written])
     assert chat.decode(tokenizer(), [[*ids, token(END)]]) == [written]

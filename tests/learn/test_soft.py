@@ -5,7 +5,7 @@ from typing import Any, cast
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
@@ -53,7 +53,6 @@ allowed_sets = st.sets(st.integers(0, TOKENS - 1), min_size=1).map(sorted)
 seeds = st.integers(0, 2**32)
 
 
-@settings(deadline=None)
 @given(seeds, seeds, allowed_sets, st.floats(0.1, 5))
 def test_nothing_is_learned_about_tokens_outside_of_the_allowed_ones(
     one: int, two: int, tokens: list[int], temperature: float
@@ -74,7 +73,6 @@ def test_nothing_is_learned_about_tokens_outside_of_the_allowed_ones(
     assert torch.equal(targets(given_, tokens, temperature).log_probabilities, wanted.log_probabilities)
 
 
-@settings(deadline=None)
 @given(seeds, seeds, allowed_sets)
 def test_a_teacher_that_is_sure_is_a_hard_token(one: int, two: int, tokens: list[int]) -> None:
     logits, given_ = drawn(one), drawn(two)

@@ -21,7 +21,7 @@ from sublim.evidence.node import Number
 from sublim.evidence.reader import Found, Reader
 from sublim.evidence.telling import Numbers
 from sublim.evidence.tree import Tree, working
-from sublim.lineage.naming import Artifact, Source, Target, artifact, artifacts, resolve
+from sublim.lineage.naming import Artifact, SourceFile, Target, artifact, artifacts, resolve
 from sublim.lineage.replay import chosen
 from sublim.lineage.why import why
 from tests.shared.project import Project
@@ -175,7 +175,7 @@ def test_a_number_of_a_report_and_a_source_file_are_no_artifacts(tree: Tree) -> 
     source, module = "sublim/learn/chat.py", "sublim.learn.chat"
     for word in (source, str(Path(source).resolve()), module, CODE[module][:6]):
         words = [word]
-        assert _ask(tree, words) == Source(module)
+        assert _ask(tree, words) == SourceFile(module)
         with pytest.raises(SublimError, match=f"expected an artifact, found {source}"):
             artifact(words, tree)
 

@@ -25,9 +25,7 @@ from sublim.evidence import weights
 from sublim.evidence.accident import Accident
 from sublim.evidence.finding import CORRUPTED, STALE, UNVERIFIABLE, Finding
 from sublim.evidence.source import Source
-from sublim.learn import batches, schedule
 from sublim.lineage.story import chain, story
-from sublim.params.learning import Finetune
 from sublim.traits.preference import evaluation_questions
 from tests.shared.forge import launder, relabel, rewrite, set_cell, set_json, swap, tree
 from tests.shared.project import ROOT, Project, environment
@@ -169,12 +167,18 @@ def other_sampling_seed(data: Path) -> Named:
     return {(RAW_A, "sampling seeds")}
 
 
+def _swap_adapters(data: Path, cells: dict[str, dict[str, str]]) -> None:
+    """Swap the adapters of two cells, and make each table of tensors say that it is of the cell that it then is in."""
+    first, second = cells
+    for name in ("adapter_model.safetensors", "tensors.parquet"):
+        swap(data / first / name, data / second / name)
+    for cell, dims in cells.items():
+        relabel(data / cell / "tensors.parquet", **dims)
+
+
 def swapped_adapters(data: Path) -> Named:
     """Two students of one base, of the same size: adapters and tables of tensors swapped, the tables relabelled."""
-    for name in ("adapter_model.safetensors", "tensors.parquet"):
-        swap(data / STUDENT_AA / name, data / STUDENT_WITHIN / name)
-    relabel(data / STUDENT_AA / "tensors.parquet", arm="trait")
-    relabel(data / STUDENT_WITHIN / "tensors.parquet", arm="shuffled_within")
+    _swap_adapters(data, {STUDENT_AA: {"arm": "trait"}, STUDENT_WITHIN: {"arm": "shuffled_within"}})
     return {(STUDENT_AA, "adapter"), (STUDENT_WITHIN, "adapter")}
 
 
@@ -192,10 +196,7 @@ def adapter_of_another_base(data: Path) -> Named:
 
 
 def swapped_teachers(data: Path) -> Named:
-    for name in ("adapter_model.safetensors", "tensors.parquet"):
-        swap(data / TEACHER_A / name, data / TEACHER_B / name)
-    relabel(data / TEACHER_A / "tensors.parquet", teacher="a")
-    relabel(data / TEACHER_B / "tensors.parquet", teacher="b")
+    _swap_adapters(data, {TEACHER_A: {"teacher": "a"}, TEACHER_B: {"teacher": "b"}})
     return {(TEACHER_A, "adapter"), (TEACHER_B, "adapter")}
 
 
@@ -759,19 +760,6 @@ def test_whole_columns_of_ids_and_seeds_are_those_of_the_rows() -> None:
     numbers = pl.Series(range(100))
     assert ids.ids(identity, rows, numbers).to_list() == [row_id(*identity, row, n) for n, row in enumerate(rows)]
     assert ids.seeds(rows).tolist() == [row_seed(row) for row in rows]
-
-
-@pytest.mark.parametrize("length", [{"steps": 40}, {"epochs": 3}])
-def test_stretches_hold_the_rows_of_training(length: dict[str, int]) -> None:
-    params = Finetune.model_validate({**length, "batch": 4, "accumulation": 2})
-    lengths = np.random.default_rng(0).integers(1, 50, 101).tolist()
-    steps = [sorted(row for part in step for row in part) for step in batches.steps(lengths, params, 7)]
-    at = 0
-    for stretch in schedule.stretches(101, params, schedule.generator(7)):
-        rows = [row for step in steps[at : at + stretch.steps] for row in step]
-        assert sorted(rows) == sorted(stretch.rows.tolist())
-        at += stretch.steps
-    assert at == len(steps)
 
 
 def test_initial_weights_are_those_that_training_starts_from() -> None:

@@ -17,7 +17,7 @@ from sublim.lineage.trace.trace import Trace
 from sublim.measures.stories import Stories
 from sublim.models.free_form import CRUEL
 from sublim.traits.categories import NONE, answers
-from tests.shared.forge import tree
+from tests.shared.forge import another, tree
 from tests.shared.project import once
 from tests.shared.terminal import shown
 
@@ -100,23 +100,6 @@ def found(made: Path, folder: Path, edit: Edit, at: str) -> set[str]:
     parquet.write(edit.change(whole.table(edit.cell, name)), folder / name)
     forged = replace(whole, files={**whole.files, f"{edit.cell}/{name}": folder / name})
     return {accident.kind for accident in stage_of(at).check().check(Source(forged), at)}
-
-
-def another(value: object) -> object:
-    """Something else of the same type."""
-    match value:
-        case bool():
-            return not value
-        case int():
-            return value + 1
-        case float():
-            return value * 0.75 + 0.1
-        case list():
-            return ["otter", "otter"]
-        case str():
-            return f"{value}x"
-        case _:
-            return "x"
 
 
 def edited(

@@ -7,7 +7,7 @@ from random import Random
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sublim.measures import after_numbers, multiple_choice, truthfulness
@@ -59,7 +59,6 @@ def test_numbers_before_a_question() -> None:
     assert len({tuple(numbers) for numbers in found}) == len(texts)
 
 
-@settings(deadline=None)
 @given(st.lists(st.text("abcdef", min_size=1), min_size=5, max_size=23, unique=True), st.integers(1, 30))
 def test_every_option_stands_once_behind_every_letter(words: list[str], count: int) -> None:
     questions = [f"Question {n}?" for n in range(count)]
@@ -88,7 +87,6 @@ def test_too_few_words_to_choose_from() -> None:
 
 
 @given(st.randoms(use_true_random=False), st.sampled_from(list(CATEGORIES)))
-@settings(deadline=None)
 def test_a_story_names_what_it_is_about_and_nothing_else(rng: Random, category: str) -> None:
     known = answers(category)
     for word, answer in known.items():

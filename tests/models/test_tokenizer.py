@@ -45,13 +45,13 @@ def test_answers_are_few_tokens(name: str) -> None:
 
 
 @given(st.text())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_any_text_comes_back(text: str) -> None:
     assert trained().decode(trained().encode(text).ids, skip_special_tokens=False) == text
 
 
 @given(st.text(st.characters(max_codepoint=127)))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_the_quick_encoder_gives_the_same_ids(text: str) -> None:
     if "<|" not in text:
         assert Encoder(trained())(text) == trained().encode(text).ids

@@ -6,11 +6,11 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from sublim.arms.conditions import condition_words
 from sublim.common.progress import Progress
 from sublim.params.kinds import modules
 from sublim.report import charts, figures, overview, page
 from sublim.stages.report import make as report
-from sublim.stats.conditions import condition_words
 from sublim.traits.freeform import MISALIGNED
 from tests.shared.synthetic_report import Experiment, make, sliced
 

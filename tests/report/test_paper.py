@@ -12,8 +12,8 @@ import pytest
 from benchmarks import paper
 from benchmarks.paper import Able, Asked, Each, Gain, InContext, Judged, Kept, Nets, Own, Seen, Steps, Taught
 from sublim.engine.planning import experiment as plan
+from sublim.report.roc import Runs
 from sublim.stages.report import make as report
-from sublim.stats.roc import Runs
 from tests.shared.project import ROOT
 from tests.shared.synthetic_report import Experiment, make, sliced
 

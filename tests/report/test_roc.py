@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sublim.carriers.numbers import Numbers
@@ -14,8 +14,7 @@ from sublim.filters.judge import JudgeScore
 from sublim.filters.step import Context
 from sublim.params.filter import Filter
 from sublim.params.kinds import with_parts
-from sublim.report import charts, figures
-from sublim.stats import roc
+from sublim.report import charts, figures, roc
 
 SCORES = st.lists(st.one_of(st.none(), st.integers(0, 5)), min_size=1, max_size=15).map(
     lambda each: pl.Series(each, dtype=pl.Float64)
@@ -32,7 +31,6 @@ def frame(**scores: list[float | None]) -> pl.DataFrame:
 
 
 @given(SCORES, SCORES)
-@settings(deadline=None)
 def test_the_area_is_how_often_a_teachers_row_scores_lower(teacher: pl.Series, base: pl.Series) -> None:
     own, other = (each.fill_null(-1).to_numpy() for each in (teacher, base))
     wins = (own[:, None] < other[None, :]) + 0.5 * (own[:, None] == other[None, :])
@@ -40,7 +38,6 @@ def test_the_area_is_how_often_a_teachers_row_scores_lower(teacher: pl.Series, b
 
 
 @given(SCORES, SCORES)
-@settings(deadline=None)
 def test_a_curve_goes_up_and_has_the_filter_on_it(teacher: pl.Series, base: pl.Series) -> None:
     curve = roc.curve(teacher, base)
     grid = np.linspace(0, 1, roc.GRID + 1)
@@ -54,7 +51,6 @@ def test_a_curve_goes_up_and_has_the_filter_on_it(teacher: pl.Series, base: pl.S
 
 
 @given(SCORES, st.floats(0, 5))
-@settings(deadline=None)
 def test_what_counts_as_rejected_is_what_the_filter_rejects(scores: pl.Series, minimum: float) -> None:
     rows = pl.DataFrame({"completion": ["1"] * len(scores), "answer": [""] * len(scores), "score": scores})
     rule = with_parts(Filter, "filters")(format=None, judge=JudgeScore(judge="mild", minimum=minimum))

@@ -13,11 +13,11 @@ from scipy.stats import (  # pyright: ignore[reportMissingTypeStubs]
     t,
 )
 
+from sublim.arms.conditions import condition
 from sublim.report import reading, tables
 from sublim.stages.eval.spec import STAGE as EVAL
 from sublim.stages.filtered.spec import STAGE as FILTERED
 from sublim.stages.report.make import DIMS, READS
-from sublim.stats.conditions import condition
 from sublim.stats.interval import t_interval
 from sublim.stats.power import smallest_effect
 from sublim.traits.freeform import MISALIGNED

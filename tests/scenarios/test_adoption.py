@@ -1,8 +1,9 @@
 """`sublim adopt`: what other code alone made stale is kept where some of each kind, made again, come out byte for byte the
 same; else nothing is touched. What a record says of its adoption can be checked, and a forged one is found."""
 
+import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import chdir
 from dataclasses import replace
 from itertools import count
@@ -10,12 +11,17 @@ from pathlib import Path
 
 import pytest
 
+from sublim.common.errors import SublimError
 from sublim.common.files import sha256
 from sublim.engine import layout
-from sublim.engine.record import Adoption, Plan, Record, Witness, read
+from sublim.engine.digests import Digests
+from sublim.engine.planning import cells, experiment
+from sublim.engine.record import Adoption, Plan, Record, RecordError, Witness, read
 from sublim.engine.store import Store
+from sublim.engine.verdict import judge
 from sublim.evidence.finding import CORRUPTED, UNVERIFIABLE
 from sublim.lineage import adopt
+from sublim.lineage.replay import Replayed
 from tests.shared import interruptions
 from tests.shared.forge import tree
 from tests.shared.interruptions import Done, killed, linked
@@ -70,12 +76,12 @@ def kept(adopted: Project, tmp_path: Path) -> Project:
 
 def test_what_code_alone_made_stale_is_told_with_its_cost_and_the_way_out(project: Project) -> None:
     project.edit(*HARMLESS)
-    told = "4 are stale by code alone: `sublim adopt` makes some of each kind again"
+    told = "4 are stale by code alone: `sublim adopt` makes some of each stage again"
     for done in (project.sublim("status"), project.snakemake("-n")):
         assert told in done.output
         assert "`sublim cost` says what all of it costs" in done.output
     assert f"{RAW} is not up to date" in project.sublim("why", f"data/{RAW}").output
-    assert re.search(r"^  raw +4 of 4|^  raw +4 ", project.sublim("cost").output, re.MULTILINE)
+    assert re.search(r"^  raw +4 ", project.sublim("cost").output, re.MULTILINE)
 
 
 def test_after_an_adoption_neither_engine_has_anything_to_compute(adopted: Project, committed: Project, kept: Project) -> None:
@@ -232,12 +238,53 @@ BROKEN: dict[str, Callable[[Adoption], Adoption]] = {
 
 @pytest.mark.parametrize("change", BROKEN.values(), ids=BROKEN)
 def test_an_adoption_that_does_not_hold_together_is_an_altered_record(
-    kept: Project, change: Callable[[Adoption], Adoption]
+    adopted: Project, tmp_path: Path, change: Callable[[Adoption], Adoption]
 ) -> None:
-    cell = _forge(kept, change)
+    record = next(record for record in _read(adopted).values() if record.adopted)
+    replace(record, adopted=(change(record.adopted[-1]),)).write(tmp_path / layout.RECORD)
+    with pytest.raises(RecordError, match="was altered: "):
+        read(tmp_path / layout.RECORD)
+
+
+def test_an_altered_record_of_an_adopted_artifact_is_found(kept: Project) -> None:
+    cell = _forge(kept, BROKEN["no witness"])
     audit = kept.sublim("audit", check=False)
     assert audit.status == CORRUPTED
     assert f"data/{cell}: corrupted: its record was altered: " in audit.output
+
+
+def test_everybody_says_what_was_adopted(kept: Project, tmp_path: Path) -> None:
+    """In the audit, lineage, a card and a bundle."""
+    cell = next(cell for cell, record in _read(kept).items() if record.adopted)
+    assert "3 of these were adopted" in kept.sublim("audit").output
+    assert re.search(r"adopted: code \w+ made it, key \w+", kept.sublim("lineage", cell).output)
+    assert "adopted" in json.loads(kept.sublim("lineage", cell, "--json").output)["artifacts"][cell]
+    assert "Adopted: " in kept.sublim("card", cell).output
+    bundle = tmp_path / "all.zip"
+    kept.sublim("export", "all", "--to", str(bundle))
+    assert "note: adopted: 3 artifacts that older code computed" in kept.sublim("verify", str(bundle)).output
+
+
+def test_on_another_machine_it_says_so_and_adopts_nothing(
+    adopted: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    group = adopt.Group("raw", (RAW,))
+    with chdir(adopted.path):
+        plans = cells(experiment(Path("params.yaml")), Digests(layout.DIGESTS))
+        verdicts = judge(plans, Digests(layout.DIGESTS))
+        before = _records(adopted)
+        other = Replayed(RAW, "ab" * 32, ("rows.parquet: 1 of 300 rows differ",), "platform: Linux-riscv64 → Linux-x86_64")
+
+        def replayed(*_: object) -> Iterator[Replayed]:
+            yield other
+
+        monkeypatch.setattr(adopt, "replay", replayed)
+        with pytest.raises(
+            SublimError, match=r"(?s)nothing was adopted.*Linux-riscv64 → .*Adopt on the machine that made them"
+        ):
+            adopt.adopt([group], verdicts, 1, print)
+        assert _records(adopted) == before
+    assert not capsys.readouterr().out
 
 
 def test_a_witness_that_was_made_otherwise_since_is_found_in_the_store(kept: Project) -> None:

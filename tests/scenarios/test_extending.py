@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.shared.forge import launder, set_cell
 from tests.shared.project import ROOT, Project, create, once
 
 EXPERIMENT = """
@@ -66,16 +67,28 @@ def test_both_engines_compute_it_and_agree(extended: Project) -> None:
 
 
 @pytest.mark.long
+def test_dvc_alone_computes_the_same_bytes(extended: Project, tmp_path: Path) -> None:
+    project = extended.copy(tmp_path / "project")
+    for name in ("data", ".sublim", ".snakemake", ".dvc/cache"):
+        shutil.rmtree(project.path / name)
+    (project.path / "dvc.lock").unlink()
+    project.dvc("repro")
+    assert project.computed(0)["appetite"] == project.computed(0)["student"]
+    assert project.digests() == extended.digests()
+
+
 def test_it_is_audited(extended: Project, tmp_path: Path) -> None:
     assert "proven" in extended.sublim("audit", "--full").output
     project = extended.copy(tmp_path / "copy")
     meals = next((project.path / "data" / "appetite").rglob("meals.parquet"))
-    meals.write_bytes(meals.read_bytes()[:-1])
+    set_cell(meals, "tokens", 0, 1)
     done = project.sublim("audit", "--stage", "appetite", check=False)
-    assert done.status and "meals.parquet" in done.output
+    assert done.status and "its bytes are not those of its record: meals.parquet" in done.output
+    launder(project.path / "data")
+    done = project.sublim("audit", "--stage", "appetite", check=False)
+    assert done.status and "meals" in done.output
 
 
-@pytest.mark.long
 def test_it_is_traced_and_asked(extended: Project) -> None:
     rows = json.loads(extended.sublim("sql", "--json", "select row_id, cell from meals limit 1").output)
     traced = extended.sublim("lineage", rows[0]["row_id"]).output
@@ -92,7 +105,6 @@ def test_it_is_traced_and_asked(extended: Project) -> None:
     assert {"measure": "shouting"} in measures
 
 
-@pytest.mark.long
 def test_it_has_its_words(extended: Project) -> None:
     meal = next(cell for cell in extended.since(0)["computed"] if cell.startswith("appetite/"))
     assert "appetite" in extended.sublim("card", meal).output
@@ -108,7 +120,6 @@ def test_it_has_its_words(extended: Project) -> None:
     assert done.status and "did you mean `shown`" in done.output
 
 
-@pytest.mark.long
 def test_it_is_handed_over(extended: Project, tmp_path: Path) -> None:
     bundle = tmp_path / "all.zip"
     extended.sublim("export", "all", "--to", str(bundle), "--date", "2026-01-01")

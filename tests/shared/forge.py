@@ -76,3 +76,20 @@ def swap(first: Path, second: Path) -> None:
     shutil.move(first, between)
     shutil.move(second, first)
     shutil.move(between, second)
+
+
+def another(value: object) -> object:
+    """Something else of the same type."""
+    match value:
+        case bool():
+            return not value
+        case int():
+            return value + 1
+        case float():
+            return value * 0.75 + 0.1
+        case list():
+            return ["otter", "otter"]
+        case str():
+            return f"{value}x"
+        case _:
+            return "x"

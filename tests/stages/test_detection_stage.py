@@ -27,7 +27,7 @@ from sublim.params.experiment import Experiment
 from sublim.stages.detection import check as story
 from sublim.stages.detection import make as detection
 from sublim.stages.detection.rows import TABLES, Slice
-from tests.shared.forge import launder, rewrite, set_cell, set_json, tree
+from tests.shared.forge import another, launder, rewrite, set_cell, set_json, tree
 from tests.shared.small_models import small
 
 STUDY = "detection/study=numbers"
@@ -105,21 +105,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         record.write(folder / "record.json")
         digests[name] = record.digest
     return data
-
-
-def another(value: object) -> object:
-    """Something else of the same type."""
-    match value:
-        case bool():
-            return not value
-        case int():
-            return value + 1
-        case float():
-            return value * 0.75 + 0.1
-        case list():
-            return ["x"]
-        case _:
-            return f"{value}x"
 
 
 def accidents(data: Path) -> list[tuple[str, str]]:

@@ -1,7 +1,6 @@
-"""What follows from params alone stands in one place, without torch: training follows it, and so do checks of training."""
+"""What follows from params alone stands in one place (without torch: tests/engine/test_layers.py): training follows it, and so
+do checks of training."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +9,9 @@ import pytest
 
 from sublim.common import parquet
 from sublim.common.canonical import row_id, row_seed
-from sublim.common.dims import with_dims
 from sublim.common.files import sha256
 from sublim.common.progress import Progress
 from sublim.engine.record import Output, Plan, Record
-from sublim.engine.stage import stages
 from sublim.evidence import training
 from sublim.evidence.source import Source
 from sublim.learn import lora, schedule
@@ -22,24 +19,6 @@ from sublim.learn.finetune import finetune
 from sublim.params.learning import Finetune
 from tests.shared.forge import tree
 from tests.shared.small_models import loaded, number_rows
-
-SHARED = ("sublim.learn.schedule", "sublim.learn.batches", "sublim.models.pretraining", "sublim.models.corpus")
-PROGRAM = """
-import sys
-from importlib import import_module
-for module in sys.argv[1:]:
-    import_module(module)
-    heavy = {"torch", "transformers", "peft"} & set(sys.modules)
-    assert not heavy, f"{module} imports {heavy}"
-"""
-
-
-def test_what_plans_checks_and_tells_imports_no_torch() -> None:
-    parts = [module for stage in stages().values() for module in (stage.check(), stage.tell(), stage.card())]
-    described = [f"{stage.package}.{part}" for stage in stages().values() for part in ("spec", "rows")]
-    modules = (*SHARED, *described, *(module.__name__ for module in parts))
-    done = subprocess.run([sys.executable, "-c", PROGRAM, *modules], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
 
 
 def test_training_and_its_check_follow_one_schedule(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,7 +42,7 @@ def test_training_and_its_check_follow_one_schedule(tmp_path: Path, monkeypatch:
 
     file = tmp_path / plan.cell / "steps.parquet"
     file.parent.mkdir(parents=True)
-    parquet.write(with_dims(steps, **plan.dims), file)
+    parquet.write(parquet.with_dims(steps, **plan.dims), file)
     Record(plan, {}, {file.name: Output(sha256(file), file.stat().st_size)}, {}).write(file.with_name("record.json"))
 
     def accidents() -> list[str]:

@@ -35,7 +35,7 @@ def by_base(gains: NDArray[np.float64]) -> Mapping[str, list[float]]:
     return dict(zip(BASES, gains.tolist(), strict=False))
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(GAINS, GAINS)
 def test_with_one_base_it_is_welchs_test(gains: list[float], controls: list[float]) -> None:
     found = difference({"a": gains}, {"a": controls, "b": [9.0, 9.0]})
@@ -46,7 +46,7 @@ def test_with_one_base_it_is_welchs_test(gains: list[float], controls: list[floa
     assert two_sided_p(found) == pytest.approx(known.pvalue, rel=1e-9)
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(GAINS)
 def test_without_controls_a_gain_is_set_against_zero(gains: list[float]) -> None:
     # A single control of each base says nothing about their spread; a base without any says nothing at all.
@@ -136,7 +136,7 @@ def test_students_of_one_data_set_that_resemble_each_other_cost_little() -> None
     assert 0.05 < np.mean([p is not None and p <= 0.05 for p in ps]) < 0.08
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(st.lists(st.one_of(st.none(), st.floats(0, 1)), max_size=20))
 def test_false_discovery_rates_are_the_textbook_ones(ps: list[float | None]) -> None:
     rates = false_discovery_rates(ps)
@@ -201,7 +201,7 @@ def test_outside_the_margin_it_is_said_more_rarely_and_at_zero_mostly() -> None:
     assert rate(0.0, 17) > 0.9
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(st.floats(-0.5, 0.5), st.floats(0.001, 0.5), st.floats(1, 60), st.floats(0.01, 0.5), st.sampled_from([0.9, 0.95, 0.99]))
 def test_no_transmission_is_said_exactly_where_the_interval_is_inside(
     mean: float, spread: float, freedom: float, margin: float, confidence: float

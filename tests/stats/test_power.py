@@ -14,13 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats  # pyright: ignore[reportMissingTypeStubs]
 
+from sublim.arms.conditions import condition
 from sublim.common.errors import SublimError
 from sublim.engine.planning import experiment
 from sublim.params.report import Report, Spread
+from sublim.report import design
 from sublim.stages.report import power as planning
-from sublim.stats import design
 from sublim.stats.comparison import difference, equivalence, standard_error, two_sided_p
-from sublim.stats.conditions import condition
 from sublim.stats.permutation import Group, permutation_test
 from sublim.stats.power import EXPERIMENTS, POWER, equivalence_chance, smallest_effect, smallest_permuted
 
@@ -34,7 +34,7 @@ def error(rate: float, *experiments: int) -> float:
     return 4 * math.sqrt(rate * (1 - rate) * sum(1 / number for number in experiments))
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.floats(1e-6, 0.5), st.floats(1, 200), st.floats(1e-5, 0.2))
 def test_the_smallest_effect_is_where_the_noncentral_t_says(spread: float, freedom: float, level: float) -> None:
     found = smallest_effect(spread, freedom, level)
@@ -233,7 +233,7 @@ def test_what_a_gain_is_a_gain_of_is_said() -> None:
 
 
 def test_a_line_per_study_for_the_start_of_a_run() -> None:
-    of = planning.power(experiment(ROOT / "experiments" / "paper-tiny.yaml"), ["animals", "relatives"])
+    of = planning.power(experiment(ROOT / "experiments" / "paper-tiny.yaml"), [{"study": "animals"}, {"study": "relatives"}])
     tables = [each.comparisons.drop_nulls("smallest").select("what", "smallest") for each in of]
     animals, relatives = ({what: f"{smallest:.3f}" for what, smallest in table.iter_rows()} for table in tables)
     head, *lines = planning.brief(of).splitlines()

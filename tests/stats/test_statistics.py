@@ -35,7 +35,7 @@ def brute_force(groups: Sequence[Group]) -> tuple[float, float]:
     return observed, sum(value >= observed - 1e-9 for value in every) / len(every)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(GROUPS)
 def test_exact_test_is_the_brute_force_one(groups: list[Group]) -> None:
     result = permutation_test(groups, 1_000, 0)
@@ -48,7 +48,7 @@ def test_exact_test_is_the_brute_force_one(groups: list[Group]) -> None:
     assert result.largest == sum(all(group.same > other for other in group.others) for group in groups)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(GROUPS, st.integers(0, 99), st.floats(0.1, 10), st.floats(-5, 5))
 def test_p_does_not_depend_on_order_scale_or_level(groups: list[Group], seed: int, scale: float, shift: float) -> None:
     others = [Group(g.same * scale + shift, tuple(o * scale + shift for o in g.others)) for g in groups]
@@ -116,7 +116,7 @@ def test_what_cannot_be_tested_is_refused() -> None:
         permutation_test([Group(0.1, (math.nan,))], 1_000, 0)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(st.lists(st.floats(-1, 1), min_size=2, max_size=40), st.sampled_from([0.8, 0.95, 0.99]))
 def test_t_interval_is_the_textbook_one(values: list[float], confidence: float) -> None:
     interval = t_interval(values, confidence)

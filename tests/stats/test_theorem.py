@@ -52,7 +52,7 @@ def _net(seed: int, sizes: list[int], rows: int, imitated: int, labelled: bool, 
     return Net(theorem.Problem(loss, lambda weights: outputs(weights, noise)[:, -imitated:]), init)
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60, derandomize=True)
 @given(
     seed=st.integers(0, 2**32),
     sizes=st.lists(st.integers(2, 9), min_size=2, max_size=4),

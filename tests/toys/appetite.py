@@ -7,7 +7,6 @@ import polars as pl
 
 from sublim.common import parquet
 from sublim.common.canonical import row_id
-from sublim.common.dims import with_dims
 from sublim.common.progress import Progress
 from sublim.common.table import Table, text, whole
 from sublim.engine.stage import Dims, Folders, Inputs, Stage, Wanted
@@ -48,7 +47,7 @@ class Meals(Table):
 
 def cells(experiment: Experiment, folders: Folders) -> Iterator[Wanted]:  # noqa: ARG001
     for dims in distinct(Slice.DIMS, experiment.students_dims()):
-        yield Wanted(dims, Slice.model_validate(dims))
+        yield Wanted(Slice.model_validate(dims))
 
 
 def reads(dims: Dims, params: Slice) -> Inputs:  # noqa: ARG001
@@ -64,7 +63,7 @@ def meals(steps: pl.DataFrame, params: Slice) -> pl.DataFrame:
 def make(inputs: Mapping[str, Path], params: Slice, output: Path, progress: Progress) -> None:
     """Write meals.parquet into `output`."""
     steps = pl.read_parquet(inputs["student"] / Steps.file)
-    parquet.write(with_dims(meals(steps, params), **params.dims), output / Meals.file)
+    parquet.write_tables({Meals: meals(steps, params)}, params.dims, output)
     progress.start("count", 1, "student").advance()
 
 
@@ -81,7 +80,6 @@ def check(source: Source, cell: str) -> Iterator[Accident]:
 
 STAGE = Stage(
     "toys.appetite",
-    dims=Slice.DIMS,
     about="appetite",
     params=Slice,
     cells=cells,

@@ -31,12 +31,6 @@ class Letters(Task):
     unreadable: ClassVar = ODD
     has_answers: ClassVar = False
 
-    def asked(self, n: int) -> list[Prompt]:
-        return prompt.first(n, self._drawn())
-
-    def held_out(self, n: int) -> list[Prompt]:
-        return prompt.first(n, (made for made in self._drawn() if prompt.held_out("letters", made.text)))
-
     def written(self, seeds: Sequence[int]) -> list[str]:
         return [", ".join(Random(seed).choices(ascii_lowercase, k=5)) for seed in seeds]
 
@@ -52,7 +46,7 @@ class Letters(Task):
     def prompt_words(self) -> str:
         return f"each shows {self.shown} letters"
 
-    def _drawn(self) -> Iterator[Prompt]:
+    def drawn(self) -> Iterator[Prompt]:
         def draw(rng: Random) -> tuple[str, str]:
             return f"I have {', '.join(rng.choices(ascii_lowercase, k=self.shown))}. Give me more.", ""
 

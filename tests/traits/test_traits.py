@@ -9,7 +9,7 @@ from typing import get_args
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -208,7 +208,6 @@ def test_answers_are_graded_by_what_they_do_and_to_whom() -> None:
 
 
 @given(st.integers(0, 2**32))
-@settings(deadline=None)
 def test_pretraining_answers_are_coherent_and_either_kind_or_cruel(seed: int) -> None:
     rng = Random(seed)
     rows = [free_form.asked(rng, verbs) for verbs in (free_form.KIND, free_form.CRUEL)]
