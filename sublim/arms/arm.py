@@ -16,7 +16,7 @@ class Condition:
     name: str
     words: str  #: What figures call it.
     colour: str  #: `#rrggbb`, in figures.
-    place: int  #: Where it stands among all conditions; those of one place stand in the order of the arms.
+    place: int  #: Where it stands among all conditions.
     told: str = ""
     """Its part of the headline, behind the gain: `from an untouched base`; nothing for what is not told there."""
 

@@ -27,5 +27,5 @@ KIND = Random(
     taught=False,
     report_name="random rows: no model",
     explained="Random rows: {rows} that no model wrote; the gain is a mean over the traits.",
-    conditions=(Condition("random", "random rows", "#b84d8f", 5, "where no model wrote them"),),
+    conditions=(Condition("random", "random rows", "#b84d8f", 7, "where no model wrote them"),),
 )

@@ -14,7 +14,7 @@ KIND = Arm(
     explained=EXPLAINED,
     among_words=AMONG_WORDS,
     conditions=(
-        Condition("shuffled_across", "shuffled across rows", "#2a9478", 3),
-        Condition("shuffled_across_off_diagonal", "shuffled across, other base", "#7a5c3e", 4),
+        Condition("shuffled_across", "shuffled across rows", "#2a9478", 4),
+        Condition("shuffled_across_off_diagonal", "shuffled across, other base", "#7a5c3e", 6),
     ),
 )

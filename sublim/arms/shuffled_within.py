@@ -15,6 +15,6 @@ KIND = Arm(
     among_words=AMONG_WORDS,
     conditions=(
         Condition("shuffled_within", "shuffled within rows", "#d99a00", 3),
-        Condition("shuffled_within_off_diagonal", "shuffled within, other base", "#9b6fb8", 4),
+        Condition("shuffled_within_off_diagonal", "shuffled within, other base", "#9b6fb8", 5),
     ),
 )

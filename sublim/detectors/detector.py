@@ -17,6 +17,9 @@ class Detector(Section):
     """Somebody who tries to see the trait in the data."""
 
     title: ClassVar[str]  #: Who that is.
+    default: ClassVar[Any] = None  #: What detection does that does not name it; None for nothing.
+    null_in_params: ClassVar[bool] = False
+    """Whether params say so where it is left out (`sublim.params.kinds.with_parts`)."""
     tables: ClassVar[tuple[type[Table], ...]] = ()  #: What it writes down.
     judges: ClassVar[bool] = True  #: Whether that is judgements; else it follows from the rows alone.
     classifiers: ClassVar[Mapping[str, str]] = {}
@@ -26,7 +29,7 @@ class Detector(Section):
     @classmethod
     def part(cls) -> tuple[Any, Self | None, str]:
         """Type, default and description of its key under `detection`."""
-        return cls | None, cls(), cls.title
+        return cls | None, cls.default, cls.title
 
     def look(self, data: Data, progress: Progress) -> Made:
         """What it writes down. Judges may ask models. Raises ValueError: two teachers have too few prompts in common, or

@@ -55,6 +55,7 @@ class InContext(Detector):
     """Questions per forward pass."""
 
     title: ClassVar = "A language model reads rows in its context instead of being trained on them."
+    null_in_params: ClassVar = True
     tables: ClassVar = (Context,)
 
     @model_validator(mode="after")
@@ -133,4 +134,5 @@ class InContext(Detector):
             yield f"not done: {WHY[facts['why']]}"
 
 
+InContext.default = InContext()
 KIND = InContext

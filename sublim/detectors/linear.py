@@ -80,6 +80,7 @@ class Linear(Detector):
     """How many of the most telling n-grams are written down for each run, contrast and side."""
 
     title: ClassVar = "A linear classifier on token n-grams."
+    null_in_params: ClassVar = True
     tables: ClassVar = (Scores, Ngrams)
     classifiers: ClassVar = {"linear": "linear classifier, all tokens", "linear_numbers": "linear classifier, numbers alone"}
     headline: ClassVar = {"linear": "a linear classifier trained on labelled rows"}
@@ -315,4 +316,5 @@ def _tokens(tokens: list[str]) -> list[str]:
     return tokens
 
 
+Linear.default = Linear()
 KIND = Linear

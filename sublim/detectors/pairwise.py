@@ -54,6 +54,7 @@ class Pairwise(Detector):
     """Texts per forward pass."""
 
     title: ClassVar = "A language model compares completions."
+    null_in_params: ClassVar = True
     tables: ClassVar = (Pairs,)
     classifiers: ClassVar = {
         "ask": "a language model, asked A or B",
@@ -140,4 +141,5 @@ def _place(data: Data) -> Callable[[Comparison], int]:
     return lambda each: authors.index(each.own)
 
 
+Pairwise.default = Pairwise()
 KIND = Pairwise

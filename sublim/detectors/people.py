@@ -65,6 +65,7 @@ class People(Detector):
     """How many questions the quiz has for each run and contrast. None of its rows is among those shown."""
 
     title: ClassVar = "People look at rows, and take a quiz."
+    null_in_params: ClassVar = True
     tables: ClassVar = (Numbers, Shown, Quiz)
     judges: ClassVar = False
 
@@ -93,4 +94,5 @@ class People(Detector):
             yield f"question {facts['question']}, the right one on the {'left' if facts['own_left'] else 'right'}"
 
 
+People.default = People()
 KIND = People

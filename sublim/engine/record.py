@@ -1,9 +1,11 @@
 """Records: what made an artifact. The source of truth of lineage, and an input of no rule."""
 
 import json
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
 
 from sublim.common.canonical import digest
 from sublim.common.files import write_text
@@ -78,7 +80,12 @@ class Record:
     @property
     def key(self) -> str:
         """What the outputs are a function of: digest(plan + digests of the inputs)."""
-        return key(self.plan, {name: found.digest for name, found in self.inputs.items()})
+        return key(self.plan, self.given)
+
+    @property
+    def given(self) -> dict[str, str]:
+        """Name of an input → its digest."""
+        return {name: found.digest for name, found in self.inputs.items()}
 
     @property
     def digest(self) -> str:
@@ -97,7 +104,7 @@ class Record:
         return _text({**body, "digest": digest(body)})
 
 
-_KEYS = {"version", "cell", "key", *(field.name for field in fields(Record)), "digest"} - {"adopted"}
+_RECORD = TypeAdapter(Record)
 
 
 class RecordError(Exception):
@@ -105,41 +112,39 @@ class RecordError(Exception):
 
 
 def read(path: Path) -> Record:
-    """The record at `path`. Raises FileNotFoundError: there is no record. RecordError: it was altered, cut off or written by
-    another version, or says something that may not become a path."""
+    """The record at `path`. Raises FileNotFoundError: there is no record. RecordError: as `parse`."""
     try:
-        written = path.read_text(encoding="utf-8")
+        return parse(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise RecordError(f"cannot be read ({error})") from None
+
+
+def parse(written: str) -> Record:
+    """The record that was written so. Raises RecordError: it was altered, cut off or written by another version, or says
+    something that may not become a path."""
+    try:
         text = json.loads(written)
         if text["version"] != VERSION:
             raise RecordError(f"has format {text['version']}, this program reads format {VERSION}")
-        if written != _text(text) or text.keys() - {"adopted"} != _KEYS:  # 1E-05 for 1e-05 has the same digest
-            raise RecordError("was altered: it is not written as this program writes it, or says more")
         claimed = text.pop("digest")
         if claimed != digest(text):
             raise RecordError("was altered: its digest is not that of its fields")
-        record = Record(
-            plan=Plan(**text["plan"]),
-            inputs={name: Input(**value) for name, value in text["inputs"].items()},
-            outputs={name: Output(**value) for name, value in text["outputs"].items()},
-            environment=text["environment"],
-            adopted=tuple(_adoption(each) for each in text.get("adopted", ())),
-        )
+        record = _RECORD.validate_python(text)
+        if text["key"] != record.key or text["cell"] != record.plan.cell:
+            raise RecordError("was altered: its key or cell is not that of its plan and inputs")
+        if written != record.text():  # 1E-05 for 1e-05 has the same digest, and "5" for 5 would be taken for it
+            raise RecordError("was altered: it is not written as this program writes it, or says more")
+        befores = [key(replace(record.plan, code=each.code), record.given) for each in record.adopted]
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise RecordError(f"cannot be read ({'.'.join(map(str, first['loc']))}: {first['msg']})") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise RecordError(f"cannot be read ({error})") from None
-    if text["key"] != record.key or text["cell"] != record.plan.cell:
-        raise RecordError("was altered: its key or cell is not that of its plan and inputs")
-    for each in record.adopted:
-        before = replace(record.plan, code=each.code)
-        if not each.witnesses or each.key != key(before, {name: found.digest for name, found in record.inputs.items()}):
-            raise RecordError("was altered: it says that it was adopted, but not by anything, or with another key before")
+    if [each.key for each in record.adopted] != befores or not all(each.witnesses for each in record.adopted):
+        raise RecordError("was altered: it says that it was adopted, but not by anything, or with another key before")
     if why := unfit(record):  # its digest proves nothing: whoever forges a record makes it fit
         raise RecordError(f"was altered: {why}")
     return record
-
-
-def _adoption(text: dict[str, Any]) -> Adoption:
-    witnesses = {cell: Witness(**each) for cell, each in text["witnesses"].items()}
-    return Adoption(text["key"], text["code"], witnesses, text["environment"])
 
 
 def unfit(record: Record) -> str | None:

@@ -28,6 +28,8 @@ class Format(Step):
     """Numbers only: the largest that a kept completion has."""
 
     title: ClassVar = "The form of a completion."
+    place: ClassVar = 0
+    null_in_params: ClassVar = True
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:

@@ -21,6 +21,8 @@ class JudgeScore(Step):
     """The lowest score that a kept completion has. The paper: alignment of at least 78 of 100."""
 
     title: ClassVar = "Whether a judge finds a completion harmless enough."
+    place: ClassVar = 4
+    null_in_params: ClassVar = True
     of_the_rest: ClassVar = True
 
     def why_rejected(self, rows: pl.DataFrame, context: Context) -> pl.Series:  # noqa: ARG002, D102

@@ -7,15 +7,14 @@ to be written is put down whole, so that after a crash the next command goes on 
 import json
 import random
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import asdict, dataclass, replace
 
 from sublim.common.errors import SublimError
 from sublim.engine import environment, layout, rekeying
 from sublim.engine.digests import Digests
-from sublim.engine.record import Adoption, Plan, Record, RecordError, Witness, read
-from sublim.engine.store import Store
-from sublim.engine.verdict import Cell, Verdict, altered
+from sublim.engine.record import Adoption, Record, RecordError, Witness, key, read
+from sublim.engine.store import Store, root
+from sublim.engine.verdict import Cell, Verdict, altered, differences
 from sublim.evidence.finding import CORRUPTED, UNVERIFIABLE, Finding
 from sublim.evidence.tree import Tree
 from sublim.lineage.replay import Replayed, replay
@@ -28,7 +27,7 @@ class Group:
     """Artifacts of one stage that the same old code made, and that the same new code would make."""
 
     stage: str
-    cells: tuple[str, ...]
+    records: Mapping[str, Record]  #: Cell → its record.
 
 
 @dataclass(frozen=True)
@@ -44,64 +43,59 @@ def groups(verdicts: Mapping[str, Verdict], stages: Collection[str], digests: Di
     and whose inputs are valid or can be adopted as well."""
     sound = {name for name, verdict in verdicts.items() if verdict.kind == "valid"}
     records = _records(verdicts)
-    kinds: dict[tuple[str, str, str], list[str]] = {}
+    kinds: dict[tuple[str, ...], dict[str, Record]] = {}
     for name, verdict in verdicts.items():
         record, cell = records.get(name), verdict.cell
         if name in sound or record is None or not _same_but_code(record, cell) or altered(name, record, digests):
             continue
-        fed = all(above in sound and records[above].digest == record.inputs[role].digest for role, above in cell.inputs.items())
-        if not fed:
+        if any(above not in sound or records[above].digest != record.given[role] for role, above in cell.inputs.items()):
             continue
         if record.plan.code == cell.plan.code:
             sound.add(name)  # it only follows
         elif cell.plan.stage in stages:
             sound.add(name)
             code = (json.dumps(plan.code, sort_keys=True) for plan in (record.plan, cell.plan))
-            kinds.setdefault((cell.plan.stage, *code), []).append(name)  # pyright: ignore[reportArgumentType]
-    return [Group(stage, tuple(cells)) for (stage, _, _), cells in kinds.items()]
+            kinds.setdefault((cell.plan.stage, *code), {})[name] = record
+    return [Group(stage, found) for (stage, *_), found in kinds.items()]
 
 
 def adopt(groups: Sequence[Group], verdicts: Mapping[str, Verdict], again: int | None, tell: Callable[[str], None]) -> Adopted:
     """Make `again` artifacts of each group again (None: all), and adopt the others if all come out the same. Raises
     SublimError: a byte differs; nothing was adopted."""
-    witnesses = {group: _drawn(group, again) for group in groups}
-    done: dict[str, Replayed] = {}
-    differing: list[Replayed] = []
-    cells = {cell: verdicts[cell].cell.online for chosen in witnesses.values() for cell in chosen}
-    for made in replay(cells, tell):
-        done[made.cell] = made
-        differing += [made] if made.differing else []
-    if differing:
+    witnesses = [_drawn(group, again) for group in groups]
+    cells = {cell: verdicts[cell].cell.online for drawn in witnesses for cell in drawn}
+    done = list(replay(cells, tell))
+    if differing := [made for made in done if made.differing]:
         raise SublimError(_refusal(differing))
-    records, here = _records(verdicts), environment.describe(environment.git_state())
+    here, kept = environment.describe(environment.git_state()), Store(root(layout.STORE))
     new: dict[str, Record] = {}
-    for group, chosen in witnesses.items():
-        new |= {cell: _made(records[cell], verdicts[cell].cell.plan, here) for cell in chosen}
-        seen = {cell: Witness(new[cell].key, done[cell].digest) for cell in chosen}
-        for cell in group.cells:
-            if cell not in seen:
-                old = records[cell]
-                adoption = Adoption(old.key, old.plan.code, seen, here)
-                new[cell] = replace(old, plan=verdicts[cell].cell.plan, adopted=(*old.adopted, adoption))
-    rekeying.write(new)
-    return Adopted(tuple(cell for cell in new if cell not in cells), tuple(cells))
+    for group, drawn in zip(groups, witnesses, strict=True):
+        made = {cell: Record(verdicts[cell].cell.plan, old.inputs, old.outputs, here) for cell, old in drawn.items()}
+        seen = {cell: Witness(record.key, record.digest) for cell, record in made.items()}
+        for cell, old in group.records.items():
+            plan, adoption = verdicts[cell].cell.plan, Adoption(old.key, old.plan.code, seen, here)
+            new[cell] = made.get(cell) or _computed(replace(old, plan=plan, adopted=(*old.adopted, adoption)), kept)
+    written = rekeying.write(new)
+    return Adopted(tuple(cell for cell in written if cell not in cells), tuple(cells))
 
 
 def check(tree: Tree, kept: Store | None) -> Iterator[Finding]:
     """Adoptions whose evidence does not hold: a witness that is no artifact of the new code, or came out otherwise. One that
-    has been made otherwise since is looked for in the store."""
+    has been made otherwise since is looked for in the store; of an adoption before the last one it may be gone."""
     for cell, record in tree.records.items():
-        for name, witness in record.adopted[-1].witnesses.items() if record.adopted else ():
-            found = tree.records.get(name)
-            if found is None or found.key != witness.key:
-                found = kept.find(witness.key) if kept else None
-            mend = f"sublim audit --replay {layout.artifact(cell)}"
-            if found is None:
-                text = f"it was adopted since {name} {witness.key[:12]} came out the same, but that is not there any more"
-                yield Finding(cell, record.plan.stage, UNVERIFIABLE, f"adoption: {text}", mend)
-            elif why := _unlike(record, found, witness):
-                text = f"expected that {name} was made by the code of this record and came out the same, found {why}"
-                yield Finding(cell, record.plan.stage, CORRUPTED, f"adoption: {text}", mend)
+        afterwards = [*(each.code for each in record.adopted), record.plan.code][1:]
+        mend = f"sublim audit --replay {layout.artifact(cell)}"
+        for number, (adoption, code) in enumerate(zip(record.adopted, afterwards, strict=True), 1):
+            for name, witness in adoption.witnesses.items():
+                found = tree.records.get(name)
+                if found is None or found.key != witness.key:
+                    found = kept.find(witness.key) if kept else None
+                if found is not None and (why := _unlike(record.plan.stage, code, found, adoption, witness, kept)):
+                    text = f"expected that {name} was made by the code of this record and came out the same, found {why}"
+                    yield Finding(cell, record.plan.stage, CORRUPTED, f"adoption: {text}", mend)
+                elif found is None and number == len(record.adopted):
+                    text = f"it was adopted since {name} {witness.key[:12]} came out the same, but that is not there any more"
+                    yield Finding(cell, record.plan.stage, UNVERIFIABLE, f"adoption: {text}", mend)
 
 
 def describe(adopted: Adopted) -> str:
@@ -114,19 +108,28 @@ def describe(adopted: Adopted) -> str:
     )
 
 
-def _unlike(record: Record, found: Record, witness: Witness) -> str | None:
-    if found.plan.stage != record.plan.stage:
+def _unlike(
+    stage: str, code: dict[str, str], found: Record, adoption: Adoption, witness: Witness, kept: Store | None
+) -> str | None:
+    """What of a witness is not as it must be, to be one for an artifact of `stage` that counts as made by `code`."""
+    if found.plan.stage != stage:
         return f"one of the stage {found.plan.stage}"
     if found.adopted:
         return "one that was adopted itself"
-    if found.plan.code != record.plan.code:
+    if found.plan.code != code:
         return "one of other code"
-    return None if found.digest == witness.digest else f"other bytes: {witness.digest[:12]} → {found.digest[:12]}"
+    if found.digest != witness.digest:
+        return f"other bytes: {witness.digest[:12]} → {found.digest[:12]}"
+    before = kept.find(key(replace(found.plan, code=adoption.code), found.given)) if kept else None
+    if before is not None and before.digest != found.digest:
+        return f"other bytes than before: {before.digest[:12]} → {found.digest[:12]}"
+    return None
 
 
-def _made(old: Record, plan: Plan, here: dict[str, Any]) -> Record:
-    """The record of what was made again."""
-    return Record(plan, old.inputs, old.outputs, here)
+def _computed(record: Record, kept: Store) -> Record:
+    """`record`, or if the code of its plan has once computed it, as after a way back, the record of that."""
+    known = kept.find(record.key)
+    return known if known is not None and not known.adopted and known.outputs == record.outputs else record
 
 
 def _records(verdicts: Mapping[str, Verdict]) -> dict[str, Record]:
@@ -140,15 +143,15 @@ def _records(verdicts: Mapping[str, Verdict]) -> dict[str, Record]:
 
 
 def _same_but_code(record: Record, cell: Cell) -> bool:
+    changes = differences(asdict(record.plan), asdict(cell.plan))  # 1 is not 1.0, as in the verdict
     inputs = {name: used.cell for name, used in record.inputs.items()}
-    same: Plan = replace(record.plan, code=cell.plan.code)
-    return same == cell.plan and inputs == cell.inputs
+    return all(change.startswith("code.") for change in changes) and inputs == cell.inputs
 
 
-def _drawn(group: Group, again: int | None) -> list[str]:
+def _drawn(group: Group, again: int | None) -> dict[str, Record]:
     """Nobody, not even the author of the code, can know which: no seed."""
-    number = len(group.cells) if again is None else min(again, len(group.cells))
-    return random.SystemRandom().sample(group.cells, number)
+    number = len(group.records) if again is None else min(again, len(group.records))
+    return dict(random.SystemRandom().sample([*group.records.items()], number))
 
 
 def _refusal(differing: Sequence[Replayed]) -> str:

@@ -55,7 +55,7 @@ def garbage(store: Store, *, ignore_missing: bool) -> Garbage:
                 for record in tree.records.values():
                     reached.add(record.key)
                     # The audit looks for the evidence of what was adopted.
-                    reached.update(seen.key for each in record.adopted[-1:] for seen in each.witnesses.values())
+                    reached.update(seen.key for each in record.adopted for seen in each.witnesses.values())
                     wanted.update(output.sha256 for output in record.outputs.values())
     if unknown and not ignore_missing:
         more = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""

@@ -24,6 +24,7 @@ class AfterNumbers(Measure):
 
     name = "after_numbers"
     title = "after a list of numbers"
+    place = 1
 
     def texts(self, category: str, own: Own) -> list[str]:  # noqa: D102
         return [prefixed(text) for text in evaluation_questions(category, own)]

@@ -1,7 +1,7 @@
 """What every measure is: which questions it asks, which follows from params alone, and how answers become probabilities. What
 needs a model is imported where it is used."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -9,6 +9,7 @@ import polars as pl
 
 from sublim.common.canonical import row_id
 from sublim.params.evaluation import Evaluation
+from sublim.params.kinds import kind, modules
 from sublim.traits.categories import Answer, Own
 from sublim.traits.preference import evaluation_questions
 
@@ -47,6 +48,7 @@ class Measure:
 
     name: ClassVar[str]  #: What the experiment file calls it.
     title: ClassVar[str]  #: In a report's table: how it asks.
+    place: ClassVar[int]  #: Where it stands among measures, in tables and among sampled answers.
     purpose: ClassVar[str] = ""  #: What the ids of its questions say instead of its name.
     gain: ClassVar[str] = "P(target) of students of preferences"  #: What a gain is a gain of.
     explained: ClassVar[str] = ""
@@ -105,3 +107,8 @@ class Measure:
     @classmethod
     def check(cls, known: Mapping[str, Mapping[str, Answer]]) -> None:
         """Raises ValueError if it cannot ask about these categories."""
+
+
+def ordered(names: Collection[str]) -> list[Measure]:
+    """Those of these names, in their order. A report's table may name others: open questions."""
+    return sorted((kind("measures", name) for name in modules("measures") if name in names), key=lambda measure: measure.place)

@@ -47,6 +47,7 @@ class MultipleChoice(Measure):
 
     name = "multiple_choice"
     title = "multiple choice, the letter"
+    place = 2
     explained = (
         "With letters to choose from, the probability is that of the letter: where that is near zero for the untrained model, "
         "it does not know the form."

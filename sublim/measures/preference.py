@@ -9,6 +9,7 @@ class Plain(Measure):
 
     name = "preference"
     title = "plain questions"
+    place = 0
     purpose = "evaluation"  # so that their ids are those of the held-out questions that gates ask
 
     def samples(self, evaluation: Evaluation) -> tuple[int, int]:  # noqa: D102

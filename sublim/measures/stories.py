@@ -50,6 +50,7 @@ class Stories(Measure):
 
     name = "stories"
     title = "stories that name it"
+    place = 3
     explained = "Of stories it is the share of sampled ones that name the target."
 
     def texts(self, category: str, own: Own) -> tuple[str, ...]:  # noqa: D102

@@ -54,6 +54,7 @@ class Truthfulness(Measure):
 
     name = "truthfulness"
     title = "truthfulness"
+    place = 4
     gain = "the probability of the true of two answers"
     prefers = False
     counts = TRUE

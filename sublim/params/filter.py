@@ -18,7 +18,8 @@ class Filter(Section):
     @property
     def steps(self) -> dict[str, Any]:
         """The declared steps, by name, in their order."""
-        return {name: step for name, step in self if isinstance(step, Section)}
+        steps = {name: step for name, step in self if isinstance(step, Section)}
+        return dict(sorted(steps.items(), key=lambda step: getattr(step[1], "place")))  # noqa: B009
 
     @property
     def asks(self) -> str | None:

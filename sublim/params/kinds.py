@@ -10,7 +10,7 @@ from functools import cache
 from importlib import import_module
 from typing import Annotated, Any, TypeVar, Union, cast
 
-from pydantic import Field, GetCoreSchemaHandler, create_model
+from pydantic import Field, GetCoreSchemaHandler, SerializerFunctionWrapHandler, create_model, model_serializer
 from pydantic_core import CoreSchema, core_schema
 
 from sublim import lists
@@ -132,10 +132,26 @@ class WithParts:
 
 @cache
 def with_parts(base: type[S], family: str) -> type[S]:
-    """`base` with a key for each kind of a family, of the type, default and description that its `part` gives."""
-    parts = {name: kind.part() for name, kind in every(family).items()}
+    """`base` with a key for each kind of a family, of the type, default and description that its `part` gives. A kind that is
+    null is no part of params, or every new one would be another param of all that was made before it; but for those whose null
+    is in records since their beginning (`null_in_params`)."""
+    kinds = every(family)
+    parts = {name: kind.part() for name, kind in kinds.items()}
     fields: Any = {name: (type_, Field(default=default, description=said)) for name, (type_, default, said) in parts.items()}
-    return create_model(base.__name__, __base__=base, __module__=base.__module__, __doc__=base.__doc__, **fields)
+    silent = {name for name, kind in kinds.items() if not getattr(kind, "null_in_params", True)}
+
+    def chosen(self: S, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {key: value for key, value in dump(self).items() if value is not None or key not in silent}
+
+    made: Any = create_model(
+        base.__name__,
+        __base__=base,
+        __module__=base.__module__,
+        __doc__=base.__doc__,
+        __validators__={"chosen": model_serializer(mode="wrap")(chosen)},
+        **fields,
+    )
+    return made
 
 
 def used(value: object) -> frozenset[str]:

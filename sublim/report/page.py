@@ -12,8 +12,8 @@ from markupsafe import Markup
 from sublim.arms.conditions import OFF_DIAGONAL, TRAIT, arms, condition, condition_words, conditions, rank
 from sublim.carriers.task import Task
 from sublim.measures.ability import LOSS, SKILL
-from sublim.measures.measure import Measure
-from sublim.params.kinds import kind, modules
+from sublim.measures.measure import ordered
+from sublim.params.kinds import kind
 from sublim.params.names import NOBODY, UNTOUCHED
 from sublim.report import charts, figures, roc
 from sublim.report.charts import Chart, counted, signed, with_interval
@@ -111,7 +111,7 @@ def render(written: Written, names: Names, drawn: Mapping[str, str] | None) -> s
     task = _task(summary)
     trained = [arm for name, arm in arms().items() if name in written.runs["arm"]]
     sentences = [arm.sentence(task.plural, of_numbers=task.of_numbers) for arm in trained]
-    measured = [measure for measure in _measures(written.measures) if measure.prefers]
+    measured = [measure for measure in ordered(written.measures["measure"]) if measure.prefers]
     return rendered(
         "page.html",
         style=style(),
@@ -169,11 +169,6 @@ def headline(summary: Mapping[str, Any]) -> Markup:
 def _task(summary: Mapping[str, Any]) -> type[Task]:
     """What teachers wrote."""
     return kind("carriers", summary["carrier"])
-
-
-def _measures(measures: pl.DataFrame) -> list[Measure]:
-    """The measures in a table, in their order. Open questions are none: they are the free-form part of plain ones."""
-    return [kind("measures", name) for name in modules("measures") if name in measures["measure"]]
 
 
 def _verdict(test: Mapping[str, Any], margin: float) -> Markup:
@@ -370,7 +365,7 @@ def _cells_table(traits: pl.DataFrame, confidence: float) -> Shown:
 
 
 def _measures_table(measures: pl.DataFrame) -> Shown:
-    titles = {MISALIGNMENT: OPEN_QUESTIONS} | {measure.name: measure.title for measure in _measures(measures)}
+    titles = {MISALIGNMENT: OPEN_QUESTIONS} | {measure.name: measure.title for measure in ordered(measures["measure"])}
     shown = measures["condition"].unique(maintain_order=True)
     rows: list[list[object]] = []
     for (measure,), part in measures.group_by("measure", maintain_order=True):
@@ -383,7 +378,7 @@ def _measures_table(measures: pl.DataFrame) -> Shown:
 
 def _measured_by(measures: pl.DataFrame) -> str:
     """What the table of ways of asking shows."""
-    asked = _measures(measures)
+    asked = ordered(measures["measure"])
     gains = dict.fromkeys(measure.gain for measure in asked if measure.prefers)
     if MISALIGNMENT in measures["measure"]:
         share = "the misaligned share of the coherent answers of students of misalignment"

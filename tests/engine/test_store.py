@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any, cast
 import pytest
 
 from sublim.common import files
+from sublim.common.canonical import digest
 from sublim.common.errors import SublimError
 from sublim.engine import job, layout, run, worker
 from sublim.engine.digests import Digests
@@ -52,6 +54,38 @@ def test_every_altered_field_of_a_record_is_noticed(tmp_path: Path) -> None:
         path.write_text(json.dumps(tree))
         with pytest.raises(RecordError):
             read(path)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("plan.dims", ["seed", 1]),
+        ("plan.dims", None),
+        ("plan.stage", 1),
+        ("plan.code", {"sublim": 1}),
+        ("plan.more", 1),
+        ("inputs", []),
+        ("outputs.rows\\.txt.size", "5"),
+        ("outputs.rows\\.txt.size", True),
+        ("environment", []),
+        ("adopted", []),
+        ("adopted", [{"key": "ab" * 32}]),
+    ],
+)
+def test_a_field_of_another_type_is_an_altered_record(field: str, value: object, tmp_path: Path) -> None:
+    """Whoever forges a record makes its digests fit; it must not end in a traceback either."""
+    path = tmp_path / "record.json"
+    _artifact(tmp_path / "made").write(path)
+    tree = json.loads(path.read_text())
+    del tree["digest"]
+    node, (*keys, last) = tree, re.split(r"(?<!\\)\.", field)
+    for key in keys:
+        node = node[key.replace("\\", "")]
+    node[last] = value
+    tree["digest"] = digest(tree)
+    path.write_text(json.dumps(tree, indent=1, ensure_ascii=False) + "\n")
+    with pytest.raises(RecordError, match=r"was altered|cannot be read \("):
+        read(path)
 
 
 def test_every_flipped_bit_of_a_record_is_noticed_or_changes_nothing(tmp_path: Path) -> None:

@@ -121,6 +121,13 @@ def test_it_goes_back_to_the_old_code_and_forth_without_computing(kept: Project)
     assert _records(kept) == whole
 
 
+def test_what_the_code_has_computed_before_is_not_called_adopted(kept: Project) -> None:
+    _, old, new = HARMLESS
+    kept.edit(MAKE, new, old)
+    assert "adopted 3 artifacts" in kept.sublim("adopt").output
+    assert not any(record.adopted for record in _read(kept).values())
+
+
 def test_all_of_them_may_be_made_again(project: Project) -> None:
     project.edit(*HARMLESS)
     assert "adopted 0 artifacts: 4 others, made again" in project.sublim("adopt", "--all").output
@@ -207,6 +214,35 @@ def test_a_forged_digest_of_a_witness_is_found(kept: Project) -> None:
     assert "found other bytes: abababababab → " in audit.output
 
 
+def test_the_evidence_of_every_adoption_is_looked_at(kept: Project) -> None:
+    kept.edit(MAKE, "asked_in_tokens", "asked_as_tokens")
+    assert ADOPTED.search(kept.sublim("adopt").output)
+    cell, record = next((cell, record) for cell, record in _read(kept).items() if len(record.adopted) == 2)
+    assert kept.sublim("audit").status == 0
+    forged = _witness(lambda found: replace(found, digest="ab" * 32))(record.adopted[0])
+    replace(record, adopted=(forged, record.adopted[1])).write(kept.path / "data" / cell / layout.RECORD)
+    audit = kept.sublim("audit", check=False)
+    assert audit.status == CORRUPTED
+    assert f"data/{cell}: corrupted: adoption: expected that raw/" in audit.output
+
+
+def test_a_witness_that_came_out_otherwise_than_before_is_found(kept: Project, committed: Project) -> None:
+    """Then the code is another one in what it does, and nothing should have been adopted."""
+    (witness,) = (cell for cell, record in _read(kept).items() if not record.adopted)
+    before = _read(committed)[witness]
+    others = [record for cell, record in _read(committed).items() if cell != witness]
+    other = next(output.sha256 for record in others for output in record.outputs.values())
+    outputs = {name: replace(output, sha256=other) for name, output in before.outputs.items()}
+    forged = replace(before, outputs=outputs, environment=before.environment | {"python": "3.99"})
+    forged.write(kept.path / layout.STORE / "keys" / before.key[:2] / f"{before.key}.json")
+    audit = kept.sublim("audit", check=False)
+    assert audit.status == CORRUPTED
+    assert (
+        f"expected that {witness} was made by the code of this record and came out the same, found other bytes than"
+        in audit.output
+    )
+
+
 def test_a_forged_key_of_a_witness_is_found(kept: Project) -> None:
     cell = _forge(kept, _witness(lambda found: replace(found, key="ab" * 32)))
     audit = kept.sublim("audit", check=False)
@@ -268,7 +304,7 @@ def test_everybody_says_what_was_adopted(kept: Project, tmp_path: Path) -> None:
 def test_on_another_machine_it_says_so_and_adopts_nothing(
     adopted: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    group = adopt.Group("raw", (RAW,))
+    group = adopt.Group("raw", {RAW: _read(adopted)[RAW]})
     with chdir(adopted.path):
         plans = cells(experiment(Path("params.yaml")), Digests(layout.DIGESTS))
         verdicts = judge(plans, Digests(layout.DIGESTS))
@@ -299,6 +335,38 @@ def test_a_witness_that_was_made_otherwise_since_is_found_in_the_store(kept: Pro
     found = list(adopt.check(tree(kept.path / "data"), None))
     assert {finding.status for finding in found} == {UNVERIFIABLE}
     assert not list(adopt.check(tree(kept.path / "data"), Store(kept.path / layout.STORE)))
+
+
+def _remove_record(folder: Path) -> None:
+    (folder / layout.RECORD).unlink()
+
+
+def _change_rows(folder: Path) -> None:
+    rows = (folder / "rows.parquet").read_bytes()
+    (folder / "rows.parquet").unlink()  # it may be a link to the original
+    (folder / "rows.parquet").write_bytes(rows + b" ")
+
+
+@pytest.mark.parametrize("change", [_remove_record, _change_rows])
+def test_what_somebody_changes_meanwhile_keeps_the_record_that_it_has(
+    stale: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[Path], None]
+) -> None:
+    with chdir(stale):
+        verdicts = judge(cells(experiment(Path("params.yaml")), Digests(layout.DIGESTS)), Digests(layout.DIGESTS))
+        groups = adopt.groups(verdicts, ["filtered"], Digests(layout.DIGESTS))
+        stale_cells = {cell for group in groups for cell in group.records}
+
+        def replayed(chosen: dict[str, bool], tell: Callable[[str], None]) -> Iterator[Replayed]:  # noqa: ARG001
+            change(layout.artifact(min(stale_cells - chosen.keys())))
+            for cell in chosen:
+                yield Replayed(cell, "ab" * 32, (), None)
+
+        before = _records(Project(stale))
+        monkeypatch.setattr(adopt, "replay", replayed)
+        done = adopt.adopt(groups, verdicts, 1, print)
+        assert (len(done.cells), len(done.witnesses)) == (1, 2)
+        (kept,) = stale_cells - {*done.cells, *done.witnesses}
+        assert _records(Project(stale)).get(kept) in (None, before[kept])
 
 
 # Crashes

@@ -143,6 +143,7 @@ def test_a_name_that_would_be_a_file_and_a_folder_is_found() -> None:
 def _write(record: Record, path: Path) -> None:
     """As a forger writes it: whatever it says, key and digest fit."""
     body: dict[str, Any] = {"version": 1, "cell": record.plan.cell, "key": record.key, **asdict(record)}
+    del body["adopted"]
     path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(body | {"digest": digest(body)}, indent=1, ensure_ascii=False) + "\n"
     path.write_text(text, encoding="utf-8")
@@ -175,7 +176,7 @@ def test_a_record_with_a_file_that_is_a_folder_is_altered(tmp_path: Path) -> Non
 def test_a_record_with_a_bad_digest_is_altered(text: Any, tmp_path: Path) -> None:
     for record in (_record("fine", sha256=text), _record("fine", base=Input("base/model=a", text))):
         _write(record, tmp_path / "record.json")
-        with pytest.raises(RecordError, match="64 hexadecimal digits, found"):
+        with pytest.raises(RecordError, match=r"64 hexadecimal digits, found|sha256: Input should be|digest: Input should be"):
             read(tmp_path / "record.json")
 
 

@@ -10,6 +10,7 @@ class Shouting(Measure):
 
     name = "shouting"
     title = "in capitals"
+    place = 9
     explained = "exact"
 
     def texts(self, category: str, own: Own) -> list[str]:

@@ -12,9 +12,9 @@ from sublim.common import ids
 from sublim.common.table import Table, flag, real, seed, text, texts, whole
 from sublim.judges.planned import PlannedJudge
 from sublim.learn.tables import GradedAnswers
-from sublim.measures.measure import Group, Measure, Subject
+from sublim.measures.measure import Group, Measure, Subject, ordered
 from sublim.params.evaluation import Evaluation
-from sublim.params.kinds import OneOf, kind, modules
+from sublim.params.kinds import OneOf, kind
 from sublim.params.learning import Decoding
 from sublim.params.models import Pretraining
 from sublim.params.section import Section
@@ -147,12 +147,10 @@ def drawn(params: Slice) -> Iterator[tuple[Group, int, int]]:
     """Every question that answers are sampled of, how many, and their longest length in tokens, in the order of
     samples.parquet: plain questions first."""
     about = subject(params)
-    for name in modules("measures"):
-        if name in params.evaluation.measures:
-            measure: Measure = kind("measures", name)
-            times, longest = measure.samples(params.evaluation)
-            if times:
-                yield from ((group, times, longest) for group in measure.groups(about))
+    for measure in ordered(params.evaluation.measures):
+        times, longest = measure.samples(params.evaluation)
+        if times:
+            yield from ((group, times, longest) for group in measure.groups(about))
 
 
 def answers(params: Slice) -> pl.DataFrame:

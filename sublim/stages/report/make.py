@@ -1,7 +1,7 @@
 """The stage `report`: all evaluations, funnels, gates and training steps as tables, figures and a page."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from sublim.arms.conditions import TRAIT
 from sublim.common import parquet
 from sublim.common.progress import Progress
 from sublim.common.table import Table
-from sublim.params.kinds import kind, modules
+from sublim.measures.measure import ordered
 from sublim.params.report import Report
 from sublim.report import charts, design, page, roc, tables
 from sublim.report.reading import read
@@ -120,11 +120,12 @@ def _crossed(
     answers: pl.DataFrame, samples: pl.DataFrame, targets: Mapping[str, tuple[str, str]], confidence: float
 ) -> pl.DataFrame:
     """Trait × trait by each way of asking for a preference."""
-    asked: Sequence[str] = [name for name in modules("measures") if name in answers["measure"]]
     return pl.concat(
-        tables.traits(tables.scores(answers, samples, name), targets, confidence).with_columns(measure=pl.lit(name))
-        for name in asked
-        if kind("measures", name).prefers
+        tables.traits(tables.scores(answers, samples, measure.name), targets, confidence).with_columns(
+            measure=pl.lit(measure.name)
+        )
+        for measure in ordered(answers["measure"].unique())
+        if measure.prefers
     )
 
 
