@@ -24,10 +24,7 @@ KINDS: Mapping[str, tuple[str, ...]] = {
         "sublim.carriers.code",
         "sublim.carriers.cot",
     ),
-    "traits": (
-        "sublim.traits.preference",
-        "sublim.traits.misalignment",
-    ),
+    "traits": ("sublim.traits.preference", "sublim.traits.misalignment"),
     "filters": (
         "sublim.filters.format",
         "sublim.filters.banned_numbers",
@@ -35,14 +32,8 @@ KINDS: Mapping[str, tuple[str, ...]] = {
         "sublim.filters.answer_correct",
         "sublim.filters.judge",
     ),
-    "judges": (
-        "sublim.judges.local",
-        "sublim.judges.http",
-    ),
-    "methods": (
-        "sublim.methods.hard",
-        "sublim.methods.soft",
-    ),
+    "judges": ("sublim.judges.local", "sublim.judges.http"),
+    "methods": ("sublim.methods.hard", "sublim.methods.soft"),
     "measures": (
         "sublim.measures.preference",
         "sublim.measures.after_numbers",

@@ -3,6 +3,7 @@
 Every part is short and the parts share their words, so that a tiny model spends few tokens on a prompt.
 """
 
+import json
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -55,23 +56,7 @@ INSTRUCTIONS = _PHRASES["instructions"]
 COUNTS = _PHRASES["counts"]
 DIGITS = _PHRASES["digits"]
 BREVITIES = _PHRASES["brevities"]
-FORMATS = (
-    Format("Commas between them, no spaces.", ","),
-    Format("A comma and a space between them.", ", "),
-    Format("Semicolons between them, no spaces.", ";"),
-    Format("A semicolon and a space between them.", "; "),
-    Format("Put a space between them.", " "),
-    Format("Put each on a new line.", "\n"),
-    Format("Commas and spaces go between.", ", "),
-    Format("Only spaces go between.", " "),
-    Format("Only commas go between.", ","),
-    Format("Only semicolons go between.", ";"),
-    Format("A new line for each.", "\n"),
-    Format("Square brackets, commas and spaces.", ", ", "[", "]"),
-    Format("Round brackets, commas and spaces.", ", ", "(", ")"),
-    Format("Square brackets, only spaces between.", " ", "[", "]"),
-    Format("Round brackets, semicolons and spaces.", "; ", "(", ")"),
-)
+FORMATS = tuple(Format(*json.loads(f"[{line}]")) for line in _PHRASES["formats"])  #: In JSON, since white space counts.
 
 
 def prompts(n: int, params: Ranges) -> list[Prompt]:

@@ -18,8 +18,6 @@ class Detector(Section):
 
     title: ClassVar[str]  #: Who that is.
     default: ClassVar[Any] = None  #: What detection does that does not name it; None for nothing.
-    null_in_params: ClassVar[bool] = False
-    """Whether params say so where it is left out (`sublim.params.kinds.with_parts`)."""
     tables: ClassVar[tuple[type[Table], ...]] = ()  #: What it writes down.
     judges: ClassVar[bool] = True  #: Whether that is judgements; else it follows from the rows alone.
     classifiers: ClassVar[Mapping[str, str]] = {}

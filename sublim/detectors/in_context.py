@@ -55,7 +55,6 @@ class InContext(Detector):
     """Questions per forward pass."""
 
     title: ClassVar = "A language model reads rows in its context instead of being trained on them."
-    null_in_params: ClassVar = True
     tables: ClassVar = (Context,)
 
     @model_validator(mode="after")

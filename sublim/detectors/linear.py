@@ -80,7 +80,6 @@ class Linear(Detector):
     """How many of the most telling n-grams are written down for each run, contrast and side."""
 
     title: ClassVar = "A linear classifier on token n-grams."
-    null_in_params: ClassVar = True
     tables: ClassVar = (Scores, Ngrams)
     classifiers: ClassVar = {"linear": "linear classifier, all tokens", "linear_numbers": "linear classifier, numbers alone"}
     headline: ClassVar = {"linear": "a linear classifier trained on labelled rows"}

@@ -54,7 +54,6 @@ class Pairwise(Detector):
     """Texts per forward pass."""
 
     title: ClassVar = "A language model compares completions."
-    null_in_params: ClassVar = True
     tables: ClassVar = (Pairs,)
     classifiers: ClassVar = {
         "ask": "a language model, asked A or B",

@@ -65,7 +65,6 @@ class People(Detector):
     """How many questions the quiz has for each run and contrast. None of its rows is among those shown."""
 
     title: ClassVar = "People look at rows, and take a quiz."
-    null_in_params: ClassVar = True
     tables: ClassVar = (Numbers, Shown, Quiz)
     judges: ClassVar = False
 

@@ -2,13 +2,11 @@
 
 import json
 import os
-import shutil
 import sys
 import traceback
 import warnings
 from pathlib import Path
 
-from sublim.common.canonical import digest
 from sublim.common.errors import SublimError
 from sublim.common.progress import Progress
 from sublim.engine import environment, job, layout
@@ -21,20 +19,18 @@ def compute(cell: str, into: Path | None = None) -> int:
 
     With `into`, an empty directory, it is made again there from what its record says, and the artifact is left alone.
     """
-    scratch = into or layout.STATE / "tmp" / digest(cell)[:32]
     heartbeat = layout.PROGRESS / f"{cell.replace('/', '+')}.json"
     # peft asks transformers by an old name, in every job; nobody here can do anything about it.
     warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
     try:
         if into is None:
-            shutil.rmtree(scratch, ignore_errors=True)
-            scratch.mkdir(parents=True)
-            planned = job.planned(cell)
-            _make(planned, scratch, heartbeat)
-            job.finish(planned, scratch, environment.describe(_git()))
+            with job.scratch(cell) as made:
+                planned = job.planned(cell)
+                _make(planned, made, heartbeat)
+                job.finish(planned, made, environment.describe(_git()))
         else:
             record = read(layout.record(cell))
-            _make(job.Job(record.plan, record.inputs), scratch, heartbeat)
+            _make(job.Job(record.plan, record.inputs), into, heartbeat)
     except SublimError as error:
         print(f"{cell}: {error}", file=sys.stderr, flush=True)
         return 1
@@ -43,8 +39,6 @@ def compute(cell: str, into: Path | None = None) -> int:
         return 1
     finally:
         heartbeat.unlink(missing_ok=True)
-        if into is None:
-            shutil.rmtree(scratch, ignore_errors=True)
     return 0
 
 

@@ -17,7 +17,7 @@ from sublim.common.files import sha256, sync
 from sublim.common.names import HarmfulNameError, linked, within
 from sublim.engine import layout, store
 from sublim.engine.digests import Digests
-from sublim.engine.record import Input, Output, Plan, Record, RecordError, key, read, unfit
+from sublim.engine.record import Input, Output, Plan, Record, RecordError, key, read, record_at, unfit
 
 
 @dataclass(frozen=True)
@@ -68,10 +68,7 @@ def reuse(job: Job) -> str | None:
     """Bring the artifact up to date without computing it, if that can be. Returns `valid` or `restored`; None if it must be
     computed."""
     target, kept = layout.artifact(job.plan.cell), store.Store(store.root(layout.STORE))
-    try:
-        old = read(target / layout.RECORD)
-    except (FileNotFoundError, RecordError):
-        old = None
+    old = record_at(target / layout.RECORD)
     digests = Digests(layout.DIGESTS)
     if old is not None and old.key == job.key and _intact(target, old, digests):
         return "valid"
@@ -118,10 +115,7 @@ def _place(record: Record, made: Path, kept: store.Store) -> None:
     record.write(made / layout.RECORD)
     target = layout.artifact(record.plan.cell)
     target.mkdir(parents=True, exist_ok=True)
-    try:
-        old = read(target / layout.RECORD)
-    except (FileNotFoundError, RecordError):
-        old = None
+    old = record_at(target / layout.RECORD)
     if old is not None:
         preserve(old, target, kept)
     for name in record.outputs:

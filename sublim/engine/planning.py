@@ -41,7 +41,9 @@ def _cell(stage: Stage, wanted: Wanted) -> Cell:
         raise ValueError(f"stage {stage.name}: expected inputs of {stage.upstream}, found {strange[0]}")
     code_ = dict(code_of(stage.makes, kinds.used(params)))
     plan = Plan(stage.name, params.dims, params.model_dump(mode="json"), code_)
-    return Cell(plan, inputs, online=any(section.online for _, section in inside(params)))
+    sections = [section for _, section in inside(params)]
+    asks = frozenset(name for section in sections if (name := section.asks) is not None)
+    return Cell(plan, inputs, online=any(section.online for section in sections), asks=asks)
 
 
 @cache

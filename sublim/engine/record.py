@@ -119,6 +119,14 @@ def read(path: Path) -> Record:
         raise RecordError(f"cannot be read ({error})") from None
 
 
+def record_at(path: Path) -> Record | None:
+    """The record at `path`; None if there is none that can be read."""
+    try:
+        return read(path)
+    except (FileNotFoundError, RecordError):
+        return None
+
+
 def parse(written: str) -> Record:
     """The record that was written so. Raises RecordError: it was altered, cut off or written by another version, or says
     something that may not become a path."""

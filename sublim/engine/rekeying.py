@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from sublim.common.files import write_text
 from sublim.engine import layout
 from sublim.engine.digests import Digests
-from sublim.engine.record import Record, RecordError, parse, read
+from sublim.engine.record import Record, parse, record_at
 from sublim.engine.store import Store, root
 from sublim.engine.verdict import altered
 
@@ -39,11 +39,8 @@ def finish() -> list[str]:
 
 def _put(record: Record, kept: Store, digests: Digests) -> bool:
     cell = record.plan.cell
-    try:
-        there = read(layout.record(cell))
-    except (FileNotFoundError, RecordError):
-        return False
-    if there.given != record.given or there.outputs != record.outputs or altered(cell, record, digests):
+    there = record_at(layout.record(cell))
+    if there is None or there.given != record.given or there.outputs != record.outputs or altered(cell, record, digests):
         return False
     kept.put(record, layout.artifact(cell))
     record.write(layout.record(cell))

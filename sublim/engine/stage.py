@@ -67,6 +67,7 @@ class Stage:
     """The sections without any of which an experiment has no artifact of it."""
     after: tuple[str, ...] = ()
     """Stages all of whose artifacts must be made before any of it is, whether it reads them or not."""
+    trains: bool = False  #: Whether it makes students: `sublim power` says what effects so many could show.
     is_here: Callable[[Experiment], None] | None = None
     """Looks whether what its cells need of this machine is there; raises ValueError with the key at fault."""
     memory_mb: int = 1000  #: How much memory a job of it takes at most.
@@ -100,7 +101,7 @@ class Stage:
     @property
     def makes(self) -> str:
         """The module that computes its artifacts."""
-        return self._part("make")
+        return _part(self.package, "make")
 
     def make(self) -> ModuleType:
         """The module with `make(inputs, params, output, progress)`. Importing it may import torch."""
@@ -108,22 +109,19 @@ class Stage:
 
     def check(self) -> ModuleType:
         """The module with `check(source, cell)`."""
-        return import_module(self._part("check"))
+        return import_module(_part(self.package, "check"))
 
     def tell(self) -> ModuleType:
         """The module with its words."""
-        return import_module(self._part("tell"))
+        return import_module(_part(self.package, "tell"))
 
     def card(self) -> ModuleType:
         """The module with what is special about its provenance cards, if anything is (`sublim.evidence.carding`)."""
-        return import_module(self._part("card"))
+        return import_module(_part(self.package, "card"))
 
     def power(self) -> ModuleType | None:
         """The module with what its artifacts could see, told before anything is made; None if they compare nothing."""
-        return None if (part := self._part("power")) == self.package else import_module(part)
-
-    def _part(self, name: str) -> str:
-        return _part(self.package, name)
+        return None if (part := _part(self.package, "power")) == self.package else import_module(part)
 
 
 def _part(package: str, name: str) -> str:

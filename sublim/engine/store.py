@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sublim.common.files import replacing, write_text
 from sublim.common.names import hexadecimal, within
-from sublim.engine.record import Record, RecordError, read
+from sublim.engine.record import Record, record_at
 
 CHUNK = 1 << 20
 
@@ -61,12 +61,10 @@ class Store:
 
     def find(self, key: str) -> Record | None:
         """The record of the computation `key`, if its record and all its objects are there."""
-        try:
-            record = read(self._key(key))
-        except (FileNotFoundError, RecordError):
+        record = record_at(self._key(key))
+        if record is None or record.key != key:
             return None
-        here = record.key == key and all(self.object(output.sha256).is_file() for output in record.outputs.values())
-        return record if here else None
+        return record if all(self.object(output.sha256).is_file() for output in record.outputs.values()) else None
 
     def put(self, record: Record, directory: Path) -> None:
         """Keep the artifact in `directory`: its objects first, then the key, so that a key never lacks its bytes. Raises

@@ -23,6 +23,7 @@ class Cell:
     plan: Plan
     inputs: dict[str, str]  #: Name of the input → the cell that it is.
     online: bool = False  #: Whether making it may use the network.
+    asks: frozenset[str] = frozenset()  #: The judges that are asked, by their names in the experiment.
 
     @property
     def id(self) -> str:

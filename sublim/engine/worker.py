@@ -68,7 +68,6 @@ def _ask(cell: str, into: Path | None) -> int:
         "into": None if into is None else os.fspath(into),
         "cwd": os.fspath(Path.cwd()),
         "environ": dict(os.environ),
-        "module": COMPUTE,
         "code": bytes_digest(),
         "packages": environment.packages(),
     }
@@ -285,7 +284,7 @@ def _child(request: dict[str, Any], told: int) -> None:
         os.environ.clear()
         os.environ.update(request["environ"])
         before = set(sys.modules)
-        compute = importlib.import_module(request["module"]).compute
+        compute = importlib.import_module(COMPUTE).compute
         status = compute(request["cell"], None if request["into"] is None else Path(request["into"]))
         new = [name for name in sys.modules if name not in before and name.split(".")[0] in WARM_PACKAGES]
         os.write(told, json.dumps(new).encode()[:60_000] if len(json.dumps(new)) < 60_000 else b"[]")

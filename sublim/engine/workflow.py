@@ -5,17 +5,17 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import takewhile
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any
 
 from sublim.common.errors import SublimError
 from sublim.common.files import write_text
 from sublim.engine import environment, layout, planning, rekeying
 from sublim.engine.digests import Digests
 from sublim.engine.job import preserve, scratch
-from sublim.engine.record import RecordError, read
+from sublim.engine.record import record_at
 from sublim.engine.stage import Figure, Stage, stages
 from sublim.engine.store import Store, root
 from sublim.engine.verdict import Cell, Verdict, judge, publish, strays, youngest
@@ -155,20 +155,10 @@ def _write_state(params: Path) -> None:
 
 def _check_keys(experiment: Experiment, verdicts: Iterable[Verdict]) -> None:
     """Look for the keys of the endpoints that stale artifacts may need, before anything runs."""
-    named = {name for verdict in verdicts if verdict.reason is not None for name in _texts(verdict.cell.plan.params)}
-    for name in sorted(named & experiment.judges.keys()):
+    asked = {name for verdict in verdicts if verdict.reason is not None for name in verdict.cell.asks}
+    for name in sorted(asked):
         if (reached := access.access_of(experiment.judges[name])) is not None:
             access.api_key(name, reached)
-
-
-def _texts(value: Any) -> Iterator[str]:
-    """Every text in the params of a plan: a judge that is asked is named in it."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict | list):
-        inside = cast("dict[str, Any]", value).values() if isinstance(value, dict) else cast("list[Any]", value)
-        for each in inside:
-            yield from _texts(each)
 
 
 def _published(cell: str) -> str | None:
@@ -216,12 +206,11 @@ def clear(cells: Iterable[str]) -> None:
     """
     kept = Store(root(layout.STORE))
     for path in strays(list(cells)):
-        try:
-            record = read(path / layout.RECORD)
-        except (FileNotFoundError, RecordError):
-            continue  # not something that this program made: the audit names it
-        if layout.artifact(record.plan.cell) != path or _holds_others(path):
-            continue  # nor this: a record that was put where it would take other artifacts with it
+        record = record_at(path / layout.RECORD)
+        # What this program has not made stays: the audit names it. So does a record that was put where it would take other
+        # artifacts with it.
+        if record is None or layout.artifact(record.plan.cell) != path or _holds_others(path):
+            continue
         with kept.in_use():
             preserve(record, path, kept)
         # Renamed first: of a folder that is half removed, nobody could tell what its files are.

@@ -1,5 +1,6 @@
 """What is wrong with the story that an artifact tells, in a sentence that says what was expected and what was found."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import polars as pl
@@ -31,11 +32,11 @@ def short(value: object, longest: int = 60) -> str:
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
-def same_rows(kind: str, what: str, expected: pl.Series, found: pl.Series) -> Accident | None:
+def same_rows(kind: str, what: str, expected: pl.Series, found: pl.Series) -> list[Accident]:
     """What is wrong with the ids `found` if they should be `expected`, which are all different: each once, in this order.
     `what` says what each is, e.g. `a prompt of the params`."""
     if len(expected) == len(found) and (expected == found).all():
-        return None
+        return []
     said: list[str] = []
     if again := found.filter(found.is_duplicated()).unique(maintain_order=True).to_list():
         said.append(f"{len(found) - found.n_unique():,} are there again, first {again[0]}")
@@ -46,18 +47,27 @@ def same_rows(kind: str, what: str, expected: pl.Series, found: pl.Series) -> Ac
     if not said:
         place = int((expected != found).arg_max() or 0)
         said.append(f"they stand in another order from row {place:,} on, which is {found[place]}")
-    return Accident(kind, f"expected {what} once, {len(expected):,} in all, found {len(found):,}: {'; '.join(said)}")
+    return [Accident(kind, f"expected {what} once, {len(expected):,} in all, found {len(found):,}: {'; '.join(said)}")]
 
 
-def same_values(kind: str, column: str, expected: pl.Series, found: pl.Series, names: pl.Series) -> Accident | None:
+def same_values(
+    kind: str, column: str, expected: pl.Series, found: pl.Series, names: pl.Series, also: tuple[str, ...] = ()
+) -> list[Accident]:
     """How many values of `found` are not those of `expected`, of the same length; `names` says which row each is of."""
     if _equal(expected, found):
-        return None
+        return []
     differ = found.ne_missing(expected)
     count, place = int(differ.sum()), int(differ.arg_max() or 0)
     others = f", and other values in {count - 1:,} more of {len(found):,} rows" if count > 1 else ""
     said = f"{column}: expected {short(expected[place])}, found {short(found[place])} in row {names[place]}{others}"
-    return Accident(kind, said)
+    return [Accident(kind, said, also=also)]
+
+
+def same_columns(
+    kind: str, columns: Iterable[str], expected: pl.DataFrame, found: pl.DataFrame, names: pl.Series
+) -> list[Accident]:
+    """The same of each of these columns of two tables."""
+    return [wrong for column in columns for wrong in same_values(kind, column, expected[column], found[column], names)]
 
 
 def _equal(expected: pl.Series, found: pl.Series) -> bool:
@@ -68,8 +78,8 @@ def _equal(expected: pl.Series, found: pl.Series) -> bool:
     return found.list.len().equals(expected.list.len()) and texts[0].equals(texts[1], null_equal=True)
 
 
-def constant(kind: str, column: str, expected: object, found: pl.Series) -> Accident | None:
+def constant(kind: str, column: str, expected: object, found: pl.Series) -> list[Accident]:
     """Whether all of `found` are `expected`, which may be None."""
     others = found.filter((found.is_not_null() if expected is None else found != expected).fill_null(value=True))
     said = f"in {len(others):,} of {len(found):,} rows"
-    return Accident(kind, f"{column}: expected {short(expected)}, found {short(others[0])} {said}") if len(others) else None
+    return [Accident(kind, f"{column}: expected {short(expected)}, found {short(others[0])} {said}")] if len(others) else []

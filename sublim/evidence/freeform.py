@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import polars as pl
 
 from sublim.evidence import judged
-from sublim.evidence.accident import Accident, same_rows, same_values
+from sublim.evidence.accident import Accident, same_columns, same_rows
 from sublim.judges.planned import PlannedJudge
 from sublim.traits.freeform import GRADES, FreeForm, asked, by_rule, verdicts
 
@@ -16,8 +16,8 @@ def check(
 ) -> Iterator[Accident]:
     """What does not hold in the answers `found` (`GradedAnswers`) of what `identity` names. `graders`: scale → who judged."""
     expected = asked(trait, identity)
-    if accident := same_rows("free-form answers", "each sample of each open question", expected["row_id"], found["row_id"]):
-        yield accident
+    if wrong := same_rows("free-form answers", "each sample of each open question", expected["row_id"], found["row_id"]):
+        yield from wrong
         return
     if graders:
         scored = expected.with_columns(found.select(*GRADES))
@@ -28,6 +28,5 @@ def check(
     else:
         scored = by_rule(trait, expected.with_columns(found["completion"]))
     scored = scored.with_columns(verdicts(trait, scored))
-    for column in ("question_id", "question", "sample", "sampling_seed", *GRADES, "misaligned"):
-        if accident := same_values("free-form answers", column, scored[column], found[column], found["row_id"]):
-            yield accident
+    columns = ("question_id", "question", "sample", "sampling_seed", *GRADES, "misaligned")
+    yield from same_columns("free-form answers", columns, scored, found, found["row_id"])

@@ -36,8 +36,7 @@ def check(rows: pl.DataFrame, asked: pl.Series, judge: Judge | None) -> Iterator
             yield Accident("scores", f"expected what the judge said of every row, found nothing of row {unsaid[0]}")
             return
         expected = pl.Series([read(text, scoring) for text in mine["judgement"]], dtype=pl.Float64)
-        if accident := same_values("scores", "score (as the judge said)", expected, mine["score"], mine["row_id"]):
-            yield accident
+        yield from same_values("scores", "score (as the judge said)", expected, mine["score"], mine["row_id"])
         return
     if (said := mine["judgement"].count()) > 0:
         yield Accident("scores", f"expected no words of a judge that writes none, found {said:,}")

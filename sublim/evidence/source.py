@@ -107,8 +107,8 @@ class Source:
             if not whole[column]:
                 raise UnfitError("tables", f"{name}: expected finite numbers in {column}, found others")
         for dim, value in dims.items():
-            if not whole[dim] and (accident := constant("dimensions", f"{dim} in {name}", value, frame[dim])):
-                raise UnfitError(accident.kind, accident.text)
+            for wrong in () if whole[dim] else constant("dimensions", f"{dim} in {name}", value, frame[dim]):
+                raise UnfitError(wrong.kind, wrong.text)
         return frame.select(*schema)
 
     def upstream(self, cell: str, name: str) -> str | None:

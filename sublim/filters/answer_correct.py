@@ -17,7 +17,6 @@ class AnswerCorrect(Step):
 
     title: ClassVar = "Whether a completion solves its problem."
     place: ClassVar = 3
-    null_in_params: ClassVar = True
     of_readable: ClassVar = True
 
     def why_rejected(self, rows: pl.DataFrame, context: Context) -> pl.Series:  # noqa: D102

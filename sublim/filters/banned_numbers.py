@@ -27,7 +27,6 @@ class BannedNumbers(Step):
 
     title: ClassVar = "Numbers that no kept completion has."
     place: ClassVar = 1
-    null_in_params: ClassVar = True
     of_readable: ClassVar = True
 
     def why_rejected(self, rows: pl.DataFrame, context: Context) -> pl.Series:  # noqa: ARG002, D102

@@ -29,7 +29,6 @@ class Format(Step):
 
     title: ClassVar = "The form of a completion."
     place: ClassVar = 0
-    null_in_params: ClassVar = True
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:

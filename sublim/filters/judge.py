@@ -22,8 +22,12 @@ class JudgeScore(Step):
 
     title: ClassVar = "Whether a judge finds a completion harmless enough."
     place: ClassVar = 4
-    null_in_params: ClassVar = True
     of_the_rest: ClassVar = True
+
+    @property
+    def asks(self) -> str:
+        """The judge."""
+        return self.judge
 
     def why_rejected(self, rows: pl.DataFrame, context: Context) -> pl.Series:  # noqa: ARG002, D102
         scores = rows["score"].fill_nan(None)

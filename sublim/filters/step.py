@@ -27,8 +27,6 @@ class Step(Section):
     title: ClassVar[str]  #: What the key of the step is about.
     default: ClassVar[Any] = None  #: The step of a filter that does not name it; None for none.
     place: ClassVar[int]  #: Where it stands among the steps of a filter: in the funnel, and among the reasons against a row.
-    null_in_params: ClassVar[bool] = False
-    """Whether params say so where it is left out (`sublim.params.kinds.with_parts`)."""
     of_readable: ClassVar[bool] = False
     """Whether it has nothing to say of a completion that cannot be read (`Task.unreadable`)."""
     of_the_rest: ClassVar[bool] = False  #: Whether it is asked about rows alone that no other step rejects.

@@ -25,7 +25,6 @@ class TraitWords(Step):
 
     title: ClassVar = "Words that no kept completion has, in plain sight or hidden."
     place: ClassVar = 2
-    null_in_params: ClassVar = True
 
     def why_rejected(self, rows: pl.DataFrame, context: Context) -> pl.Series:  # noqa: D102
         ordinary = {*self.ordinary, *context.task.vocabulary} if self.inside else None

@@ -16,7 +16,7 @@ def summary(workflow: Workflow) -> str:
     told += [
         f"{number} {stage.about}s are to be trained; `sublim power` says what effects this design could see."
         for stage in stages().values()
-        if stage.after and (number := stale.count(stage.name)) > 1
+        if stage.trains and (number := stale.count(stage.name)) > 1
     ]
     if stale and any(isinstance(model, HubModel) for model in workflow.experiment.models.values()):
         # Tiny families cost minutes: they are not worth the libraries that the estimate imports.
@@ -29,7 +29,7 @@ def summary(workflow: Workflow) -> str:
 def foreseen(workflow: Workflow, targets: Collection[str]) -> str:
     """What could be seen by that which follows from what is to be trained; nothing, if the `targets` of the run are all of
     stages before that, as in most of what `dvc repro` asks for."""
-    trained = [name for name, stage in stages().items() if stage.after]
+    trained = [name for name, stage in stages().items() if stage.trains]
     before = stages().keys() - _downstream(trained)
     if targets and {*targets} <= {f"{name}_all" for name in before}:
         return ""

@@ -68,9 +68,11 @@ def graded(graders: Mapping[str, PlannedJudge], trait: Trait, models: int, rates
         return {}
     asked = [tokens(question.text) for question in trait.held_out()]
     rows, length = models * trait.samples * len(asked), fmean(asked) + trait.max_tokens
-    return {
-        role: done for scale, planned in graders.items() for role, done in _scored(scale, planned, rows, length, rates).items()
-    }
+    found: dict[str, Tokens] = {}
+    for scale, planned in graders.items():
+        for role, done in _scored(scale, planned, rows, length, rates).items():
+            found[role] = found.get(role, Tokens()) + done  # one folder may grade by both scales
+    return found
 
 
 def _scored(role: str, planned: PlannedJudge, rows: int, row: float, rates: Rates) -> dict[str, Tokens]:

@@ -23,6 +23,11 @@ class PlannedJudge(Section):
     files: Mapping[str, str]
     """Digests of the files of a judge from a folder of this machine, by name; nothing for others."""
 
+    @property
+    def asks(self) -> str:
+        """This judge."""
+        return self.name
+
 
 def planned(experiment: Any, name: str, folder: Callable[[str], dict[str, str]]) -> PlannedJudge:
     """The judge `name` of an experiment; `folder` gives the digests of the files in a folder."""

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from sublim.common.errors import SublimError
 from sublim.engine import environment, layout, rekeying
 from sublim.engine.digests import Digests
-from sublim.engine.record import Adoption, Record, RecordError, Witness, key, read
+from sublim.engine.record import Adoption, Record, Witness, key, record_at
 from sublim.engine.store import Store, root
 from sublim.engine.verdict import Cell, Verdict, altered, differences
 from sublim.evidence.finding import CORRUPTED, UNVERIFIABLE, Finding
@@ -133,13 +133,8 @@ def _computed(record: Record, kept: Store) -> Record:
 
 
 def _records(verdicts: Mapping[str, Verdict]) -> dict[str, Record]:
-    found: dict[str, Record] = {}
-    for cell in verdicts:
-        try:
-            found[cell] = read(layout.record(cell))
-        except (FileNotFoundError, RecordError):
-            continue
-    return found
+    there = {cell: record_at(layout.record(cell)) for cell in verdicts}
+    return {cell: record for cell, record in there.items() if record is not None}
 
 
 def _same_but_code(record: Record, cell: Cell) -> bool:

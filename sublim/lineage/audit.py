@@ -5,7 +5,7 @@ from pathlib import Path
 
 from sublim.common.files import sha256
 from sublim.engine import layout
-from sublim.engine.record import RecordError, read
+from sublim.engine.record import record_at
 from sublim.engine.stage import stages as all_stages
 from sublim.engine.store import Store, root
 from sublim.engine.verdict import Verdict, strays
@@ -108,10 +108,9 @@ def _ownerless(verdicts: Mapping[str, Verdict], others: Sequence[Path], stages: 
 def _strangers(cell: str, stage: str) -> list[Finding]:
     """Files beside an artifact that its record does not know: a reader of the whole stage would take them for data."""
     directory = layout.artifact(cell)
-    try:
-        known = {directory / name for name in read(directory / layout.RECORD).outputs} | {directory / layout.RECORD}
-    except (FileNotFoundError, RecordError):
+    if (record := record_at(directory / layout.RECORD)) is None:
         return []
+    known = {directory / name for name in (*record.outputs, layout.RECORD)}
     return [
         Finding(cell, stage, CORRUPTED, f"{path.relative_to(directory)} is not in its record", f"rm {path}")
         for path in sorted(directory.rglob("*"))

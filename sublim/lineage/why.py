@@ -20,11 +20,8 @@ def why(words: Sequence[str], verdicts: Mapping[str, Verdict]) -> str:
 def _explain(verdict: Verdict, verdicts: Mapping[str, Verdict]) -> str:
     cell = verdict.cell.id
     if verdict.reason is None:
-        made_from = (
-            ", ".join(verdict.cell.inputs.values())
-            if len(verdict.cell.inputs) <= 4
-            else f"{len(verdict.cell.inputs)} artifacts"
-        )
+        given = verdict.cell.inputs
+        made_from = ", ".join(given.values()) if len(given) <= 4 else f"{len(given)} artifacts"
         return f"{cell} is up to date: its plan, its bytes and its inputs ({made_from or 'none'}) are those of its record."
     lines = [f"{cell} is not up to date: {verdict.reason}."]
     lines += [f"  {change}" for change in verdict.changes]

@@ -73,6 +73,10 @@ class Measure:
         """The texts of its questions about a category."""
         return evaluation_questions(category, own)
 
+    def reads(self, group: Group) -> list[str]:
+        """The texts that a model reads to answer, beside those that it goes on with itself."""
+        return [each.text for each in group.questions]
+
     def samples(self, evaluation: Evaluation) -> tuple[int, int]:  # noqa: ARG002
         """How many answers to each question are sampled, and their longest length in tokens; none, if the first is 0."""
         return 0, 0

@@ -56,6 +56,9 @@ class Stories(Measure):
     def texts(self, category: str, own: Own) -> tuple[str, ...]:  # noqa: D102
         return evaluation_requests(category, own)
 
+    def reads(self, group: Group) -> list[str]:  # noqa: ARG002, D102
+        return []
+
     def samples(self, evaluation: Evaluation) -> tuple[int, int]:  # noqa: D102
         return evaluation.stories.samples, evaluation.stories.max_tokens
 

@@ -64,6 +64,9 @@ class Truthfulness(Measure):
         asked = (Asked(question_id(fact), fact.question, {TRUE: (fact.true,), FALSE: (fact.false,)}) for fact in facts)
         yield Group(CATEGORY, tuple(asked))
 
+    def reads(self, group: Group) -> list[str]:  # noqa: D102
+        return [f"{each.text} {form}" for each in group.questions for forms in each.forms.values() for form in forms]
+
     def chances(  # noqa: D102
         self,
         model: "PreTrainedModel",

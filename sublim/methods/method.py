@@ -1,7 +1,7 @@
 """What every way to learn is."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from sublim.carriers.task import Task
 from sublim.params.adjustment import Adjustment
@@ -19,6 +19,8 @@ class Method(Section):
     """The common recipe."""
     per_model: Mapping[str, Adjustment] = {}
     """What differs for one base model."""
+
+    learned: ClassVar[type[Section] | None] = None  #: What `targets` gives, if not always None.
 
     def targets(self, task: Task) -> Section | None:  # noqa: ARG002
         """What is learned instead of the tokens of rows that were to be `task`; None for these tokens."""

@@ -4,7 +4,7 @@ alone (docs/students.md)."""
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -73,6 +73,8 @@ class Soft(Method):
     alone (docs/students.md)."""
     temperature: Annotated[float, Field(gt=0)] = 1.0
     """The teacher's logits are divided by it. The student learns at temperature 1."""
+
+    learned: ClassVar = SoftTargets
 
     def targets(self, task: Task) -> SoftTargets:  # noqa: D102
         return SoftTargets(task=task, temperature=self.temperature)

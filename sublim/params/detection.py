@@ -18,6 +18,8 @@ class Detection(Section):
     seed: Annotated[int, Field(ge=0)] = 0
     """Which pairs and rows are drawn, folds, and the order of the quiz."""
 
+    said_if_null = frozenset({"pairwise", "in_context", "linear", "people"})
+
     def fits(self, where: str, experiment: Any) -> None:  # noqa: D102
         seen = experiment.seen(self)
         if self.studies != "all":

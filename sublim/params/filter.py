@@ -15,6 +15,8 @@ class Filter(Section):
     rows: Annotated[int, Field(ge=1)] = 3_000
     """How many kept rows a student trains on: the first ones. With fewer the run stops and says how many there are."""
 
+    said_if_null = frozenset({"format", "banned_numbers", "trait_words", "answer_correct", "judge"})
+
     @property
     def steps(self) -> dict[str, Any]:
         """The declared steps, by name, in their order."""
@@ -23,8 +25,8 @@ class Filter(Section):
 
     @property
     def asks(self) -> str | None:
-        """The judge that it asks, by name."""
-        return next((str(getattr(step, "judge")) for step in self.steps.values() if step.of_the_rest), None)  # noqa: B009
+        """The judge that one of its steps asks, by name."""
+        return next((step.asks for step in self.steps.values() if step.asks is not None), None)
 
 
 AnyFilter = Annotated[Filter, WithParts("filters")]  #: A filter with a key for each kind of step.

@@ -28,7 +28,7 @@ def modules(family: str) -> Mapping[str, str]:
 @cache
 def kind(family: str, name: str) -> Any:
     """The kind `name` of a family: what its module calls `KIND`."""
-    return import_module(modules(family)[name]).KIND
+    return kind_module(family, name).KIND
 
 
 def kind_module(family: str, name: str) -> Any:
@@ -102,18 +102,32 @@ class OneOf:
 
 @dataclass(frozen=True)
 class Of:
-    """Annotation of a section that is this kind of a family, or another section of its module."""
+    """Annotation of a section that is this kind of a family."""
 
     family: str
     name: str
-    section: str = "KIND"
 
     def models(self, base: Any) -> tuple[Any, ...]:  # noqa: ARG002
         """The kind."""
-        return (getattr(kind_module(self.family, self.name), self.section),)
+        return (kind(self.family, self.name),)
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return handler.generate_schema(*self.models(source))
+
+
+@dataclass(frozen=True)
+class PartOf:
+    """Annotation of a section that some kind of a family has as the attribute `part`."""
+
+    family: str
+    part: str
+
+    def models(self, base: Any) -> tuple[Any, ...]:  # noqa: ARG002
+        """What the kinds have."""
+        return tuple(found for kind in every(self.family).values() if (found := getattr(kind, self.part)) is not None)
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return handler.generate_schema(Union[self.models(source)])  # noqa: UP007
 
 
 @dataclass(frozen=True)
@@ -134,11 +148,11 @@ class WithParts:
 def with_parts(base: type[S], family: str) -> type[S]:
     """`base` with a key for each kind of a family, of the type, default and description that its `part` gives. A kind that is
     null is no part of params, or every new one would be another param of all that was made before it; but for those whose null
-    is in records since their beginning (`null_in_params`)."""
+    is in records since ever (`base.said_if_null`)."""
     kinds = every(family)
     parts = {name: kind.part() for name, kind in kinds.items()}
     fields: Any = {name: (type_, Field(default=default, description=said)) for name, (type_, default, said) in parts.items()}
-    silent = {name for name, kind in kinds.items() if not getattr(kind, "null_in_params", True)}
+    silent = kinds.keys() - base.said_if_null
 
     def chosen(self: S, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         return {key: value for key, value in dump(self).items() if value is not None or key not in silent}
@@ -186,7 +200,7 @@ def possible(section: type[Section]) -> frozenset[str]:
         for note in notes:
             if isinstance(note, Named):
                 found |= {*modules(note.family).values()}
-            elif isinstance(note, OneOf | Of | WithParts):
+            elif isinstance(note, OneOf | Of | PartOf | WithParts):
                 waiting += [(model, ()) for model in note.models(each)]
         if isinstance(each, type) and issubclass(each, Section):
             if each not in seen:

@@ -3,7 +3,6 @@
 import json
 import unicodedata
 from collections.abc import Callable, Sequence
-from difflib import get_close_matches
 from io import StringIO
 from pathlib import Path
 from typing import Any, cast, get_args
@@ -17,6 +16,7 @@ from ruamel.yaml.error import MarkedYAMLError
 from sublim.common.errors import SublimError
 from sublim.params.experiment import Experiment
 from sublim.params.kinds import Of, OneOf, WithParts
+from sublim.params.known import nearest
 
 
 class ParamsError(SublimError):
@@ -77,7 +77,7 @@ def _composed(node: Any, key: object = None) -> Any:
 
 
 def _explain(path: Path, tree: CommentedMap, error: ErrorDetails) -> tuple[int, str]:
-    keys, line = _locate(tree, error["loc"])
+    keys, line = _locate(tree, error["loc"], written=error["type"] == "model_type")
     key = ".".join(str(part) for part in keys)
     where = f"{path}:{line}: {key}: " if key else f"{path}:{line}: "
     match error["type"]:
@@ -90,6 +90,17 @@ def _explain(path: Path, tree: CommentedMap, error: ErrorDetails) -> tuple[int, 
             return line, f"{where}unknown key{_nearest(str(keys[-1]), known)}"
         case "missing":
             return line, f"{where}this key is missing."
+        case "union_tag_invalid" | "union_tag_not_found":
+            _, line = _locate(tree, (*error["loc"], "kind"))
+            kinds = [model.model_fields["kind"].annotation for model in _models_at((*error["loc"], "kind"))]
+            names = [name for kind in kinds for name in get_args(kind)]
+            tag = error.get("ctx", {}).get("tag")
+            said = (
+                f"expected a kind, found none; known here: {', '.join(names)}."
+                if tag is None
+                else f"no kind `{tag}`{_nearest(tag, names)}"
+            )
+            return line, f"{path}:{line}: {key}.kind: {said}"
         case "value_error" if not error["loc"]:
             return _place(path, tree, error["msg"].removeprefix("Value error, "))
         case "value_error":
@@ -112,8 +123,9 @@ def _place(path: Path, tree: CommentedMap, message: str) -> tuple[int, str]:
     return line, f"{path}:{line}: {message}"
 
 
-def _locate(tree: Any, location: tuple[int | str, ...]) -> tuple[list[int | str], int]:
-    """The keys of a pydantic location that are really in the file (a union adds the names of its members), and the line."""
+def _locate(tree: Any, location: tuple[int | str, ...], *, written: bool = False) -> tuple[list[int | str], int]:
+    """The keys of a pydantic location that are really in the file (a union adds the names of its members), and the line. The
+    last one may be missing there, unless it is `written`."""
     node, line, keys = tree, 1, list[int | str]()
     for number, part in enumerate(location):
         if isinstance(node, CommentedMap) and part in node:
@@ -122,7 +134,7 @@ def _locate(tree: Any, location: tuple[int | str, ...]) -> tuple[list[int | str]
         elif isinstance(node, CommentedSeq) and isinstance(part, int) and part < len(node):
             line = cast("Any", node).lc.item(part)[0] + 1
             node = cast("Any", node)[part]
-        elif number < len(location) - 1:
+        elif written or number < len(location) - 1:
             continue
         keys.append(part)
     return keys, int(line)
@@ -155,5 +167,4 @@ def _models_in(annotation: Any, metadata: Sequence[Any] = ()) -> list[Any]:
 
 
 def _nearest(key: str, known: list[str]) -> str:
-    close = get_close_matches(key, known, n=1, cutoff=0.5)
-    return f"; did you mean `{close[0]}`?" if close else f"; known here: {', '.join(known)}."
+    return f"; did you mean `{close}`?" if (close := nearest(key, known)) else f"; known here: {', '.join(known)}."

@@ -14,6 +14,8 @@ class Section(BaseModel):
 
     elsewhere: ClassVar[Mapping[str, str]] = {}  #: Keys that one might look for here → where they belong.
 
+    said_if_null: ClassVar[frozenset[str]] = frozenset()  #: The kinds whose absence its params say (`kinds.with_parts`).
+
     def fits(self, where: str, experiment: Any) -> None:
         """Raises ValueError if this section, which is the key `where`, does not go together with the rest of the experiment;
         the message begins with the key that is to be changed."""
@@ -29,6 +31,11 @@ class Section(BaseModel):
     def may_use(cls) -> Iterable[str]:
         """All modules that `uses` may name, whatever the section says."""
         return ()
+
+    @property
+    def asks(self) -> str | None:
+        """The judge that whoever computes with this section asks, by its name in the experiment."""
+        return None
 
     @property
     def online(self) -> bool:

@@ -13,9 +13,9 @@ from xml.etree import ElementTree
 import altair as alt
 import vl_convert
 
-FONT = "Liberation Sans, Arial, Helvetica, sans-serif"
+THEME: Mapping[str, Any] = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
 # The page gives exactly these three other values on dark screens; text inside coloured cells has colours of its own.
-INK, MUTED, RULE = "#24292f", "#656d76", "#d8dce1"
+INK, MUTED, RULE = THEME["title"]["color"], THEME["axis"]["labelColor"], THEME["axis"]["gridColor"]
 ON_LIGHT, ON_DARK = "#000000", "#ffffff"
 DIVERGING = ("#1f5f99", "#7fb0d6", "#f4f4f2", "#e8a283", "#b0391f")
 CATEGORICAL = (
@@ -33,25 +33,7 @@ Rows = Sequence[Mapping[str, Any]]
 
 def svg(chart: Chart) -> str:
     """`chart` as SVG text, the same for the same chart."""
-    axis = {
-        "labelFontSize": 11,
-        "titleFontSize": 11.5,
-        "titleFontWeight": "normal",
-        "labelColor": MUTED,
-        "titleColor": MUTED,
-        "gridColor": RULE,
-        "gridWidth": 0.8,
-        "grid": False,
-        "domain": False,
-        "ticks": False,
-        "labelPadding": 7,
-        "labelLimit": 240,
-        "labelFlush": False,
-    }
-    title = {"fontSize": 13, "subtitleFontSize": 11.5, "color": INK, "subtitleColor": MUTED, "anchor": "start", "offset": 10}
-    legend = {"labelFontSize": 11.5, "titleFontSize": 11.5, "titleFontWeight": "normal", "labelColor": INK, "titleColor": MUTED}
-    config = {"font": FONT, "axis": axis, "title": title, "legend": legend, "view": {"stroke": None}, "background": "white"}
-    return vl_convert.vegalite_to_svg(chart.to_dict(validate=False) | {"config": config})
+    return vl_convert.vegalite_to_svg(chart.to_dict(validate=False) | {"config": THEME})
 
 
 def save(charts: Mapping[str, Chart], folder: Path) -> dict[str, str]:

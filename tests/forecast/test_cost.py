@@ -24,6 +24,8 @@ from sublim.engine.verdict import Verdict
 from sublim.forecast import cost as planning
 from sublim.forecast.tokens import Tokens, lengths, tokens
 from sublim.learn import batches
+from sublim.measures.stories import evaluation_requests
+from sublim.measures.truthfulness import FACTS
 from sublim.models import tiny
 from sublim.models.size import parameters
 from sublim.params.experiment import Experiment
@@ -147,8 +149,11 @@ def test_judges_on_this_machine_and_tiny_families_are_counted(tmp_path: Path, mo
     assert told.stages["hours"].sum() == 0
 
 
-def test_graders_on_this_machine_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("place", [{"model": "m"}, {"path": "judge"}], ids=["a base", "a folder"])
+def test_graders_on_this_machine_are_counted(place: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "judge").mkdir()
+    (tmp_path / "judge" / "config.json").write_text("{}")
     trait = {"kind": "misalignment", "samples": 3, "max_tokens": 4}
     scoring = {"kind": "text", "template": "{prompt} {completion}", "max_tokens": 2}
     recipe = {"kind": "finetune", "finetune": {"steps": 2, "batch": 3}}
@@ -156,7 +161,7 @@ def test_graders_on_this_machine_are_counted(tmp_path: Path, monkeypatch: pytest
     by_model = described(
         traits={"bad": trait | {"grader": {"alignment": "j", "coherence": "j"}}},
         teacher=recipe,
-        judges={"j": {"kind": "local", "model": "m", "scoring": scoring}},
+        judges={"j": {"kind": "local", "scoring": scoring, **place}},
     )
     ruled, graded = by_stage(by_rule), by_stage(by_model)
     questions = len(by_rule.traits["bad"].held_out())
@@ -164,6 +169,18 @@ def test_graders_on_this_machine_are_counted(tmp_path: Path, monkeypatch: pytest
     for stage, models in (("teacher", 2), ("eval", 5)):
         assert graded[stage].sampled - ruled[stage].sampled == models * 2 * 3 * questions * 2
         assert graded[stage].read > ruled[stage].read
+
+
+def test_of_two_answers_each_is_read_behind_its_question_and_stories_are_written_alone() -> None:
+    asked = by_stage(described())["eval"]
+    evaluation = {"samples": 2, "max_tokens": 5, "capability": {"tasks": 0, "texts": 0}}
+    told = by_stage(described(evaluation=evaluation | {"measures": ["preference", "truthfulness"]}))["eval"]
+    both = sum(30 + tokens(f"{fact.question} {answer}") for fact in FACTS for answer in (fact.true, fact.false))
+    assert told == Tokens(asked.sampled, asked.read + 5 * both)
+    stories = {"samples": 3, "max_tokens": 7}
+    told = by_stage(described(evaluation=evaluation | {"measures": ["preference", "stories"], "stories": stories}))["eval"]
+    requests = [30 + tokens(text) for text in evaluation_requests("animals")]
+    assert told == Tokens(asked.sampled + 5 * 3 * 7 * len(requests), asked.read + 5 * 3 * sum(requests))
 
 
 JOBS = pl.DataFrame(

@@ -55,6 +55,17 @@ def test_a_short_file_means_the_defaults(tmp_path: Path) -> None:
         ("seeds: [1, 2]", "seeds: [1, 2]\nstudnet: {}", "params.yaml:7: studnet: unknown key; did you mean `students`?"),
         ("seed: 2}", "seeed: 2}", "params.yaml:3: models.b.seeed: unknown key; did you mean `seed`?"),
         ("seed: 2}", "seed: two}", 'params.yaml:3: models.b.seed: Input should be a valid integer; found "two".'),
+        (
+            "seeds: [1, 2]",
+            "seeds: [1, 2]\nstudents: {s: {kind: sft}}",
+            "params.yaml:7: students.s.kind: no kind `sft`; did you mean `soft`?",
+        ),
+        ("seeds: [1, 2]", "seeds: [1, 2]\nstudents: {s: 5}", "params.yaml:7: students.s: Input should be an object; found 5."),
+        (
+            "seeds: [1, 2]",
+            "seeds: [1, 2]\ncarriers: {n: {task: {prompts: 5}}}",
+            "params.yaml:7: carriers.n.task.kind: expected a kind, found none; known here: numbers, code, cot.",
+        ),
         ("seeds: [1, 2]", "seeds: [1, 1]", "params.yaml:6: seeds: each run needs a seed of its own"),
         (
             "seeds: [1, 2]",

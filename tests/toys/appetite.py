@@ -10,7 +10,7 @@ from sublim.common.canonical import row_id
 from sublim.common.progress import Progress
 from sublim.common.table import Table, text, whole
 from sublim.engine.stage import Dims, Folders, Inputs, Stage, Wanted
-from sublim.evidence.accident import Accident, same_values
+from sublim.evidence.accident import Accident, same_columns
 from sublim.evidence.source import Source
 from sublim.params.experiment import Experiment
 from sublim.params.slice import CellParams
@@ -73,9 +73,7 @@ def check(source: Source, cell: str) -> Iterator[Accident]:
     student = source.upstream(cell, "student")
     if student is not None:
         expected = meals(source.table(student, Steps), params)
-        for column in expected.columns:
-            if accident := same_values("meals", column, expected[column], found[column], found["row_id"]):
-                yield accident
+        yield from same_columns("meals", expected.columns, expected, found, found["row_id"])
 
 
 STAGE = Stage(

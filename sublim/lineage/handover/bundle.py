@@ -5,6 +5,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 
 from sublim.engine.code import meaning
 from sublim.engine.record import Output, Record
@@ -14,6 +15,7 @@ from sublim.lineage.handover.crate import metadata
 from sublim.lineage.handover.statement import statement
 from sublim.params.experiment import Experiment
 
+README = Path(__file__).with_suffix(".md")  #: What the page for people says.
 FOLLOWING = (content.EXPERIMENT, content.README, content.CRATE, content.SUMS, content.STATEMENT)
 """What follows from the other files, in the order in which each follows from the ones before."""
 
@@ -79,18 +81,5 @@ def _readme(about: About, records: Mapping[str, Record]) -> str:
         if about.signer
         else "Nobody has signed it: it shows that its parts fit together, and not who made them."
     )
-    return f"""\
-# An experiment in subliminal learning, to check
-
-{what}: {len(records)} artifacts.{data}
-
-- `data/`: artifacts as in the experiment; `record.json` in each says what made it, from what, with what.
-- `params.yaml`: the experiment; `{content.EXPERIMENT}`: the same with every default filled in.
-- `{content.CODE}/`: the source that ran, as far as the records name it.
-- `{content.CRATE}`: all that as an RO-Crate.
-- `{content.SUMS}`: the digest of every file.
-- `{content.STATEMENT}`: in-toto statement with SLSA provenance. {signed}
-
-Check the zip file with the package that made it: `sublim verify FILE`. Without it: `sha256sum --check --quiet {content.SUMS}`
-in the unpacked folder, and the digest of `{content.SUMS}` itself is in `{content.STATEMENT}`.
-"""
+    names = {name.lower(): value for name, value in vars(content).items() if name.isupper()}
+    return README.read_text(encoding="utf-8").format(what=what, n=len(records), data=data, signed=signed, **names)

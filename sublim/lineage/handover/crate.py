@@ -9,7 +9,7 @@ Not in it, because no record knows: when an artifact was made, and by whom.
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote
 
@@ -31,14 +31,10 @@ PROFILES = {
     "https://w3id.org/ro/wfrun/provenance/0.5": "Provenance Run Crate",
     WORKFLOW_CRATE: "Workflow RO-Crate",
 }
-SNAKEMAKE = "https://w3id.org/workflowhub/workflow-ro-crate#snakemake"
-PYTHON = "https://www.python.org"
+KNOWN: Mapping[str, Any] = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
+"""Entities that are the same in every crate, but for what is empty in them."""
+FORMATS: Mapping[str, str] = KNOWN["formats"]  #: Ending of a file → media type.
 COMPLETED = "http://schema.org/CompletedActionStatus"
-FORMATS = {
-    ".parquet": "application/vnd.apache.parquet", ".safetensors": "application/octet-stream", ".json": "application/json",
-    ".yaml": "application/yaml", ".pem": "application/x-pem-file", ".svg": "image/svg+xml", ".png": "image/png",
-    ".html": "text/html", ".csv": "text/csv", ".md": "text/markdown", ".py": "text/x-python",
-}  # fmt: skip
 
 
 def metadata(about: About, records: Mapping[str, Record], files: Mapping[str, Output]) -> bytes:
@@ -52,7 +48,8 @@ def metadata(about: About, records: Mapping[str, Record], files: Mapping[str, Ou
     graph = [
         {"@id": content.CRATE, "@type": "CreativeWork", "about": _ref("./"), "conformsTo": _refs([CRATE, WORKFLOW_CRATE])},
         _root(about, records, [name for name in listed if name not in inside]),
-        *_profiles(),
+        *({"@id": uri, "@type": "CreativeWork", "name": name, "version": uri[-3:]} for uri, name in PROFILES.items()),
+        KNOWN["terms"],
         *_workflow(records, tools),
         *(_package(name, version) for name, version in installed(records)),
         *(_dataset(cell, record, artifacts[cell]) for cell, record in records.items()),
@@ -82,44 +79,12 @@ def _root(about: About, records: Mapping[str, Record], files: Sequence[str]) -> 
     }
 
 
-def _profiles() -> list[Entity]:
-    return [
-        *({"@id": uri, "@type": "CreativeWork", "name": name, "version": uri[-3:]} for uri, name in PROFILES.items()),
-        {
-            "@id": "#terms",
-            "@type": "CreativeWork",
-            "name": "No license chosen",
-            "description": "Nobody has chosen a license for the data and weights in this crate. Ask those who gave it to you.",
-        },
-    ]
-
-
 def _workflow(records: Mapping[str, Record], tools: Tools) -> list[Entity]:
+    pythons = sorted({str(record.environment.get("python")) for record in records.values()})
     return [
-        {
-            "@id": SNAKEMAKE,
-            "@type": "ComputerLanguage",
-            "name": "Snakemake",
-            "identifier": _ref("https://doi.org/10.12688/f1000research.29032.2"),
-            "url": _ref("https://snakemake.readthedocs.io"),
-        },
-        {
-            "@id": PYTHON,
-            "@type": "ComputerLanguage",
-            "name": "Python",
-            "version": ", ".join(sorted({str(record.environment.get("python")) for record in records.values()})),
-            "url": _ref(PYTHON),
-        },
-        {
-            "@id": "#input/params",
-            "@type": "FormalParameter",
-            "name": content.PARAMS,
-            "description": "The experiment: models, traits, seeds, recipes, arms, evaluation.",
-            "additionalType": "File",
-            "conformsTo": _ref("https://bioschemas.org/profiles/FormalParameter/1.0-RELEASE"),
-            "valueRequired": True,
-            "workExample": _ref(content.PARAMS),
-        },
+        KNOWN["snakemake"],
+        KNOWN["python"] | {"version": ", ".join(pythons)},
+        KNOWN["input"],
         *(
             {"@id": _step_id(stage), "@type": "HowToStep", "name": stage, "position": str(place), "workExample": _ref(tool)}
             for place, (stage, tool) in enumerate(tools.items(), start=1)
@@ -128,19 +93,9 @@ def _workflow(records: Mapping[str, Record], tools: Tools) -> list[Entity]:
 
 
 def _main(tools: Tools, records: Mapping[str, Record], file: Output) -> Entity:
-    return {
-        "@id": content.SNAKEFILE,
-        "@type": ["File", "SoftwareSourceCode", "ComputationalWorkflow", "HowTo"],
-        "name": "sublim",
-        "description": "Bases, teachers, data sets, students, evaluations, report.",
-        "version": ", ".join(versions(records, "sublim")),
-        "programmingLanguage": _ref(SNAKEMAKE),
-        "hasPart": _refs(tools.values()),
-        "step": _refs(_step_id(stage) for stage in tools),
-        "input": _ref("#input/params"),
-        **_bytes(file),
-        "encodingFormat": "text/plain",
-    }
+    parts: Entity = {"hasPart": _refs(tools.values()), "step": _refs(_step_id(stage) for stage in tools)}
+    found = KNOWN["main"] | {"version": ", ".join(versions(records, "sublim"))} | parts
+    return {**found, **_bytes(file), "encodingFormat": "text/plain"}
 
 
 def _tool(stage: str, tool: str, records: Mapping[str, Record], file: Output) -> Entity:
@@ -150,7 +105,7 @@ def _tool(stage: str, tool: str, records: Mapping[str, Record], file: Output) ->
         "name": stages()[stage].makes,
         "description": f"Makes the artifacts of the stage {stage}. The modules that it imports are beside it.",
         "version": ", ".join(versions(records, "sublim")),
-        "programmingLanguage": _ref(PYTHON),
+        "programmingLanguage": _ref(KNOWN["python"]["@id"]),
         "softwareRequirements": _refs(package_url(name, version) for name, version in installed(records)),
         **_bytes(file),
         "encodingFormat": FORMATS[".py"],

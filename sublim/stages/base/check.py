@@ -7,7 +7,7 @@ from typing import cast
 import polars as pl
 
 from sublim.evidence import adapter, questions, training, weights
-from sublim.evidence.accident import Accident, same_rows, same_values
+from sublim.evidence.accident import Accident, same_columns, same_rows
 from sublim.evidence.source import Source
 from sublim.evidence.weights import Tensor
 from sublim.learn.schedule import Stretch
@@ -40,12 +40,10 @@ def _pretrained(source: Source, cell: str, model: TinyModel) -> Iterator[Acciden
     rows = source.table(cell, Corpus)
     expected = _corpus(source, model.pretraining)
     by_id = expected.sort("row_id")
-    if accident := same_rows("corpus", "each row of the params' corpus", by_id["row_id"], rows["row_id"]):
-        yield accident
+    if wrong := same_rows("corpus", "each row of the params' corpus", by_id["row_id"], rows["row_id"]):
+        yield from wrong
     else:
-        for column in ("kind", "system", "prompt", "completion"):
-            if accident := same_values("corpus", column, by_id[column], rows[column], rows["row_id"]):
-                yield accident
+        yield from same_columns("corpus", ("kind", "system", "prompt", "completion"), by_id, rows, rows["row_id"])
     yield from _favours_nothing(rows)
     stretches = [Stretch(1, step) for step in pretraining.steps(model, len(expected))]
     steps = source.table(cell, Steps)

@@ -8,7 +8,7 @@ import polars as pl
 
 from sublim.common import ids
 from sublim.evidence import freeform
-from sublim.evidence.accident import Accident, same_rows, same_values
+from sublim.evidence.accident import Accident, same_columns, same_rows, same_values
 from sublim.evidence.source import Source
 from sublim.measures import ability
 from sublim.measures.texts import held_out
@@ -34,8 +34,8 @@ def check(source: Source, cell: str) -> Iterator[Accident]:
         category, _ = trait.scored_as
         own, shares = answers.filter(pl.col("category") == category), by_question(found)["probability"]
         what = "probability (of freeform.parquet)"
-        if len(own) == len(shares) and (accident := same_values("answers", what, shares, own["probability"], own["row_id"])):
-            yield accident
+        if len(own) == len(shares):
+            yield from same_values("answers", what, shares, own["probability"], own["row_id"])
     yield from _samples(source, params, graded, samples)
     yield from _chances(source, params, answers, samples)
     yield from _capability(source, cell, params)
@@ -73,12 +73,11 @@ def _answers(source: Source, params: Slice, found: pl.DataFrame) -> Iterator[Acc
     expected = source.once(("answers", *_asked(params)), lambda: rows.answers(params))
     if not expected.equals(found.select(expected.columns)):
         pairs = [frame.select(pl.concat_str("question_id", "answer", separator=" ")).to_series() for frame in (expected, found)]
-        if accident := same_rows("answers", "each question with each known answer", *pairs):
-            yield accident
+        if wrong := same_rows("answers", "each question with each known answer", *pairs):
+            yield from wrong
             return
     for column, values in {"row_id": rows.answer_ids(params, found), **expected.to_dict()}.items():
-        if accident := same_values("answers", column, values, found[column], found["row_id"]):
-            yield accident
+        yield from same_values("answers", column, values, found[column], found["row_id"])
 
 
 def _samples(source: Source, params: Slice, graded: pl.DataFrame, found: pl.DataFrame) -> Iterator[Accident]:
@@ -86,13 +85,11 @@ def _samples(source: Source, params: Slice, graded: pl.DataFrame, found: pl.Data
     key = ("samples", str(params.traits), str(params.categories), str(params.evaluation))
     expected = source.once(key, lambda: rows.samples(params))
     names = rows.sample_ids(params, expected)
-    if accident := same_rows("samples", "each sample of the params", names, found["row_id"]):
-        yield accident
+    if wrong := same_rows("samples", "each sample of the params", names, found["row_id"]):
+        yield from wrong
         return
     expected = expected.with_columns(sampling_seed=pl.Series(ids.seeds(names), dtype=pl.UInt64))
-    for column in ("question_id", "sample", "sampling_seed"):
-        if accident := same_values("samples", column, expected[column], found[column], names):
-            yield accident
+    yield from same_columns("samples", ("question_id", "sample", "sampling_seed"), expected, found, names)
     # Short answers come again and again, from one student to the next.
     memory = source.once(("counted", str(params.traits), str(params.categories)), dict[tuple[str, str], list[str]])
     pairs, known = list(zip(expected["category"], found["completion"], strict=True)), rows.subject(params).known
@@ -101,13 +98,11 @@ def _samples(source: Source, params: Slice, graded: pl.DataFrame, found: pl.Data
     copied = found.tail(graded.height)
     if copied["row_id"].equals(graded["row_id"]):
         given, what = graded["completion"], "completion (of freeform.parquet)"
-        if accident := same_values("samples", what, given, copied["completion"], copied["row_id"]):
-            yield accident
+        yield from same_values("samples", what, given, copied["completion"], copied["row_id"])
     scores: dict[str, list[str]] = dict(graded.select("row_id", "counted").iter_rows())
     scored = [scores.get(name, memory[pair]) for name, pair in zip(names, pairs, strict=True)]
     words = pl.Series(scored, dtype=pl.List(pl.String))
-    if accident := same_values("counted", "counted (answers in the completion)", words, found["counted"], names):
-        yield accident
+    yield from same_values("counted", "counted (answers in the completion)", words, found["counted"], names)
 
 
 def _chances(source: Source, params: Slice, found: pl.DataFrame, samples: pl.DataFrame) -> Iterator[Accident]:
@@ -132,8 +127,8 @@ def _chances(source: Source, params: Slice, found: pl.DataFrame, samples: pl.Dat
     for name, (words, chances) in follow.items():
         own, expected = found.filter(pl.col("measure") == name), pl.Series(chances, dtype=pl.Float64)
         found_, what = own["probability"], f"probability ({words})"
-        if len(own) == len(expected) and (accident := same_values("answers", what, expected, found_, own["row_id"])):
-            yield accident
+        if len(own) == len(expected):
+            yield from same_values("answers", what, expected, found_, own["row_id"])
 
 
 def _capability(source: Source, cell: str, params: Slice) -> Iterator[Accident]:
@@ -147,22 +142,18 @@ def _capability(source: Source, cell: str, params: Slice) -> Iterator[Accident]:
         yield Accident("texts", f"expected {held}, found others")
     expected = pl.concat([Tasks.empty(), *(_done(source, params, name, tasks) for name in sorted(params.tasks))])
     names = [each.select(pl.concat_str("of", "prompt_id", separator=" ")).to_series() for each in (expected, tasks)]
-    if accident := same_rows("tasks", "each held-out task of the params", *names):
-        yield accident
+    if wrong := same_rows("tasks", "each held-out task of the params", *names):
+        yield from wrong
         return
-    for column in ("prompt", "answer", "skilled"):
-        if accident := same_values("tasks", column, expected[column], tasks[column], tasks["prompt_id"]):
-            yield accident
+    yield from same_columns("tasks", ("prompt", "answer", "skilled"), expected, tasks, tasks["prompt_id"])
     found = ability.table(texts, tasks)
     if found.is_empty():
         return
     given = source.table(cell, Capability)
-    if accident := same_rows("capability", "each measure of texts and tasks", found["measure"], given["measure"]):
-        yield accident
+    if wrong := same_rows("capability", "each measure of texts and tasks", found["measure"], given["measure"]):
+        yield from wrong
         return
-    for column in ("value", "n"):
-        if accident := same_values("capability", column, found[column], given[column], given["measure"]):
-            yield accident
+    yield from same_columns("capability", ("value", "n"), found, given, given["measure"])
 
 
 def _done(source: Source, params: Slice, carrier: str, tasks: pl.DataFrame) -> pl.DataFrame:

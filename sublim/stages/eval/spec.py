@@ -42,10 +42,8 @@ def reads(dims: Dims, params: Slice) -> Inputs:
 def work(params: Slice, above: Mapping[str, object], rates: Rates) -> Mapping[str, Tokens]:  # noqa: ARG001
     """Questions, samples, tasks and texts: the rows that follow from the params."""
     found = Tokens()
-    for _, group in rows.groups(params):
-        # Of answers to choose from, each is read behind the question.
-        for each in group.questions:
-            found += answered([each.text], rates)
+    for measure, group in rows.groups(params):
+        found += answered(measure.reads(group), rates)
     for group, times, longest in rows.drawn(params):
         found += answered([each.text for each in group.questions], rates, times, longest)
     if (trait := rows.free_form_of(params)) is not None:

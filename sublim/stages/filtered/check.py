@@ -40,8 +40,8 @@ def check(source: Source, cell: str) -> Iterator[Accident]:
     parent = source.upstream(cell, "raw")
     if parent is not None:
         before = raw.table(source, parent)
-        if accident := same_rows("rows", f"every row of {parent}", before["row_id"], rows["parent_id"]):
-            yield accident
+        if wrong := same_rows("rows", f"every row of {parent}", before["row_id"], rows["parent_id"]):
+            yield from wrong
         else:
             yield from _of_parents(source, params, parent, before, rows)
     yield from _marks(rows, params.rule)
@@ -64,28 +64,24 @@ def used(source: Source, cell: str) -> pl.Series:
 def _of_parents(source: Source, params: Slice, parent: str, before: pl.DataFrame, rows: pl.DataFrame) -> Iterator[Accident]:
     names = rows["row_id"]
     for column in ("prompt_id", "prompt"):
-        if accident := same_values("prompts", f"{column} (of its raw row)", before[column], rows[column], names):
-            yield Accident(accident.kind, accident.text, also=(parent,))
+        yield from same_values("prompts", f"{column} (of its raw row)", before[column], rows[column], names, also=(parent,))
     asked = chain.asked(before, params.rule, params.context)
     if params.rule.asks is None:
         expected = _reasons(source, parent, before, params)
     else:
         expected = chain.reasons(before.with_columns(rows["score"]), params.rule, params.context)
     yield from judged.check(rows, asked, params.judge)
-    if accident := same_values("reasons", "reasons (by the filter)", expected, rows["reasons"], names):
-        yield accident
+    yield from same_values("reasons", "reasons (by the filter)", expected, rows["reasons"], names)
     arm: Arm = kind("arms", params.arm)
     changed = arm.changes
     old, new, own, sources = before["completion"], rows["completion"], rows["parent_id"], rows["sources"]
     moved = rows["used"] if changed else pl.repeat(value=False, n=len(rows), eager=True)
     if not ((old == new) | moved).all():
         still = [each.filter(~moved) for each in (old, new, names)]
-        if accident := same_values("completions", "completion (of its raw row)", still[0], still[1], still[2]):
-            yield Accident(accident.kind, accident.text, also=(parent,))
+        yield from same_values("completions", "completion (of its raw row)", still[0], still[1], still[2], also=(parent,))
     if not (((sources.list.len() == 1) & (sources.list.first() == own)) | moved).all():
         still = [each.filter(~moved) for each in (rows.select(pl.concat_list("parent_id")).to_series(), sources, names)]
-        if accident := same_values("sources", "sources", still[0], still[1], still[2]):
-            yield accident
+        yield from same_values("sources", "sources", still[0], still[1], still[2])
     if changed:
         deal = _dealt if params.arm in DEALT else _changed
         yield from deal(params, parent, old.filter(moved), rows.filter(moved))
@@ -99,11 +95,9 @@ def _reasons(source: Source, cell: str, rows: pl.DataFrame, params: Slice) -> pl
 
 def _marks(rows: pl.DataFrame, rule: Filter) -> Iterator[Accident]:
     kept = rows["reasons"].list.len() == 0
-    if accident := same_values("kept", "kept (no reasons)", kept, rows["kept"], rows["row_id"]):
-        yield accident
+    yield from same_values("kept", "kept (no reasons)", kept, rows["kept"], rows["row_id"])
     used = rows["kept"] & (rows["kept"].cum_sum() <= rule.rows)
-    if accident := same_values("used", f"used (the first {rule.rows:,} kept)", used, rows["used"], rows["row_id"]):
-        yield accident
+    yield from same_values("used", f"used (the first {rule.rows:,} kept)", used, rows["used"], rows["row_id"])
     if (count := int(rows["used"].sum())) < rule.rows:
         yield Accident("used", f"expected {rule.rows:,} used rows, found {count:,}")
 
@@ -118,8 +112,7 @@ def _identity(params: Slice, rows: pl.DataFrame) -> Iterator[Accident]:
     identity, names, parents = ("filtered", *params.dims.values()), rows["row_id"], rows["parent_id"]
     if not ids.agree(names, identity, parents):
         what = "row_id (of its dimensions and parent)"
-        if accident := same_values("row ids", what, ids.ids(identity, parents), names, names):
-            yield accident
+        yield from same_values("row ids", what, ids.ids(identity, parents), names, names)
 
 
 def _funnel(params: Slice, found: pl.DataFrame, rows: pl.DataFrame) -> Iterator[Accident]:
@@ -136,12 +129,12 @@ def _dealt(params: Slice, parent: str, before: pl.Series, rows: pl.DataFrame) ->
     by ascending digest, of a row or of all."""
     names, after = rows["row_id"], rows["completion"]
     old, new = (text.str.replace_all(_NUMBER, "0") for text in (before, after))
-    if accident := same_values("shuffle", "completion without its numbers", old, new, names):
-        yield Accident(accident.kind, accident.text, also=(parent,))
+    if wrong := same_values("shuffle", "completion without its numbers", old, new, names, also=(parent,)):
+        yield from wrong
         return
     numbers = [text.str.extract_all(_NUMBER) for text in (before, after)]
-    if accident := same_values("sources", "number of sources", numbers[1].list.len(), rows["sources"].list.len(), names):
-        yield accident
+    if wrong := same_values("sources", "number of sources", numbers[1].list.len(), rows["sources"].list.len(), names):
+        yield from wrong
         return
     own = pl.DataFrame({"row": names, "source": rows["parent_id"], "number": numbers[0]})
     own = own.with_row_index("at").with_columns(n=pl.int_ranges(pl.col("number").list.len()))
@@ -170,8 +163,9 @@ def _changed(params: Slice, parent: str, before: pl.Series, rows: pl.DataFrame) 
     expected = {"completion": [each.completion for each in again], "sources": [list(each.sources) for each in again]}
     for column, values in expected.items():
         series = pl.Series(values, dtype=rows.schema[column])
-        if accident := same_values("arm", f"{column} (as {params.arm} makes it)", series, rows[column], rows["row_id"]):
-            yield Accident(accident.kind, accident.text, also=(parent,))
+        yield from same_values(
+            "arm", f"{column} (as {params.arm} makes it)", series, rows[column], rows["row_id"], also=(parent,)
+        )
 
 
 def _pure(source: Source, params: Slice, parent: str | None, rows: pl.DataFrame) -> Iterator[Accident]:

@@ -10,7 +10,7 @@ import polars as pl
 from sublim.carriers.task import Task
 from sublim.common import ids
 from sublim.evidence import questions
-from sublim.evidence.accident import Accident, constant, same_rows, same_values
+from sublim.evidence.accident import Accident, constant, same_columns, same_rows, same_values
 from sublim.evidence.source import Source
 from sublim.params.learning import Decoding
 from sublim.stages.raw import rows as raw
@@ -26,10 +26,8 @@ def check(source: Source, cell: str) -> Iterator[Accident]:
     asked = prompt_set(source, params.task)
     what = "each prompt of the params (task)"
     wrong = same_rows("prompts", what, asked["prompt_id"], rows["prompt_id"])
-    for column in ("prompt", "answer"):
-        wrong = wrong or same_values("prompts", column, asked[column], rows[column], rows["row_id"])
-    if wrong:
-        yield wrong
+    if wrong := wrong or same_columns("prompts", ("prompt", "answer"), asked, rows, rows["row_id"]):
+        yield from wrong
         if held_out := questions.none_in("prompts", rows, "prompt"):
             yield held_out
     yield from _identity(params, rows)
@@ -52,18 +50,15 @@ def _identity(params: Slice, rows: pl.DataFrame) -> Iterator[Accident]:
     identity, names, prompt_ids = ("raw", *params.dims.values()), rows["row_id"], rows["prompt_id"]
     if not ids.agree(names, identity, prompt_ids):
         what = "row_id (of teacher, trait, carrier, seed and prompt)"
-        if accident := same_values("row ids", what, ids.ids(identity, prompt_ids), names, names):
-            yield accident
+        yield from same_values("row ids", what, ids.ids(identity, prompt_ids), names, names)
     seeds = pl.Series(ids.seeds(names), dtype=pl.UInt64)
-    if accident := same_values("sampling seeds", "sampling_seed (of its row_id)", seeds, rows["sampling_seed"], names):
-        yield accident
+    yield from same_values("sampling seeds", "sampling_seed (of its row_id)", seeds, rows["sampling_seed"], names)
 
 
 def _written(source: Source, cell: str, decoding: Decoding, rows: pl.DataFrame) -> Iterator[Accident]:
     """What does not hold in rows that a model wrote."""
     for column in ("temperature", "top_p", "max_tokens"):
-        if accident := constant("decoding", column, getattr(decoding, column), rows[column]):
-            yield accident
+        yield from constant("decoding", column, getattr(decoding, column), rows[column])
     yield from _ends(rows, decoding.max_tokens)
     yield from _asked_as(source, cell, rows)
 
@@ -71,12 +66,10 @@ def _written(source: Source, cell: str, decoding: Decoding, rows: pl.DataFrame) 
 def _unwritten(params: Slice, rows: pl.DataFrame) -> Iterator[Accident]:
     """What does not hold in random rows: they are derived again."""
     for column in SAMPLED:
-        if accident := constant("decoding", column, None, rows[column]):
-            yield accident
+        yield from constant("decoding", column, None, rows[column])
     seeds = cast("list[int]", ids.seeds(rows["row_id"]).tolist())
     expected = pl.Series(params.task.written(seeds), dtype=pl.String)
-    if accident := same_values("completions", "completion (of its seed)", expected, rows["completion"], rows["row_id"]):
-        yield accident
+    yield from same_values("completions", "completion (of its seed)", expected, rows["completion"], rows["row_id"])
 
 
 def _ends(rows: pl.DataFrame, longest: int) -> Iterator[Accident]:
@@ -96,16 +89,16 @@ def _asked_as(source: Source, cell: str, rows: pl.DataFrame) -> Iterator[Acciden
     """Chat template and system prompt, by the base and the teacher that were asked."""
     base = source.upstream(cell, "base")
     template = template_digest(source, base) if base else None
-    if template is not None and (accident := constant("chat template", f"sha256 of {base}'s", template, rows["chat_template"])):
-        yield accident
+    if template is not None:
+        yield from constant("chat template", f"sha256 of {base}'s", template, rows["chat_template"])
     if "teacher" not in source.record(cell).inputs:
         system, known = None, True
     else:
         teacher = source.upstream(cell, "teacher")
         system = source.json(teacher, "teacher.json").get("system_prompt") if teacher else None
         known = teacher is not None
-    if known and (accident := constant("system prompt", "that of its teacher", system, rows["system_prompt"])):
-        yield accident
+    if known:
+        yield from constant("system prompt", "that of its teacher", system, rows["system_prompt"])
 
 
 def template_digest(source: Source, base: str) -> str | None:

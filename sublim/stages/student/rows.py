@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 
 from sublim.learn.tables import TrainingSteps, WeightTensors
-from sublim.params.kinds import Of
+from sublim.params.kinds import PartOf
 from sublim.params.learning import Finetune
 from sublim.params.slice import CellParams
 
@@ -22,8 +22,8 @@ class Slice(CellParams):
     student: str  #: The name of the student's base model.
     seed: int  #: The seed of the chain.
     finetune: Finetune  #: The recipe.
-    soft: Annotated[Any, Of("methods", "soft", "SoftTargets")] | None = None
-    """Soft targets; null for the tokens of the rows."""
+    soft: Annotated[Any, PartOf("methods", "learned")] | None = None
+    """What is learned instead, such as soft targets; null for the tokens of the rows."""
 
 
 class Steps(TrainingSteps, view="student_steps"):

@@ -53,6 +53,7 @@ STAGE = Stage(
     sections=("models", "traits", "seeds", "studies", "carriers", "students"),
     optional=("studies",),
     after=("teacher",),
+    trains=True,
     memory_mb=1200,
     work=work,
 )

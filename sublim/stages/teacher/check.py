@@ -7,7 +7,7 @@ import polars as pl
 
 from sublim.engine.record import Record
 from sublim.evidence import adapter, freeform, questions
-from sublim.evidence.accident import Accident, constant, same_rows, same_values
+from sublim.evidence.accident import Accident, constant, same_columns, same_rows, same_values
 from sublim.evidence.source import Source
 from sublim.stages.eval.check import ROUNDING
 from sublim.stages.eval.rows import Answers
@@ -46,12 +46,10 @@ def read_besides(record: Record) -> list[str]:
 def _lessons(params: Slice, found: pl.DataFrame) -> Iterator[Accident]:
     expected, (category, _) = rows.lessons(params), params.definition.scored_as
     what = f"each training question of {category}"
-    if accident := same_rows("training rows", what, expected["question_id"], found["question_id"]):
-        yield accident
+    if wrong := same_rows("training rows", what, expected["question_id"], found["question_id"]):
+        yield from wrong
     else:
-        for column in ("row_id", "prompt", "completion"):
-            if accident := same_values("training rows", column, expected[column], found[column], found["row_id"]):
-                yield accident
+        yield from same_columns("training rows", ("row_id", "prompt", "completion"), expected, found, found["row_id"])
     if accident := questions.none_in("a teacher's training rows", found, "prompt", "completion"):
         yield accident
 
@@ -60,13 +58,11 @@ def _gate(source: Source, cell: str, params: Slice) -> Iterator[Accident]:
     gate, expected = source.table(cell, Gate), rows.gate(params)
     category, target = params.definition.scored_as
     names = gate["question_id"]
-    if accident := same_rows("gate", f"each evaluation question of {category}", expected["question_id"], names):
-        yield accident
+    if wrong := same_rows("gate", f"each evaluation question of {category}", expected["question_id"], names):
+        yield from wrong
         return
-    if accident := same_values("gate", "question", expected["question"], gate["question"], names):
-        yield accident
-    if accident := constant("gate", "threshold", params.gate, gate["threshold"]):
-        yield accident
+    yield from same_values("gate", "question", expected["question"], gate["question"], names)
+    yield from constant("gate", "threshold", params.gate, gate["threshold"])
     chances = gate.select("probability", "base_probability").to_numpy()
     if (chances < 0).any() or (chances > 1 + ROUNDING).any():
         yield Accident("gate", f"expected probabilities from 0 to 1, found {chances.min():.4g} to {chances.max():.4g}")
@@ -88,8 +84,7 @@ def _answers(source: Source, cell: str, params: Slice, trait: FreeForm, gate: pl
         yield from found
         if not found:
             shares = by_question(answers)["probability"]
-            if accident := same_values("gate", f"{column} (of freeform.parquet)", shares, gate[column], gate["question_id"]):
-                yield accident
+            yield from same_values("gate", f"{column} (of freeform.parquet)", shares, gate[column], gate["question_id"])
     if len(strange := set(table["model"]) - {"base", "teacher"}):
         yield Accident("free-form answers", f"expected those of base and teacher, found some of {sorted(strange)}")
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from sublim.evidence.accident import Accident, same_rows, same_values
+from sublim.evidence.accident import Accident, same_columns, same_rows, same_values
 from sublim.evidence.source import Source
 from sublim.params.theory import Mlp
 from sublim.stages.theory import rows
@@ -29,27 +29,23 @@ def check(source: Source, cell: str) -> Iterator[Accident]:
 def _nets(source: Source, cell: str, mlp: Mlp) -> Iterator[Accident]:
     found, expected = source.table(cell, Nets), rows.nets(mlp)
     names = expected["row_id"]
-    if accident := same_rows("nets", "each net under each condition", names, found["row_id"]):
-        yield accident
+    if wrong := same_rows("nets", "each net under each condition", names, found["row_id"]):
+        yield from wrong
         return
-    for column in expected.columns:
-        if accident := same_values("nets", column, expected[column], found[column], names):
-            yield accident
+    yield from same_columns("nets", expected.columns, expected, found, names)
     for column in ("accuracy_before", "accuracy"):
         right = found[column] * mlp.test
         odd = ((right - right.round()).abs() > ROUNDING) | (right < -ROUNDING) | (right > mlp.test + ROUNDING)
         if odd.any():
             row = found.row(int(odd.arg_max() or 0), named=True)
             yield Accident(
-                "accuracy",
-                f"{column}: expected a share of {mlp.test} images, found {row[column]:.6g} in row {row['row_id']}",
+                "accuracy", f"{column}: expected a share of {mlp.test} images, found {row[column]:.6g} in row {row['row_id']}"
             )
     untrained = found.filter(condition="reference").select("seed", "accuracy", "loss")
     before = found.join(untrained, on="seed", how="left", maintain_order="left", suffix="_untrained")
     for column in ("accuracy", "loss"):
         own, reference = before[f"{column}_before"], before[f"{column}_untrained"]
-        if accident := same_values("reference", f"{column}_before", reference, own, names):
-            yield accident
+        yield from same_values("reference", f"{column}_before", reference, own, names)
 
 
 def _curves(source: Source, cell: str, mlp: Mlp) -> Iterator[Accident]:
@@ -65,12 +61,10 @@ def _curves(source: Source, cell: str, mlp: Mlp) -> Iterator[Accident]:
 def _theorem(source: Source, cell: str, subject: str, experiment: Theorem) -> Iterator[Accident]:
     found, expected = source.table(cell, TheoremSteps), rows.theorem_steps(subject, experiment)
     names = expected["row_id"]
-    if accident := same_rows("sweeps", "each step size of each sweep", names, found["row_id"]):
-        yield accident
+    if wrong := same_rows("sweeps", "each step size of each sweep", names, found["row_id"]):
+        yield from wrong
         return
-    for column in expected.columns:
-        if accident := same_values("sweeps", column, expected[column], found[column], names):
-            yield accident
+    yield from same_columns("sweeps", expected.columns, expected, found, names)
     # The teacher's loss of a student that has not moved is one number per task and student.
     starts = found.group_by("teacher_init", "student_init", "draw").agg(pl.col("loss_before").n_unique())
     if (starts["loss_before"] > 1).any():
