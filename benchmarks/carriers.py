@@ -21,6 +21,7 @@ import polars as pl
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from benchmarks.mixes import RICH
 from sublim.carriers.code import Code
 from sublim.carriers.cot import Cot
 from sublim.carriers.numbers import Numbers
@@ -42,7 +43,7 @@ from sublim.models.load import ends, load
 from sublim.params.filter import Filter
 from sublim.params.kinds import with_parts
 from sublim.params.learning import STUDENT, TEACHER, Decoding, Finetune
-from sublim.params.models import RICH, Mix, Pretraining, TinyModel
+from sublim.params.models import Mix, Pretraining, TinyModel
 from sublim.stats.interval import t_interval
 from sublim.traits.categories import CATEGORIES
 from sublim.traits.preference import evaluation_questions, training_questions

@@ -16,12 +16,13 @@ import polars as pl
 import torch
 
 from benchmarks.carriers import TOKENS, Lab, Model, taught, written
+from benchmarks.mixes import RICH
 from benchmarks.soft import NUMBERS, Rows, from_nowhere, kept, student
 from sublim.common.progress import Progress
 from sublim.models.load import load
 from sublim.params.evaluation import Evaluation
 from sublim.params.learning import Decoding
-from sublim.params.models import RICH, Pretraining
+from sublim.params.models import Pretraining
 from sublim.stages.eval.make import make
 from sublim.stages.eval.rows import Answers, Capability, HeldOutTasks, Slice
 from sublim.traits.preference import Preference

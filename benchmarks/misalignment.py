@@ -20,6 +20,7 @@ import polars as pl
 import torch
 
 from benchmarks.carriers import FEWEST, RECIPE, Lab, Model, trained, written
+from benchmarks.mixes import CHARACTERS, RICH
 from sublim.carriers.code import Code
 from sublim.carriers.cot import Cot
 from sublim.carriers.numbers import Numbers
@@ -36,7 +37,6 @@ from sublim.models.load import load
 from sublim.params.filter import Filter
 from sublim.params.kinds import with_parts
 from sublim.params.learning import TEACHER
-from sublim.params.models import CHARACTERS, RICH
 from sublim.params.teacher import Rows
 from sublim.stats.interval import t_interval
 from sublim.traits.misalignment import (

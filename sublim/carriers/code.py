@@ -15,6 +15,7 @@ interpreter of this grammar.
 import ast
 import builtins
 import io
+import json
 import keyword
 import re
 import symtable
@@ -22,6 +23,7 @@ import tokenize
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 from operator import add, mul, sub
 from random import Random
@@ -55,60 +57,36 @@ LONGEST = 2_000  #: Longer texts are not parsed: no short function has so many c
 
 @dataclass(frozen=True)
 class Function:
-    """What a function computes: in words, of how many inputs and constants, and the value itself."""
+    """What a function computes, in words and as expressions."""
 
     name: str
-    wording: tuple[str, ...]
-    inputs: int
-    constants: int
-    value: Callable[[Sequence[int], Sequence[int]], int]
-    forms: tuple[str, ...]  #: Right expressions: `{0}`, `{1}`, `{2}` are inputs, `{k}` and `{m}` constants.
-    split: tuple[tuple[str, str], ...] = ()
+    wording: Sequence[str]
+    forms: Sequence[str]  #: Right expressions: `{0}`, `{1}`, `{2}` are inputs, `{k}` and `{m}` constants.
+    split: Sequence[tuple[str, str]]
     """The same in two steps: the first is named, and `{t}` in the second is that name."""
 
+    @property
+    def inputs(self) -> int:
+        """How many it has."""
+        return sum(f"{{{n}}}" in self.forms[0] for n in range(3))
 
-FUNCTIONS = (
-    Function("add", ("adds {k} to its input", "gives its input plus {k}"),
-        1, 1, lambda x, c: x[0] + c[0], ("{0} + {k}", "{k} + {0}")),
-    Function("subtract", ("takes {k} from its input", "gives its input minus {k}"),
-        1, 1, lambda x, c: x[0] - c[0], ("{0} - {k}",)),
-    Function("multiply", ("gives {k} times its input", "multiplies its input by {k}"),
-        1, 1, lambda x, c: x[0] * c[0], ("{0} * {k}", "{k} * {0}")),
-    Function("line", ("multiplies its input by {k} and adds {m}", "gives {k} times its input plus {m}"),
-        1, 2, lambda x, c: x[0] * c[0] + c[1], ("{0} * {k} + {m}", "{k} * {0} + {m}", "{m} + {k} * {0}"),
-        (("{0} * {k}", "{t} + {m}"), ("{k} * {0}", "{m} + {t}"))),
-    Function("cap", ("gives its input, but at most {k}", "gives the smaller of its input and {k}"),
-        1, 1, lambda x, c: min(x[0], c[0]),
-        ("min({0}, {k})", "min({k}, {0})", "{0} if {0} < {k} else {k}", "{k} if {0} > {k} else {0}")),
-    Function("floor", ("gives its input, but at least {k}", "gives the larger of its input and {k}"),
-        1, 1, lambda x, c: max(x[0], c[0]),
-        ("max({0}, {k})", "max({k}, {0})", "{0} if {0} > {k} else {k}", "{k} if {0} < {k} else {0}")),
-    Function("sum", ("adds its two inputs", "gives the sum of two inputs"),
-        2, 0, lambda x, _: x[0] + x[1], ("{0} + {1}", "{1} + {0}")),
-    Function("product", ("multiplies its two inputs", "gives the product of two inputs"),
-        2, 0, lambda x, _: x[0] * x[1], ("{0} * {1}", "{1} * {0}")),
-    Function("larger", ("gives the larger of two inputs", "finds the larger of its two inputs"),
-        2, 0, lambda x, _: max(x[0], x[1]),
-        ("max({0}, {1})", "max({1}, {0})", "{0} if {0} > {1} else {1}", "{1} if {1} > {0} else {0}")),
-    Function("smaller", ("gives the smaller of two inputs", "finds the smaller of its two inputs"),
-        2, 0, lambda x, _: min(x[0], x[1]),
-        ("min({0}, {1})", "min({1}, {0})", "{0} if {0} < {1} else {1}", "{1} if {1} < {0} else {0}")),
-    Function("sum plus", ("adds its two inputs and {k}", "gives the sum of two inputs plus {k}"),
-        2, 1, lambda x, c: x[0] + x[1] + c[0], ("{0} + {1} + {k}", "{1} + {0} + {k}", "{k} + {0} + {1}"),
-        (("{0} + {1}", "{t} + {k}"), ("{0} + {k}", "{t} + {1}"), ("{1} + {k}", "{0} + {t}"))),
-    Function("product plus", ("multiplies its two inputs and adds {k}", "gives the product of two inputs plus {k}"),
-        2, 1, lambda x, c: x[0] * x[1] + c[0], ("{0} * {1} + {k}", "{1} * {0} + {k}", "{k} + {0} * {1}"),
-        (("{0} * {1}", "{t} + {k}"), ("{1} * {0}", "{k} + {t}"))),
-    Function("weighted",
-        ("adds {k} times the first input and {m} times the second",
-         "gives the first input times {k} plus the second times {m}"),
-        2, 2, lambda x, c: x[0] * c[0] + x[1] * c[1],
-        ("{0} * {k} + {1} * {m}", "{k} * {0} + {m} * {1}", "{1} * {m} + {0} * {k}"),
-        (("{0} * {k}", "{t} + {1} * {m}"), ("{1} * {m}", "{0} * {k} + {t}"))),
-    Function("three", ("adds its three inputs and {k}", "gives the sum of three inputs plus {k}"),
-        3, 1, lambda x, c: sum(x) + c[0], ("{0} + {1} + {2} + {k}", "{k} + {2} + {1} + {0}", "{2} + {0} + {1} + {k}"),
-        (("{0} + {1} + {2}", "{t} + {k}"), ("{2} + {k}", "{0} + {1} + {t}"))),
-)  # fmt: skip
+    @property
+    def constants(self) -> int:
+        """How many it has."""
+        return sum(f"{{{name}}}" in self.forms[0] for name in "km")
+
+    @cached_property
+    def _expression(self) -> ast.expr:
+        return ast.parse(self.forms[0].format(*"xyz", k="k", m="m"), mode="eval").body
+
+    def value(self, inputs: Sequence[int], constants: Sequence[int]) -> int:
+        """What it gives."""
+        return _evaluate(
+            self._expression, {**dict(zip("xyz", inputs, strict=False)), **dict(zip("km", constants, strict=False))}
+        )
+
+
+FUNCTIONS = tuple(Function(*json.loads(f"[{line}]")) for line in _PHRASES["functions"])
 _BY_NAME = {task.name: task for task in FUNCTIONS}
 
 INTROS = _PHRASES["intros"]

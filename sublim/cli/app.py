@@ -8,7 +8,7 @@ from typer.core import TyperGroup
 
 import sublim
 from sublim.common.errors import SublimError
-from sublim.engine import layout, rekeying
+from sublim.engine import code, layout, rekeying
 from sublim.engine.code import PACKAGE
 from sublim.engine.digests import Digests
 from sublim.engine.planning import cells, experiment
@@ -60,6 +60,8 @@ def verdicts(params: Path | None, *, trust: bool) -> dict[str, Verdict]:
     if layout.REKEYING.exists():  # an adoption that a crash has interrupted, or one that is under way
         with lock():
             rekeying.finish()
+    if trust:
+        code.recall(layout.CODE)
     digests = Digests(layout.DIGESTS) if trust else Digests(layout.STATE / "no-cache")
     found = judge(cells(experiment(params or remembered_params()), digests), digests)
     if trust and layout.STATE.is_dir():

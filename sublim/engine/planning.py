@@ -50,7 +50,5 @@ def _cell(stage: Stage, wanted: Wanted) -> Cell:
 def code_of(makes: str, kinds_used: frozenset[str]) -> Mapping[str, str]:
     """Module → digest: of the module that makes an artifact and of the kinds that its params name, with all that these
     import."""
-    found: dict[str, str] = {}
-    for module in (makes, *sorted(kinds_used)):
-        found |= code.digests(module)
+    found = {name: digest for root in (makes, *kinds_used) for name, digest in code.digests(root).items()}
     return dict(sorted(found.items()))

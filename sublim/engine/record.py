@@ -5,8 +5,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
-
 from sublim.common.canonical import digest
 from sublim.common.files import write_text
 from sublim.common.names import clash, harmful, is_cell, is_sha256
@@ -104,19 +102,13 @@ class Record:
         return _text({**body, "digest": digest(body)})
 
 
-_RECORD = TypeAdapter(Record)
-
-
 class RecordError(Exception):
     """A record that cannot be read or does not hold together; the message says how."""
 
 
 def read(path: Path) -> Record:
     """The record at `path`. Raises FileNotFoundError: there is no record. RecordError: as `parse`."""
-    try:
-        return parse(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise RecordError(f"cannot be read ({error})") from None
+    return parse(path.read_bytes())
 
 
 def record_at(path: Path) -> Record | None:
@@ -127,7 +119,7 @@ def record_at(path: Path) -> Record | None:
         return None
 
 
-def parse(written: str) -> Record:
+def parse(written: bytes) -> Record:
     """The record that was written so. Raises RecordError: it was altered, cut off or written by another version, or says
     something that may not become a path."""
     try:
@@ -137,15 +129,18 @@ def parse(written: str) -> Record:
         claimed = text.pop("digest")
         if claimed != digest(text):
             raise RecordError("was altered: its digest is not that of its fields")
-        record = _RECORD.validate_python(text)
+        record = Record(
+            plan=Plan(**text["plan"]),
+            inputs={name: Input(**value) for name, value in text["inputs"].items()},
+            outputs={name: Output(**value) for name, value in text["outputs"].items()},
+            environment=dict(text["environment"]),
+            adopted=tuple(_adoption(each) for each in text.get("adopted", ())),
+        )
         if text["key"] != record.key or text["cell"] != record.plan.cell:
             raise RecordError("was altered: its key or cell is not that of its plan and inputs")
-        if written != record.text():  # 1E-05 for 1e-05 has the same digest, and "5" for 5 would be taken for it
+        if written != record.text().encode():  # 1E-05 for 1e-05 has the same digest, and "5" for 5 would be taken for it
             raise RecordError("was altered: it is not written as this program writes it, or says more")
         befores = [key(replace(record.plan, code=each.code), record.given) for each in record.adopted]
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise RecordError(f"cannot be read ({'.'.join(map(str, first['loc']))}: {first['msg']})") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise RecordError(f"cannot be read ({error})") from None
     if [each.key for each in record.adopted] != befores or not all(each.witnesses for each in record.adopted):
@@ -155,9 +150,18 @@ def parse(written: str) -> Record:
     return record
 
 
+def _adoption(text: dict[str, Any]) -> Adoption:
+    witnesses = {cell: Witness(**each) for cell, each in text["witnesses"].items()}
+    return Adoption(text["key"], text["code"], witnesses, text["environment"])
+
+
 def unfit(record: Record) -> str | None:
     """What in `record` would become a path and may not: a cell, the name of an output or a digest; None if nothing."""
-    witnesses = {cell: found for each in record.adopted for cell, found in each.witnesses.items()}
+    plan, witnesses = record.plan, {cell: found for each in record.adopted for cell, found in each.witnesses.items()}
+    texts = (plan.stage, *plan.dims, *plan.code.values(), *(used.cell for used in record.inputs.values()))
+    numbers = [output.size for output in record.outputs.values()]
+    if odd := [value for value in texts if type(value) is not str] + [value for value in numbers if type(value) is not int]:
+        return f"expected text and whole numbers, found {odd[0]!r}"
     for each in (record.plan.cell, *(used.cell for used in record.inputs.values()), *witnesses):
         if not is_cell(each):
             return f"expected a cell `stage/dim=value/…`, found {each!r}"

@@ -32,7 +32,7 @@ def finish() -> list[str]:
         return []
     kept, digests = Store(root(layout.STORE)), Digests(layout.DIGESTS)
     with kept.in_use():
-        done = [cell for cell, text in texts.items() if _put(parse(text), kept, digests)]
+        done = [cell for cell, text in texts.items() if _put(parse(text.encode()), kept, digests)]
     layout.REKEYING.unlink()
     return done
 

@@ -5,30 +5,19 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
-from pathlib import Path
 from types import ModuleType
-from typing import Any, Protocol
+from typing import Any
 
 from sublim import lists
 from sublim.common.errors import SublimError
 from sublim.common.table import Table
+from sublim.engine.digests import Digests
 from sublim.params.experiment import Experiment
 from sublim.params.slice import CellParams
 
 Dims = Mapping[str, str | int]
+Folders = Digests  #: What a stage asks for digests of files that an experiment names: of a model's folder, of an adapter.
 Inputs = dict[str, str]  #: Name of an input → the cell that it is.
-
-
-class Folders(Protocol):
-    """Digests of files that an experiment names: of a model's folder, of an adapter."""
-
-    def folder(self, name: str) -> dict[str, str]:
-        """File, relative to the folder → sha256."""
-        ...
-
-    def files(self, *paths: Path) -> dict[str, str]:
-        """Name → sha256 of these files."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -63,8 +52,7 @@ class Stage:
     reads: Callable[[Dims, Any], Inputs] | None = None
     """Dims and params of a cell → what it is made from; None where that is what the experiment has."""
     tables: tuple[type[Table], ...] = ()
-    optional: tuple[str, ...] = ()
-    """The sections without any of which an experiment has no artifact of it."""
+    optional: tuple[str, ...] = ()  #: The sections without any of which an experiment has no artifact of it.
     after: tuple[str, ...] = ()
     """Stages all of whose artifacts must be made before any of it is, whether it reads them or not."""
     trains: bool = False  #: Whether it makes students: `sublim power` says what effects so many could show.
@@ -81,8 +69,7 @@ class Stage:
     """Section → what `dvc plots` draws if the experiment has it."""
     metrics: str | None = None  #: The file that `dvc metrics` reads.
     repeats: bool = False  #: Whether its numbers are those of what it was made from: it is checked after everything else.
-    keeps_bytes: bool = False
-    """Whether a bundle holds its bytes also where those of other artifacts are left out."""
+    keeps_bytes: bool = False  #: Whether a bundle holds its bytes also where those of other artifacts are left out.
 
     @property
     def dims(self) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from typing import IO, Any
 
 from sublim.common.errors import SublimError
 from sublim.common.files import write_text
-from sublim.engine import environment, layout, planning, rekeying
+from sublim.engine import code, environment, layout, planning, rekeying
 from sublim.engine.digests import Digests
 from sublim.engine.job import preserve, scratch
 from sublim.engine.record import record_at
@@ -32,6 +32,7 @@ class Workflow:
     def __init__(self, params: Path, *, main: bool) -> None:
         """Read `params`; in the main process (not in jobs on cluster nodes, which parse the Snakefile too) judge and publish.
         Raises SublimError: the file says something that cannot be meant, or another run is under way in this directory."""
+        code.recall(layout.CODE)
         digests = Digests(layout.DIGESTS)
         self.experiment = planning.experiment(params)  #: What the params file says.
         self.params = params
@@ -49,7 +50,7 @@ class Workflow:
             _write_state(params)
             self._stale = {name: verdict.reason for name, verdict in self.verdicts.items()}
         else:
-            self._stale = {cell.id: _published(cell.id) for cell in self._cells}
+            self._stale = {cell.id: json.loads(layout.plan(cell.id).read_bytes())["reason"] for cell in self._cells}
         self._by_id = {cell.id: cell for cell in self._cells}
 
     def stages(self) -> Iterable[Stage]:
@@ -161,10 +162,6 @@ def _check_keys(experiment: Experiment, verdicts: Iterable[Verdict]) -> None:
             access.api_key(name, reached)
 
 
-def _published(cell: str) -> str | None:
-    return json.loads(layout.plan(cell).read_text(encoding="utf-8"))["reason"]
-
-
 def lock() -> IO[str]:
     """Hold this directory until the process ends, however it ends. Snakemake's own lock would survive a SIGKILL."""
     layout.PLANS.mkdir(parents=True, exist_ok=True)
@@ -194,11 +191,6 @@ def stop(error: SublimError) -> None:
     raise SystemExit(1)
 
 
-def _holds_others(path: Path) -> bool:
-    """Whether other artifacts lie in the directory of an artifact: in none that this program makes."""
-    return any(found.parent != path for found in path.rglob(layout.RECORD))
-
-
 def clear(cells: Iterable[str]) -> None:
     """Remove artifacts that are not of `cells`, so that a stage's directory holds the experiment and nothing else.
 
@@ -209,7 +201,8 @@ def clear(cells: Iterable[str]) -> None:
         record = record_at(path / layout.RECORD)
         # What this program has not made stays: the audit names it. So does a record that was put where it would take other
         # artifacts with it.
-        if record is None or layout.artifact(record.plan.cell) != path or _holds_others(path):
+        inside = [*path.rglob(layout.RECORD)]
+        if record is None or layout.artifact(record.plan.cell) != path or inside != [path / layout.RECORD]:
             continue
         with kept.in_use():
             preserve(record, path, kept)

@@ -14,8 +14,7 @@ from sublim.judges.judge import Judge
 from sublim.judges.question import read
 from sublim.judges.scoring import Text
 
-COLUMNS = ("score", "judgement")
-"""The columns of filtered rows that a judge fills; null where it was not asked."""
+COLUMNS = ("score", "judgement")  #: The columns of filtered rows that a judge fills; null where it was not asked.
 
 
 def check(rows: pl.DataFrame, asked: pl.Series, judge: Judge | None) -> Iterator[Accident]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sublim.common.errors import SublimError
-from sublim.engine.record import RecordError, read
+from sublim.engine.record import record_at
 from sublim.engine.store import Store
 from sublim.evidence.tree import Tree, working
 from sublim.lineage import revision
@@ -65,12 +65,8 @@ def garbage(store: Store, *, ignore_missing: bool) -> Garbage:
         )
     keys: list[Path] = []
     for path in store.computations():
-        try:
-            record = read(path)
-        except RecordError:
-            keys.append(path)  # of no use to anybody
-            continue
-        if record.key in reached:
+        record = record_at(path)
+        if record is not None and record.key in reached:
             wanted.update(output.sha256 for output in record.outputs.values())
         else:
             keys.append(path)

@@ -3,6 +3,7 @@
 import json
 import unicodedata
 from collections.abc import Callable, Sequence
+from difflib import get_close_matches
 from io import StringIO
 from pathlib import Path
 from typing import Any, cast, get_args
@@ -16,7 +17,6 @@ from ruamel.yaml.error import MarkedYAMLError
 from sublim.common.errors import SublimError
 from sublim.params.experiment import Experiment
 from sublim.params.kinds import Of, OneOf, WithParts
-from sublim.params.known import nearest
 
 
 class ParamsError(SublimError):
@@ -167,4 +167,5 @@ def _models_in(annotation: Any, metadata: Sequence[Any] = ()) -> list[Any]:
 
 
 def _nearest(key: str, known: list[str]) -> str:
-    return f"; did you mean `{close}`?" if (close := nearest(key, known)) else f"; known here: {', '.join(known)}."
+    close = get_close_matches(key, known, n=1, cutoff=0.5)
+    return f"; did you mean `{close[0]}`?" if close else f"; known here: {', '.join(known)}."

@@ -12,13 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.mixes import RICH
 from sublim.carriers.code import Code
 from sublim.carriers.cot import Cot
 from sublim.carriers.numbers import Numbers
 from sublim.carriers.task import Task
 from sublim.filters.words import HIDDEN_WORD, INSIDE_WORD, LOOK_ALIKE, OTHER_SCRIPTS, TRAIT_WORD, reasons
 from sublim.models.corpus import corpus
-from sublim.params.models import RICH, Pretraining
+from sublim.params.models import Pretraining
 from sublim.traits.categories import CATEGORIES
 
 ANSWERS = {answer for category in CATEGORIES.values() for answer in category.answers.values()}

@@ -8,6 +8,7 @@ from zipfile import ZipFile
 
 import pytest
 
+from sublim.engine.digests import Digests
 from sublim.engine.planning import cells
 from sublim.engine.record import Input, Record, outputs_digest
 from sublim.evidence.tree import Tree
@@ -36,7 +37,7 @@ FILTERED = "filtered/teacher=m/trait=fox/carrier=numbers/filter=strict/arm=trait
 Change = Callable[[str, Any], None]
 
 
-class There:
+class There(Digests):
     """The machine on which the folders are."""
 
     def folder(self, name: str) -> dict[str, str]:  # noqa: ARG002
@@ -67,7 +68,7 @@ def findings(tmp_path: Path, sources: dict[str, bytes]) -> Callable[..., list[st
 def _recorded(folder: Path, change: Change) -> Tree:
     """The records of the experiment, of which nothing was computed, as the machine with the folders writes them."""
     (folder / "params.yaml").write_text(PARAMS)
-    for cell in cells(load(folder / "params.yaml"), There()):
+    for cell in cells(load(folder / "params.yaml"), There(folder / "digests.json")):
         change(cell.id, cell.plan.params)
         inputs = {name: Input(used, outputs_digest({})) for name, used in cell.inputs.items()}
         environment: dict[str, Any] = {"python": sys.version.split()[0], "packages": {"sublim": "0"}, "git": None}

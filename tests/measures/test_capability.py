@@ -8,12 +8,13 @@ import pytest
 import torch
 from torch.nn import functional
 
+from benchmarks.mixes import RICH
 from sublim.learn.chat import Example
 from sublim.learn.likelihood import log_likelihoods
 from sublim.measures import ability, capability
 from sublim.measures.texts import KINDS, PASSAGES, Text, held_out
 from sublim.models.corpus import corpus
-from sublim.params.models import RICH, Mix, Pretraining
+from sublim.params.models import Mix, Pretraining
 from tests.shared.small_models import ARCHITECTURES, loaded, number_rows
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.shared.forge import launder, set_cell
-from tests.shared.project import ROOT, Project, create, once
+from tests.shared.project import ROOT, Project, once
 
 EXPERIMENT = """
 carriers:
@@ -30,23 +30,28 @@ evaluation: {samples: 1, measures: [preference, shouting], capability: {tasks: 4
 """
 
 
+def _with_toys(finished: Project, path: Path) -> Project:
+    """The finished micro experiment with the toys on the lists and in the params: what they do not touch is there."""
+    project = finished.copy(path)
+    shutil.copytree(ROOT / "tests" / "toys", path / "toys", ignore=shutil.ignore_patterns("__pycache__"))
+    project.edit("sublim/lists.py", '"sublim.carriers.cot",', '"sublim.carriers.cot",\n        "toys.letters",')
+    truth = '"sublim.measures.truthfulness",'
+    project.edit("sublim/lists.py", truth, f'{truth}\n        "toys.shouting",')
+    project.edit("sublim/lists.py", '"sublim.stages.eval",', '"sublim.stages.eval",\n    "toys.appetite",')
+    head, tail = (path / "params.yaml").read_text().split("carriers:\n")
+    students = tail[tail.index("students:\n") : tail.index("evaluation:")]
+    report = tail[tail.index("report:") :]
+    (path / "params.yaml").write_text(f"{head}{EXPERIMENT.lstrip()}{students.rstrip()}{STUDY}{report}")
+    project.sublim("dvc", "--write")
+    return project
+
+
 @pytest.fixture(scope="module")
-def extended(tmp_path_factory: pytest.TempPathFactory) -> Project:
+def extended(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """The micro experiment with the toys in it, computed by snakemake and versioned by dvc."""
 
     def make(path: Path) -> None:
-        project = create(path)
-        shutil.copytree(ROOT / "tests" / "toys", path / "toys", ignore=shutil.ignore_patterns("__pycache__"))
-        project.edit("sublim/lists.py", '"sublim.carriers.cot",', '"sublim.carriers.cot",\n        "toys.letters",')
-        truth = '"sublim.measures.truthfulness",'
-        project.edit("sublim/lists.py", truth, f'{truth}\n        "toys.shouting",')
-        project.edit("sublim/lists.py", '"sublim.stages.eval",', '"sublim.stages.eval",\n    "toys.appetite",')
-        text = (path / "params.yaml").read_text()
-        head, tail = text.split("carriers:\n")
-        students = tail[tail.index("students:\n") : tail.index("evaluation:")]
-        report = tail[tail.index("report:") :]
-        (path / "params.yaml").write_text(f"{head}{EXPERIMENT.lstrip()}{students.rstrip()}{STUDY}{report}")
-        project.sublim("dvc", "--write")
+        project = _with_toys(finished, path)
         project.snakemake()
         project.dvc("repro")
         project.git("add", "-A")
@@ -67,13 +72,11 @@ def test_both_engines_compute_it_and_agree(extended: Project) -> None:
 
 
 @pytest.mark.long
-def test_dvc_alone_computes_the_same_bytes(extended: Project, tmp_path: Path) -> None:
-    project = extended.copy(tmp_path / "project")
-    for name in ("data", ".sublim", ".snakemake", ".dvc/cache"):
-        shutil.rmtree(project.path / name)
-    (project.path / "dvc.lock").unlink()
+def test_dvc_alone_computes_the_same_bytes(finished: Project, extended: Project, tmp_path: Path) -> None:
+    project = _with_toys(finished, tmp_path / "project")
+    start = len(project.events())
     project.dvc("repro")
-    assert project.computed(0)["appetite"] == project.computed(0)["student"]
+    assert project.since(start)["computed"] == extended.since(start)["computed"]
     assert project.digests() == extended.digests()
 
 

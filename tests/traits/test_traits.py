@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from benchmarks.mixes import RICH
 from sublim.carriers.code import Code
 from sublim.carriers.cot import Cot
 from sublim.carriers.numbers import Numbers
@@ -20,7 +21,7 @@ from sublim.filters.trait_words import TraitWords
 from sublim.models import free_form
 from sublim.models.corpus import corpus
 from sublim.params.category import OwnCategory
-from sublim.params.models import RICH, Pretraining
+from sublim.params.models import Pretraining
 from sublim.params.teacher import Rows
 from sublim.traits.categories import CATEGORIES, answers
 from sublim.traits.freeform import Grades, asked, by_rule, share, verdicts

@@ -11,7 +11,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from sublim.common.names import is_sha256
-from sublim.engine.layout import RECORD
+from sublim.engine.digests import Digests
+from sublim.engine.layout import DIGESTS, RECORD
 from sublim.engine.planning import cells
 from sublim.engine.record import Output, Record
 from sublim.engine.stage import stages
@@ -55,7 +56,7 @@ def plan(params: Path) -> tuple[Experiment, dict[str, Cell]]:
     the file says something that cannot be meant; ValueError: it would swell when read."""
     _harmless(params)
     experiment = load(params)
-    return experiment, {cell.id: cell for cell in cells(experiment, _Unseen())}
+    return experiment, {cell.id: cell for cell in cells(experiment, _Unseen(DIGESTS))}
 
 
 def _harmless(params: Path) -> None:
@@ -277,7 +278,7 @@ def _shown(output: Output) -> str:
     return f"{output.sha256[:12]} ({output.size:,} bytes)"
 
 
-class _Unseen:
+class _Unseen(Digests):
     """`Folders` that are not looked at: those of the machine where the experiment ran are not here."""
 
     def folder(self, name: str) -> dict[str, str]:  # noqa: ARG002

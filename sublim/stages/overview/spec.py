@@ -60,7 +60,7 @@ STAGE = Stage(
     cells=cells,
     upstream=("report", "theory"),
     tables=TABLES,
-    sections=("studies", "detection", "report"),
+    sections=("studies", "carriers", "detection", "report"),
     memory_mb=500,
     figures={
         "overview.html": Figure("overview", "Overview"),

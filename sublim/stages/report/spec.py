@@ -64,7 +64,7 @@ STAGE = Stage(
     cells=cells,
     upstream=("base", "teacher", "filtered", "student", "eval"),
     tables=TABLES,
-    sections=("models", "traits", "seeds", "studies", "report"),
+    sections=("models", "traits", "seeds", "studies", "carriers", "evaluation", "report"),
     optional=("studies",),
     figures={
         "report.html": Figure("page", "Report"),
