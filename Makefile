@@ -13,7 +13,7 @@ run: $(VENV)/installed
 	@echo "The overview is $(CURDIR)/data/overview/overview.html"
 
 test: $(VENV)/installed $(VENV)/third-party/installed
-	pytest -n 2 --dist worksteal
+	pytest -n 3 --dist worksteal  # for two cores: tests that start other processes wait for them a third of the time
 
 lint: $(VENV)/installed
 	ruff check .

@@ -16,11 +16,13 @@ settings.load_profile("sublim")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Long tests first, in either half: each of two processes begins with one half, and at the end takes from the other."""
-    long = [item for item in items if item.get_closest_marker("long")]
+    """Long tests first, in each part: each process begins with one part, and at the end takes from the others. The longest are
+    the last in the order of files."""
+    parts = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    long = [item for item in reversed(items) if item.get_closest_marker("long")]
     rest = [item for item in items if item not in set(long)]
-    half = len(rest) // 2
-    items[:] = [*long[::2], *rest[:half], *long[1::2], *rest[half:]]
+    size = -(-len(rest) // parts)
+    items[:] = [item for part in range(parts) for item in (*long[part::parts], *rest[part * size : (part + 1) * size])]
 
 
 @pytest.fixture(scope="session")

@@ -27,7 +27,7 @@ from functools import cached_property
 from itertools import product
 from operator import add, mul, sub
 from random import Random
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, cast
 
 import polars as pl
 from pydantic import Field
@@ -77,7 +77,8 @@ class Function:
 
     @cached_property
     def _expression(self) -> ast.expr:
-        return ast.parse(self.forms[0].format(*"xyz", k="k", m="m"), mode="eval").body
+        (statement,) = ast.parse(self.forms[0].format(*"xyz", k="k", m="m")).body
+        return cast("ast.Expr", statement).value
 
     def value(self, inputs: Sequence[int], constants: Sequence[int]) -> int:
         """What it gives."""
