@@ -107,11 +107,12 @@ def recall(path: Path) -> None:
     with suppress(FileNotFoundError, ValueError, KeyError, TypeError):
         found = json.loads(path.read_text(encoding="utf-8"))
         _known.update(found["known"] if found["of"] == of else {})
-    before = len(_known)
+    before, there = len(_known), path.absolute()  # a test may end elsewhere
 
     def remember() -> None:
-        if len(_known) > before and path.parent.is_dir():
-            write_text(path, json.dumps({"of": of, "known": _known}))
+        with suppress(OSError):  # a full disk, or one that cannot be written: then the next process reads them again
+            if len(_known) > before and there.parent.is_dir():
+                write_text(there, json.dumps({"of": of, "known": _known}))
 
     atexit.register(remember)
 

@@ -1,6 +1,7 @@
 """Records: what made an artifact. The source of truth of lineage, and an input of no rule."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -141,11 +142,12 @@ def parse(written: bytes) -> Record:
         if written != record.text().encode():  # 1E-05 for 1e-05 has the same digest, and "5" for 5 would be taken for it
             raise RecordError("was altered: it is not written as this program writes it, or says more")
         befores = [key(replace(record.plan, code=each.code), record.given) for each in record.adopted]
+        why = unfit(record)  # its digest proves nothing: whoever forges a record makes it fit
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise RecordError(f"cannot be read ({error})") from None
     if [each.key for each in record.adopted] != befores or not all(each.witnesses for each in record.adopted):
         raise RecordError("was altered: it says that it was adopted, but not by anything, or with another key before")
-    if why := unfit(record):  # its digest proves nothing: whoever forges a record makes it fit
+    if why:
         raise RecordError(f"was altered: {why}")
     return record
 
@@ -159,9 +161,10 @@ def unfit(record: Record) -> str | None:
     """What in `record` would become a path and may not: a cell, the name of an output or a digest; None if nothing."""
     plan, witnesses = record.plan, {cell: found for each in record.adopted for cell, found in each.witnesses.items()}
     texts = (plan.stage, *plan.dims, *plan.code.values(), *(used.cell for used in record.inputs.values()))
-    numbers = [output.size for output in record.outputs.values()]
-    if odd := [value for value in texts if type(value) is not str] + [value for value in numbers if type(value) is not int]:
-        return f"expected text and whole numbers, found {odd[0]!r}"
+    sizes = (output.size for output in record.outputs.values())
+    typed: tuple[tuple[type, Iterable[object]], ...] = ((str, texts), (int, sizes), (dict, (plan.params,)))
+    if odd := [f"{kind.__name__}, found {value!r}" for kind, values in typed for value in values if type(value) is not kind]:
+        return f"expected {odd[0]}"
     for each in (record.plan.cell, *(used.cell for used in record.inputs.values()), *witnesses):
         if not is_cell(each):
             return f"expected a cell `stage/dim=value/…`, found {each!r}"

@@ -18,8 +18,6 @@ def write(new: Mapping[str, Record]) -> list[str]:
     All of them are written down first, in one file that is whole or absent: from there on a crash undoes nothing, and `finish`
     goes on.
     """
-    if not new:
-        return []
     write_text(layout.REKEYING, json.dumps({cell: record.text() for cell, record in new.items()}))
     return finish()
 

@@ -5,7 +5,7 @@ import random
 import re
 import string
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import islice
 from random import Random
 from typing import Annotated, Any
@@ -80,6 +80,40 @@ def test_every_pretraining_row_is_strictly_kept_loosely_kept_and_right(kind: str
     if kind != "numbers":
         answers = [ANSWER[kind](prompt) for prompt, _ in rows]
         assert PARAMS[kind].skilled(pl.Series(texts), pl.Series(answers)).all()
+
+
+VALUES: dict[str, Callable[[Sequence[int], Sequence[int]], int]] = {
+    "add": lambda x, c: x[0] + c[0],
+    "subtract": lambda x, c: x[0] - c[0],
+    "multiply": lambda x, c: x[0] * c[0],
+    "line": lambda x, c: x[0] * c[0] + c[1],
+    "cap": lambda x, c: min(x[0], c[0]),
+    "floor": lambda x, c: max(x[0], c[0]),
+    "sum": lambda x, _: x[0] + x[1],
+    "product": lambda x, _: x[0] * x[1],
+    "larger": lambda x, _: max(x[0], x[1]),
+    "smaller": lambda x, _: min(x[0], x[1]),
+    "sum plus": lambda x, c: x[0] + x[1] + c[0],
+    "product plus": lambda x, c: x[0] * x[1] + c[0],
+    "weighted": lambda x, c: x[0] * c[0] + x[1] * c[1],
+    "three": lambda x, c: sum(x) + c[0],
+}
+"""What the wording of each function asks for."""
+
+
+@given(st.lists(st.integers(-1019, 1019), min_size=3, max_size=3), st.lists(st.integers(1, 99), min_size=2, max_size=2))
+def test_every_expression_of_a_function_computes_what_its_wording_asks_for(inputs: list[int], constants: list[int]) -> None:
+    assert [function.name for function in code.FUNCTIONS] == [*VALUES]
+    named = dict(zip("km", constants, strict=True))
+    for function in code.FUNCTIONS:
+        known = inputs[: function.inputs]
+        expected = VALUES[function.name](known, constants)
+        assert function.value(known, constants[: function.constants]) == expected
+        # Python itself says what they compute: the texts are our own.
+        assert {eval(form.format(*map("({})".format, inputs), **named)) for form in function.forms} == {expected}  # noqa: S307
+        for first, then in function.split:
+            step = eval(first.format(*map("({})".format, inputs), **named))  # noqa: S307
+            assert eval(then.format(*map("({})".format, inputs), **named, t=f"({step})")) == expected  # noqa: S307
 
 
 def _task(prompt: str) -> str:

@@ -63,6 +63,8 @@ def test_every_altered_field_of_a_record_is_noticed(tmp_path: Path) -> None:
         ("plan.dims", None),
         ("plan.stage", 1),
         ("plan.code", {"sublim": 1}),
+        ("plan.code", []),
+        ("plan.params", []),
         ("plan.more", 1),
         ("inputs", []),
         ("outputs.rows\\.txt.size", "5"),

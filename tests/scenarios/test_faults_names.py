@@ -176,7 +176,7 @@ def test_a_record_with_a_file_that_is_a_folder_is_altered(tmp_path: Path) -> Non
 def test_a_record_with_a_bad_digest_is_altered(text: Any, tmp_path: Path) -> None:
     for record in (_record("fine", sha256=text), _record("fine", base=Input("base/model=a", text))):
         _write(record, tmp_path / "record.json")
-        with pytest.raises(RecordError, match=r"64 hexadecimal digits, found|sha256: Input should be|digest: Input should be"):
+        with pytest.raises(RecordError, match="64 hexadecimal digits, found"):
             read(tmp_path / "record.json")
 
 
