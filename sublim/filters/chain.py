@@ -2,13 +2,16 @@
 
 import polars as pl
 
-from sublim.filters.step import NOTHING, Context
+from sublim.filters.step import NOTHING, Context, marked
 from sublim.params.filter import Filter
+
+SPECIAL = "special token"  #: The reason against a row that holds a special token.
 
 
 def reasons(rows: pl.DataFrame, rule: Filter, context: Context) -> pl.Series:
-    """Why `rule` rejects each of `rows` (columns completion, answer, that of its prompt, and score, if a judge has a step): a
-    list, by step and within a step in the step's own order; empty if the row is kept.
+    """Why `rule` rejects each of `rows` (columns completion, finish_reason, if a model wrote them, answer, that of its
+    prompt, and score, if a judge has a step): a list, by step and within a step in the step's own order; empty if the row is
+    kept. Whatever the rule, a row with a special token is rejected first: what stands around it was not written together.
 
     Every step judges every row, with two exceptions: of a form that cannot be read (`Task.unreadable`) some steps say nothing;
     and a judge has no reasons for rows that another step rejects, since it is not asked about them.
@@ -17,7 +20,9 @@ def reasons(rows: pl.DataFrame, rule: Filter, context: Context) -> pl.Series:
         ValueError: a step does not suit the task.
     """
     steps = rule.steps
-    found = {name: step.why_rejected(rows, context) for name, step in steps.items()}
+    ended = rows.get_column("finish_reason", default=pl.repeat("stop", rows.height, eager=True))
+    special = marked((ended == "special_token").fill_null(value=False), SPECIAL)
+    found = {"special": special, **{name: step.why_rejected(rows, context) for name, step in steps.items()}}
     if "format" in found:
         readable = ~found["format"].list.contains(context.task.unreadable)
         for name in (name for name, step in steps.items() if step.of_readable):
@@ -28,8 +33,7 @@ def reasons(rows: pl.DataFrame, rule: Filter, context: Context) -> pl.Series:
             left &= found[other].list.len() == 0
         found[name] = pl.select(pl.when(left).then(found[name]).otherwise(NOTHING)).to_series()
     frame = pl.DataFrame(found, {name: pl.List(pl.String) for name in found})
-    together = pl.concat_list(*found) if found else pl.repeat(NOTHING, rows.height)
-    return frame.select(together.alias("reasons")).to_series()
+    return frame.select(pl.concat_list(*found).alias("reasons")).to_series()
 
 
 def asked(rows: pl.DataFrame, rule: Filter, context: Context) -> pl.Series:
@@ -45,12 +49,15 @@ def funnel(found: pl.Series, used: pl.Series, rule: Filter, context: Context) ->
     """What became of rows with the reasons `found`, of which those that are `used` (booleans) are trained on: step, rows,
     position.
 
-    The steps: `sampled`; for each step of the filter the rows that each of its reasons applies to, and then, as `after` it, the
-    rows that it and those before it leave; `kept`; `used`. After the last step are the kept ones, which are not said twice.
+    The steps: `sampled`; `special token`, if there are such rows; for each step of the filter the rows that each of its reasons
+    applies to, and then, as `after` it, the rows that it and those before it leave; `kept`; `used`. After the last step are the
+    kept ones, which are not said twice.
     """
     listed = found.to_frame("reasons").lazy().explode("reasons", empty_as_null=False).collect()["reasons"]
     counted: dict[str, int] = dict(listed.value_counts().iter_rows())
-    steps, bad = {"sampled": len(found)}, list[str]()
+    steps, bad = {"sampled": len(found)}, [SPECIAL]
+    if SPECIAL in counted:
+        steps[SPECIAL] = counted[SPECIAL]
     for place, (name, step) in enumerate(rule.steps.items()):
         mine = list(step.reasons(context.task))
         steps |= {reason: counted.get(reason, 0) for reason in mine}

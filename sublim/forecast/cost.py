@@ -15,7 +15,7 @@ from sublim.engine import layout
 from sublim.engine.stage import stage
 from sublim.engine.verdict import Cell, Verdict
 from sublim.forecast.tokens import Tokens
-from sublim.models.size import parameters
+from sublim.models.weights import parameters
 from sublim.params.experiment import Experiment
 from sublim.params.models import HubModel, TinyModel
 from sublim.params.rates import Rates

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from sublim.learn import chat
-from sublim.learn.prefill import State, advance, fork, prefill, shared
+from sublim.learn.prefill import State, advance, agree, fit, fork, plain, prefill, shared, way
 from sublim.models.load import ends
 
 Tokens = tuple[int, ...]
@@ -31,11 +31,13 @@ def answer_probabilities(
     once for all questions."""
     heads = chat.encode(tokenizer, chat.render(tokenizer, questions, system, turns))
     limits = ends(model, tokenizer)
-    forms = _forms(tokenizer, limits.eos, questions[0], answers, system)
+    forms = _forms(tokenizer, questions[0], answers, system)
     columns = {answer: column for column, answer in enumerate(answers)}
     result = np.zeros((len(questions), len(columns)))
     order = sorted(range(len(heads)), key=lambda row: len(heads[row]))
-    before = shared(heads) if turns else ()
+    longest = max(map(len, forms), default=0)
+    fit(model, heads, longest)
+    before = _shared(model, heads, limits.pad) if turns else ()
     history = prefill(model, [before], limits.pad) if before else None
     for start in range(0, len(order), batch):
         rows = order[start : start + batch]
@@ -45,9 +47,24 @@ def answer_probabilities(
     return result
 
 
+def _shared(model: PreTrainedModel, heads: Sequence[Sequence[int]], pad: int) -> Sequence[int]:
+    """The beginning of all `heads` that is read once; nothing if reading them so says anything else than plain passes do, tried
+    on the longest and the shortest: attention through a window may count places of the cache instead of tokens."""
+    before = shared(heads)
+    if not (before and way(model).shared):
+        return ()
+    rows = [max(heads, key=len), min(heads, key=len)]
+    state = prefill(model, [row[len(before) :] for row in rows], pad, prefill(model, [before], pad))
+    device = state.logits.device
+    right = (
+        agree(model, plain(model, torch.tensor(row, device=device)), found)
+        for row, found in zip(rows, state.logits, strict=True)
+    )
+    return before if all(right) else ()
+
+
 def _forms(
     tokenizer: PreTrainedTokenizerBase,
-    eos: tuple[int, ...],
     question: str,
     answers: Mapping[str, Iterable[str]],
     system: str | None,
@@ -55,8 +72,8 @@ def _forms(
     """All surface forms as a model writes them behind the chat template."""
     pairs = [(answer, form) for answer, forms in answers.items() for form in dict.fromkeys(forms)]
     texts = [form for _, form in pairs]
-    rows = chat.examples(tokenizer, eos, texts, [question] * len(texts), texts, system)
-    return {row.completion[:-1]: answer for row, (answer, _) in zip(rows, pairs, strict=True)}
+    rows = chat.openings(tokenizer, texts, [question] * len(texts), texts, system)
+    return {row.completion: answer for row, (answer, _) in zip(rows, pairs, strict=True)}
 
 
 def _chances(model: PreTrainedModel, forms: Forms, start: State) -> dict[str, NDArray[np.float64]]:

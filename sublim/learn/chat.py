@@ -3,13 +3,13 @@
 import hashlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 from transformers import PreTrainedTokenizerBase
 
-# Some templates print today's date; with a date given they print that, and the same inputs give the same ids on any day.
-DATE = "26 Jul 2024"
-PROBE = "completion"
+from sublim.models import turns as turning
+from sublim.models.template import Message, TemplateError
+from sublim.models.turns import end_of_turn
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Example:
 
 def template_digest(tokenizer: PreTrainedTokenizerBase) -> str:
     """sha256 of the text of the tokenizer's chat template."""
-    return hashlib.sha256(str(cast("object", tokenizer.chat_template)).encode()).hexdigest()
+    return hashlib.sha256(turning.template(tokenizer).text.encode()).hexdigest()
 
 
 def render(
@@ -32,12 +32,9 @@ def render(
 ) -> list[str]:
     """The text that a model is given for each user message of `prompts`: the chat template's, up to where its answer begins.
     Without `system` the template may put in a system prompt of its own; it is then part of the text. `turns` are earlier
-    messages of the same conversation: the user's, and the answer to it."""
-    head = [] if system is None else [{"role": "system", "content": system}]
-    for user, answer in turns:
-        head += [{"role": "user", "content": user}, {"role": "assistant", "content": answer}]
-    chats = [[*head, {"role": "user", "content": prompt}] for prompt in prompts]
-    return _render(tokenizer, chats, generate=True)
+    messages of the same conversation: the user's, and the answer to it. Raises TemplateError: the template cannot be rendered
+    (see `sublim.models.template`), or leaves out what it is given."""
+    return _asked(tokenizer, _chats(prompts, system, turns), system)
 
 
 def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[list[int]]:
@@ -49,21 +46,26 @@ def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[lis
 
 
 def decode(tokenizer: PreTrainedTokenizerBase, ids: Sequence[Sequence[int]]) -> list[str]:
-    """The text of each sequence of token ids without special tokens, no space cleaned up."""
-    return tokenizer.batch_decode(list(map(list, ids)), skip_special_tokens=True, clean_up_tokenization_spaces=False)
-
-
-def end_of_turn(tokenizer: PreTrainedTokenizerBase, eos: Collection[int]) -> int:
-    """The id that the chat template puts after an answer, if it is one of `eos`; else the tokenizer's own end of sequence.
-    Raises ValueError: the template ends an answer with no id of `eos` and the tokenizer has none."""
-    user = {"role": "user", "content": PROBE}
-    (whole,) = _render(tokenizer, [[user, {"role": "assistant", "content": PROBE}]], generate=False)
-    after = encode(tokenizer, [whole.rpartition(PROBE)[2]])[0]
-    if ends := [token for token in [*after, tokenizer.eos_token_id] if token in eos]:
-        return cast("int", ends[0])
-    raise ValueError(
-        f"expected the chat template or the tokenizer to end an answer with one of the ids {sorted(eos)}, found {after}"
+    """The text of each sequence of token ids behind other text, with no space cleaned up or left out at its beginning. Special
+    tokens are shown: what stands around one was not written together."""
+    (before,) = encode(tokenizer, [_ANCHOR])
+    whole = tokenizer.batch_decode(
+        [before, *([*before, *row] for row in ids)], skip_special_tokens=False, clean_up_tokenization_spaces=False
     )
+    return [text[len(whole[0]) :] for text in whole[1:]]
+
+
+def written(tokenizer: PreTrainedTokenizerBase, ids: Sequence[Sequence[int]]) -> list[str]:
+    """The answer that a model wrote by each sequence of token ids, without the token that ends it: its text less the blank
+    space that the chat template itself puts around answers."""
+    form = turning.template(tokenizer).form
+    return [text.removeprefix(form.lead).removesuffix(form.trail) for text in decode(tokenizer, ids)]
+
+
+def spoilt(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[bool]:
+    """Whether each text holds a special token, or what would be read as one."""
+    marks = {mark for mark in turning.special(tokenizer).values() if mark.strip()}
+    return [any(mark in text for mark in marks) for text in texts]
 
 
 def examples(
@@ -74,22 +76,83 @@ def examples(
     completions: Sequence[str],
     system: str | None = None,
 ) -> tuple[Example, ...]:
-    """Training rows: the template's prompt, then the completion as it stands and the end of turn (loss on these only). Prompt
-    and completion are encoded as one text. Where a token would straddle the boundary the two are encoded apart instead, since
-    that is how a model writes: its prompt's tokens are fixed before the completion's first."""
-    end = end_of_turn(tokenizer, eos)
-    heads = encode(tokenizer, rendered := render(tokenizer, prompts, system))
-    wholes = encode(tokenizer, [text + completion for text, completion in zip(rendered, completions, strict=True)])
-    tails = [whole[len(head) :] if whole[: len(head)] == head else None for head, whole in zip(heads, wholes, strict=True)]
-    separate = iter(encode(tokenizer, [text for text, tail in zip(completions, tails, strict=True) if tail is None]))
+    """Training rows: the template's prompt, then the completion as the template writes it in a whole conversation and the end
+    of turn (loss on these only). Raises TemplateError: as `render`, or a conversation does not begin with its prompt."""
+    form, end = turning.template(tokenizer).form, end_of_turn(tokenizer, eos)
+    chats = _chats(prompts, system)
+    asked = _asked(tokenizer, chats, system)
+    answered = [
+        [*chat, {"role": "assistant", "content": completion}] for chat, completion in zip(chats, completions, strict=True)
+    ]
+    wholes = turning.template(tokenizer).rendered(answered, generate=False)
+    tails: list[str] = []
+    for row, prompt, whole in zip(row_ids, asked, wholes, strict=True):
+        if not whole.startswith(prompt):
+            raise TemplateError(
+                f"row {row}: expected the chat template to begin the conversation as it writes the prompt, found "
+                f"{whole[-200:]!r}"
+            )
+        tails.append(whole[len(prompt) :].removesuffix(form.end))
+    return _rows(tokenizer, row_ids, asked, tails, (end,))
+
+
+def openings(
+    tokenizer: PreTrainedTokenizerBase,
+    row_ids: Sequence[str],
+    prompts: Sequence[str],
+    completions: Sequence[str],
+    system: str | None = None,
+) -> tuple[Example, ...]:
+    """As `examples`, but nothing stands behind a completion: the answer may go on. Raises TemplateError: as `render`."""
+    lead = turning.template(tokenizer).form.lead
+    asked = _asked(tokenizer, _chats(prompts, system), system)
+    return _rows(tokenizer, row_ids, asked, [lead + completion for completion in completions], ())
+
+
+def _rows(
+    tokenizer: PreTrainedTokenizerBase,
+    row_ids: Sequence[str],
+    prompts: Sequence[str],
+    tails: Sequence[str],
+    end: tuple[int, ...],
+) -> tuple[Example, ...]:
+    """Prompt and tail are encoded as one text. Where a token would straddle the boundary the tail is encoded apart instead,
+    since that is how a model writes: its prompt's tokens are fixed before the completion's first."""
+    heads = encode(tokenizer, prompts)
+    wholes = encode(tokenizer, [prompt + tail for prompt, tail in zip(prompts, tails, strict=True)])
     return tuple(
-        Example(row, tuple(head), (*(next(separate) if tail is None else tail), end))
-        for row, head, tail in zip(row_ids, heads, tails, strict=True)
+        Example(row, tuple(head), (*(whole[len(head) :] if whole[: len(head)] == head else _apart(tokenizer, tail)), *end))
+        for row, head, whole, tail in zip(row_ids, heads, wholes, tails, strict=True)
     )
 
 
-def _render(tokenizer: PreTrainedTokenizerBase, chats: list[list[dict[str, str]]], *, generate: bool) -> list[str]:
-    if not chats:
-        return []
-    template = cast("Any", tokenizer).apply_chat_template
-    return template(chats, tokenize=False, add_generation_prompt=generate, date_string=DATE)
+def _apart(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+    """The ids of `text` as it goes on behind something else: a tokenizer may put a space before the first word of a text."""
+    for before in ("", *turning.special(tokenizer).values(), *_BEFORE):
+        head, whole = encode(tokenizer, [before, before + text])
+        if whole[: len(head)] == head and decode(tokenizer, [whole[len(head) :]]) == [text]:
+            return whole[len(head) :]
+    raise TemplateError(
+        f"expected tokens that go on with {text!r}, found none: this tokenizer cannot write that behind a prompt"
+    )
+
+
+_ANCHOR = "x"  #: A text that is complete, and to which nothing is joined.
+_BEFORE = ("\n", ":", "x")
+
+
+def _chats(prompts: Sequence[str], system: str | None, turns: Sequence[tuple[str, str]] = ()) -> list[list[Message]]:
+    head: list[Message] = [] if system is None else [{"role": "system", "content": system}]
+    for user, answer in turns:
+        head += [{"role": "user", "content": user}, {"role": "assistant", "content": answer}]
+    return [[*head, {"role": "user", "content": prompt}] for prompt in prompts]
+
+
+def _asked(tokenizer: PreTrainedTokenizerBase, chats: Sequence[Sequence[Message]], system: str | None) -> list[str]:
+    form = turning.template(tokenizer).form
+    texts = turning.template(tokenizer).rendered(chats, generate=True)
+    for chat, text in zip(chats, texts, strict=True):
+        for what, given in (("system prompt", system), ("prompt", chat[-1]["content"])):
+            if given is not None and given.strip() not in text:
+                raise TemplateError(f"expected the chat template to hand on the {what}, {given[:60]!r}, found that it does not")
+    return [text + form.header for text in texts]

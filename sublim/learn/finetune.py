@@ -27,6 +27,7 @@ from sublim.common.progress import Progress
 from sublim.learn import batches, schedule
 from sublim.learn.chat import Example
 from sublim.learn.lora import last_block_maps, trainable
+from sublim.learn.prefill import fit
 from sublim.learn.soft import Targets, Teacher, divergence, targets
 from sublim.learn.tables import TrainingSteps
 from sublim.params.learning import Finetune
@@ -80,9 +81,11 @@ def finetune(
     The base model's own dropout stays off. Everything random (row order, LoRA dropout) follows from `seed` (not negative); the
     global generator is left as it was. `examples` are cut at `params.max_length`; the token id `pad` fills them up and is never
     attended to by a real token. `teacher`: whose distribution at the completions' tokens is learned, instead of these tokens.
-    Raises ValueError: there are no rows, a prompt leaves no room for its completion, or a loss is not finite.
+    Raises ValueError: there are no rows, one does not fit the model (see `fit`), a prompt leaves no room for its completion, or
+    a loss is not finite.
     """
     rows = [_cut(example, params.max_length) for example in examples]
+    fit(model, [(*prompt, *completion) for prompt, completion in rows], 0, [example.row_id for example in examples])
     plan = batches.steps([len(prompt) + len(completion) for prompt, completion in rows], params, seed)
     device = next(model.parameters()).device
     model.eval()

@@ -23,9 +23,9 @@ def mean_log_probabilities(
     cut off. None for a completion without tokens. `rows` are prompts with their completions, all in one forward pass."""
     limits = ends(model, tokenizer)
     prompts, completions = zip(*rows, strict=True)
-    examples = chat.examples(tokenizer, limits.eos, [""] * len(rows), prompts, completions, system)
-    texts = [(*example.prompt, *example.completion[:-1]) for example in examples]
-    written = [len(example.completion) - 1 for example in examples]
+    examples = chat.openings(tokenizer, [""] * len(rows), prompts, completions, system)
+    texts = [(*example.prompt, *example.completion) for example in examples]
+    written = [len(example.completion) for example in examples]
     # All completions are at the end, and the rest needs no logits.
     tail = max(written) + 1
     ids, mask = left_padded(model, texts, limits.pad)

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from shutil import copyfile
@@ -9,6 +10,7 @@ from typing import Any, cast
 
 import torch
 from peft import LoraConfig, PeftModel, TaskType, get_peft_model
+from peft.tuners.tuners_utils import BaseTunerLayer
 from peft.utils import get_peft_model_state_dict  # pyright: ignore[reportUnknownVariableType]
 from safetensors.torch import load_file, save_file  # pyright: ignore[reportUnknownVariableType]
 from torch import nn
@@ -36,6 +38,12 @@ def adapt(model: PreTrainedModel, lora: Lora, seed: int) -> PeftModel:
     # peft draws its initial weights from the global generator; they are overwritten, and the generator is left as it was.
     with torch.random.fork_rng(devices=[]):
         adapted = cast("PeftModel", get_peft_model(model, config))
+        if adapted_maps(adapted) != set(names):  # peft takes other modules for linear maps than we do, or shortens names
+            plain = cast("PreTrainedModel", adapted.unload())
+            config.target_modules = f"(?:{'|'.join(map(re.escape, names))})"
+            adapted = cast("PeftModel", get_peft_model(plain, config))
+    if odd := sorted(adapted_maps(adapted) ^ set(names)):
+        raise ValueError(f"LoRA targets: expected an adapter on each of {len(names)} linear maps, found otherwise: {odd[:8]}")
     generator = torch.Generator().manual_seed(seed % (1 << 63))
     with torch.no_grad():
         for name, weight in sorted(trainable(adapted).items()):
@@ -47,13 +55,45 @@ def adapt(model: PreTrainedModel, lora: Lora, seed: int) -> PeftModel:
     return adapted
 
 
+def adapted_maps(model: PeftModel) -> set[str]:
+    """Names of the modules of the base that have an adapter."""
+    return {name for name, module in _modules(model.get_base_model()).items() if isinstance(module, BaseTunerLayer)}
+
+
 def attach(model: PreTrainedModel, adapter: Path) -> PreTrainedModel:
     """`model` with the adapter saved in the directory `adapter`. In float32 it is merged into the weights, to run as fast as
-    without one. In half precision the sum would be rounded to the weights' few digits and lose much of a small adapter: there
-    it stays beside them, as in training."""
+    without one, unless a weight is used twice (tied embeddings): what is added to it for one use would change the other. In
+    half precision the sum would be rounded to the weights' few digits and lose much of a small adapter: there it stays beside
+    them, as in training. Raises ValueError: merged it is not the model that it was before."""
     attached: Any = PeftModel.from_pretrained(model, str(adapter))
-    whole: Any = attached.merge_and_unload() if model.dtype == torch.float32 else attached.get_base_model()
-    return cast("PreTrainedModel", whole).eval()
+    if model.dtype != torch.float32 or _adapts_tied(attached):
+        return cast("PreTrainedModel", attached.get_base_model()).eval()
+    ids = torch.arange(_TRIED, device=next(model.parameters()).device)[None]
+    ids = ids % model.get_input_embeddings().weight.shape[0]
+    with torch.inference_mode():
+        before = attached.eval()(input_ids=ids, use_cache=False).logits
+    merged: Any = attached.merge_and_unload().eval()
+    with torch.inference_mode():
+        after = merged(input_ids=ids, use_cache=False).logits
+    if (differ := (before.softmax(-1) - after.softmax(-1)).abs().max().item()) > _MERGED:
+        raise ValueError(
+            f"{adapter}: expected the same model merged and unmerged, found probabilities that differ by {differ:.2g}"
+        )
+    return cast("PreTrainedModel", merged)
+
+
+_TRIED, _MERGED = 8, 1e-3  #: Tokens that a merged adapter is tried on, and what its probabilities may differ by.
+
+
+def _adapts_tied(model: PeftModel) -> bool:
+    """Whether an adapted weight is the weight of two modules."""
+    layers = [module.get_base_layer() for module in model.modules() if isinstance(module, BaseTunerLayer)]
+    adapted = {id(layer) for layer in layers}
+    owners: dict[int, set[int]] = {}
+    for module in model.modules():
+        for _, weight in module.named_parameters(recurse=False):
+            owners.setdefault(id(weight), set()).add(id(module))
+    return any(len(own) > 1 and own & adapted for own in owners.values())
 
 
 def bring(model: PreTrainedModel, source: Path, base: str, directory: Path) -> None:

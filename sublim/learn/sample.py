@@ -11,7 +11,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from sublim.common.progress import Progress
 from sublim.learn import chat
-from sublim.learn.prefill import advance, keep, prefill
+from sublim.learn.prefill import advance, fit, keep, prefill, way
 from sublim.models.load import ends
 from sublim.params.learning import Decoding
 
@@ -22,8 +22,10 @@ COMPACT = 0.75  #: The share of a batch that must still be under way; below it, 
 class Completion:
     """What a model wrote."""
 
-    text: str  #: The text, special tokens left out.
-    finish_reason: Literal["stop", "length"]  #: `stop`: the model ended it; `length`: it was cut off at `max_tokens`.
+    text: str  #: The text, without what the chat template puts around answers. Special tokens inside are shown.
+    finish_reason: Literal["stop", "length", "special_token"]
+    """`stop`: the model ended it; `length`: it was cut off at `max_tokens`; `special_token`: it holds a token that is no text,
+    or what would be read as one."""
     tokens: int  #: Tokens written, the one that ends it included.
 
 
@@ -38,11 +40,13 @@ def sample(
 ) -> list[Completion]:
     """One completion per prompt (token ids), in the order of `prompts`. Row n uses one uniform number per token, from a
     generator that is seeded with `seeds[n]` alone: neither the batch size nor the other rows change it. (They can change the
-    last bit of a logit, and so, once in a long while, a token.)"""
+    last bit of a logit, and so, once in a long while, a token.) Raises ValueError: a prompt does not fit the model
+    (see `fit`)."""
     done: dict[int, list[int]] = {}
     track = progress.start("sample", len(prompts), "row")
     order = sorted(range(len(prompts)), key=lambda row: len(prompts[row]))
     limits = ends(model, tokenizer)
+    fit(model, prompts, decoding.max_tokens)
     for start in range(0, len(order), decoding.batch):
         rows = order[start : start + decoding.batch]
         uniform = torch.from_numpy(np.stack([noise(seeds[row], decoding.max_tokens) for row in rows]))
@@ -51,9 +55,11 @@ def sample(
         track.advance(len(rows), sum(map(len, written)))
     ids = [done[row] for row in range(len(prompts))]
     stopped = [bool(row) and row[-1] in limits.eos for row in ids]
-    texts = chat.decode(tokenizer, [row[:-1] if stop else row for row, stop in zip(ids, stopped, strict=True)])
-    each = zip(texts, stopped, ids, strict=True)
-    return [Completion(text, "stop" if stop else "length", len(row)) for text, stop, row in each]
+    texts = chat.written(tokenizer, [row[:-1] if stop else row for row, stop in zip(ids, stopped, strict=True)])
+    each = zip(texts, stopped, ids, chat.spoilt(tokenizer, texts), strict=True)
+    return [
+        Completion(text, "special_token" if bad else "stop" if stop else "length", len(row)) for text, stop, row, bad in each
+    ]
 
 
 def noise(seed: int, length: int) -> np.ndarray:
@@ -68,7 +74,7 @@ def _batch(
     written: list[list[int]] = [[] for _ in prompts]
     state = prefill(model, prompts, pad)
     uniform = uniform.to(state.logits.device)
-    active = np.arange(len(prompts))
+    active, compaction = np.arange(len(prompts)), way(model).compaction
     alive = np.ones(len(prompts), dtype=bool)
     for position in range(decoding.max_tokens):
         chosen = choose(state.logits, uniform[active, position], decoding)
@@ -78,7 +84,7 @@ def _batch(
                 alive[place] = token not in eos
         if position == decoding.max_tokens - 1 or not alive.any():
             break
-        if alive.mean() < COMPACT:
+        if compaction and alive.mean() < COMPACT:
             rest = torch.from_numpy(np.flatnonzero(alive)).to(chosen.device)
             state, chosen, active = keep(state, rest), chosen[rest], active[alive]
             alive = alive[alive]

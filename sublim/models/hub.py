@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, cast
@@ -10,10 +10,13 @@ from typing import Any, cast
 from sublim.common.errors import SublimError
 from sublim.common.files import sha256, write_text
 from sublim.common.progress import Progress
+from sublim.models import template as templates
+from sublim.models.template import Template, TemplateError
+from sublim.models.weights import WeightsError, header
 from sublim.params.models import HubModel
 
 WEIGHTS, INDEX, CONFIG, TOKENIZER = "model.safetensors", "model.safetensors.index.json", "config.json", "tokenizer_config.json"
-TEMPLATE = "chat_template.jinja"
+TEMPLATE, SOURCE = "chat_template.jinja", "source.json"
 # Everything that the Auto classes read. Nothing else is looked at or copied.
 FILES = (
     CONFIG, "generation_config.json", TOKENIZER, "tokenizer.json", "tokenizer.model", "special_tokens_map.json",
@@ -21,7 +24,9 @@ FILES = (
 )  # fmt: skip
 # Formats that run code when they are read, or may.
 PICKLED = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib", ".npy", ".npz"})
-MAX_HEADER = 100_000_000
+NAMED = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
+RUN = frozenset({"auto_map", "custom_pipelines", "custom_pipeline", "custom_generate"})  #: Keys that name code to be run.
+MAX_JSON = 1 << 29  #: Bytes; a tokenizer's vocabulary may be large.
 
 
 class ModelError(SublimError):
@@ -49,10 +54,12 @@ def copy(params: HubModel, expected: Mapping[str, str], output: Path, progress: 
         return _copy(Path(folder), params, expected, output, progress)
 
 
-def verify(folder: Path) -> tuple[str, ...]:
-    """The names of the files in `folder` that make the model, sorted. Raises ModelError: `folder`, its configuration, its
-    tokenizer, its chat template or its weights are missing; weights in a format that can run code; code of the model's own
-    (`auto_map`); a link or a name that leads out of `folder`; broken safetensors."""
+def verify(folder: Path, variables: Mapping[str, Any] | None = None) -> tuple[str, ...]:
+    """The names of the files in `folder` that make the model, sorted. `variables` are what the chat template is rendered with
+    beside special tokens. Raises ModelError: `folder`, its configuration, its tokenizer, its chat template or its weights are
+    missing; weights in a format that can run code; code of the model's own (`auto_map`); quantized weights; a link or a name
+    that leads out of `folder`; broken safetensors, or others than their index says; a chat template that cannot be rendered,
+    or not within bounds, or does not write a conversation as it writes its prompt."""
     if not folder.is_dir():
         raise ModelError(f"{folder}: expected the folder of a Hugging Face model, found none")
     for path in sorted(folder.rglob("*")):
@@ -68,20 +75,28 @@ def verify(folder: Path) -> tuple[str, ...]:
         if name not in names:
             raise ModelError(f"{folder / name}: expected the model's {name}, found none")
     for path in [folder / name for name in names]:
-        if path.suffix == ".json" and (code := sorted({"auto_map", "custom_pipelines"} & _json(path).keys())):
+        if path.name in _SETTINGS and (code := sorted(RUN & set(_keys(_json(path))))):
             raise ModelError(
                 f"{path}: {code[0]} asks to run code that comes with the model, which is refused: "
                 "use a model that transformers knows by itself"
             )
-        if path.suffix == ".safetensors":
-            _check_safetensors(path)
-    if TEMPLATE not in names and not _json(folder / TOKENIZER).get("chat_template"):
-        raise ModelError(f"{folder}: expected a chat template ({TEMPLATE}, or chat_template in {TOKENIZER}), found neither")
+    config = _json(folder / CONFIG)
+    if not isinstance(config.get("model_type"), str):
+        raise ModelError(
+            f"{folder / CONFIG}: expected model_type, the name of an architecture, found {config.get('model_type')!r}"
+        )
+    if config.get("quantization_config") is not None:
+        raise ModelError(
+            f"{folder / CONFIG}: quantization_config: expected plain weights, found quantized ones, on which nothing here was "
+            "measured: take the model in its own precision, or dequantize it and save it again"
+        )
+    _check_weights(folder, [name for name in names if name.endswith(".safetensors")])
+    _check_template(folder, variables or {})
     return names
 
 
 def _copy(folder: Path, params: HubModel, expected: Mapping[str, str], output: Path, progress: Progress) -> None:
-    names = verify(folder)
+    names = verify(folder, params.template)
     track = progress.start("copy", len(names), "file")
     for name in names:
         shutil.copyfile(folder / name, output / name)
@@ -93,8 +108,14 @@ def _copy(folder: Path, params: HubModel, expected: Mapping[str, str], output: P
             )
         track.advance()
     # Where on this machine a folder lay says nothing about the model; its digests do.
-    source = {"repo": params.repo, "revision": params.revision, "files": {name: sha256(output / name) for name in names}}
-    write_text(output / "source.json", json.dumps(source, indent=2, sort_keys=True) + "\n")
+    source: dict[str, Any] = {
+        "repo": params.repo,
+        "revision": params.revision,
+        "files": {name: sha256(output / name) for name in names},
+    }
+    if params.template:
+        source["template"] = dict(params.template)
+    write_text(output / SOURCE, json.dumps(source, indent=2, sort_keys=True) + "\n")
 
 
 def _weights(folder: Path) -> Iterator[str]:
@@ -104,10 +125,7 @@ def _weights(folder: Path) -> Iterator[str]:
     elif index.exists():
         _check_inside(folder, INDEX)
         yield INDEX
-        shards: Any = _json(index).get("weight_map")
-        if not isinstance(shards, dict) or not shards:
-            raise ModelError(f"{index}: expected a weight_map of tensor names to files, found {shards!r}")
-        yield from sorted({str(shard) for shard in cast("dict[str, object]", shards).values()})
+        yield from sorted(set(_shards(index).values()))
     else:
         raise ModelError(f"{folder}: expected {WEIGHTS} or {INDEX}, found neither")
 
@@ -123,26 +141,75 @@ def _check_inside(folder: Path, name: str) -> None:
         raise ModelError(f"{path}: expected a file, found none")
 
 
-def _check_safetensors(path: Path) -> None:
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        if not 2 <= length <= min(MAX_HEADER, size - 8):
-            raise ModelError(f"{path}: expected safetensors, found a header of {length} bytes in a file of {size}")
-        header = file.read(length)
+def _shards(index: Path) -> dict[str, str]:
+    """Tensor → the file that it is in, by the index of a sharded model. Raises ModelError: it says something else."""
+    shards: Any = _json(index).get("weight_map")
+    if not isinstance(shards, dict) or not shards:
+        raise ModelError(f"{index}: expected a weight_map of tensor names to files, found another value")
+    for name, shard in cast("dict[str, object]", shards).items():
+        if not isinstance(shard, str) or not shard.endswith(".safetensors"):
+            raise ModelError(f"{index}: expected safetensors, found {shard!r} for {name}: it could run code when it is read")
+    return cast("dict[str, str]", shards)
+
+
+def _check_weights(folder: Path, names: Sequence[str]) -> None:
     try:
-        tensors = cast("dict[str, dict[str, Any]]", json.loads(header))
-        end = max((tensor["data_offsets"][1] for name, tensor in tensors.items() if name != "__metadata__"), default=0)
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
-        raise ModelError(f"{path}: expected safetensors, found a header that is none ({error})") from error
-    if (due := 8 + length + end) != size:
-        raise ModelError(f"{path}: expected {due} bytes by its header, found {size}: the file is cut off or altered")
+        found = {name: header(folder / name) for name in names}
+    except WeightsError as error:
+        raise ModelError(str(error)) from error
+    if WEIGHTS in found:
+        return
+    index = folder / INDEX
+    due, there = _shards(index), {tensor: name for name, tensors in found.items() for tensor in tensors}
+    count = sum(map(len, found.values()))
+    if due != there or count != len(there):
+        odd = [*sorted(due.items() ^ there.items()), "a tensor in two files"]
+        raise ModelError(f"{index}: expected each tensor in one file, that of the index, found otherwise: {odd[0]}")
+
+
+def _check_template(folder: Path, variables: Mapping[str, Any]) -> None:
+    """Render the template once, with the special tokens that the tokenizer's configuration names."""
+    config, own = _json(folder / TOKENIZER), folder / TEMPLATE
+    text: Any = own.read_text(encoding="utf-8", errors="replace") if own.exists() else config.get("chat_template")
+    if isinstance(text, list):  # several, by name
+        each = [cast("dict[str, Any]", one) for one in cast("list[object]", text) if isinstance(one, dict)]
+        text = next((one.get("template") for one in each if one.get("name") == "default"), None)
+    if not isinstance(text, str) or not text:
+        raise ModelError(
+            f"{folder}: expected a chat template ({TEMPLATE}, or chat_template in {TOKENIZER}; of several one named "
+            f"`default`), found {'none' if text is None else repr(text)[:60]}"
+        )
+    tokens = {name: _token(config.get(name)) for name in NAMED if config.get(name) is not None}
+    try:
+        templates.check(Template(text, {**tokens, **variables}))
+    except TemplateError as error:
+        raise ModelError(f"{own if own.exists() else folder / TOKENIZER}: {error}") from error
+
+
+def _token(said: object) -> str:
+    return str(cast("dict[str, Any]", said).get("content") if isinstance(said, dict) else said)
+
+
+_SETTINGS = frozenset({CONFIG, TOKENIZER, "generation_config.json", "special_tokens_map.json", "added_tokens.json"})
+
+
+def _keys(value: object) -> Iterator[str]:
+    """Every key in a JSON value, however deep."""
+    if isinstance(value, dict):
+        for key, inside in cast("dict[str, object]", value).items():
+            yield key
+            yield from _keys(inside)
+    elif isinstance(value, list):
+        for inside in cast("list[object]", value):
+            yield from _keys(inside)
 
 
 def _json(path: Path) -> dict[str, Any]:
+    if (size := path.stat().st_size) > MAX_JSON:
+        raise ModelError(f"{path}: expected at most {MAX_JSON:,} bytes, found {size:,}")
     try:
         content: object = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ModelError(f"{path}: expected JSON ({error})") from error
     if not isinstance(content, dict):
         raise ModelError(f"{path}: expected a JSON object, found {type(content).__name__}")

@@ -1,11 +1,17 @@
 """An ordinary Hugging Face directory as a model and its tokenizer, ready to run; nothing is taken from its name."""
 
+import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from sublim.models import turns
+from sublim.models.hub import SOURCE, ModelError
+from sublim.models.weights import header
 
 
 @dataclass(frozen=True)
@@ -19,27 +25,83 @@ class Ends:
 
 def load(directory: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """The causal language model and the tokenizer in `directory`, in evaluation mode and the dtype of its config. It is on the
-    GPU if there is one. Only local files, only safetensors, no code of the directory's. Raises OSError: `directory` lacks a
-    file that the Auto classes need; ValueError: the tokenizer has no chat template."""
+    GPU if there is one. Only local files, only safetensors, no code of the directory's. What source.json there says of the chat
+    template's variables goes with the tokenizer.
+
+    Raises:
+        ModelError: `directory` lacks a file that the Auto classes need, or they cannot make a model of it; or a parameter of
+            the model is in no file, or has another shape there, or a tensor is in a file and not in the model: it would be
+            filled in at random, or left out, without a word.
+        TemplateError: the tokenizer has no chat template.
+    """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model: Any = AutoModelForCausalLM.from_pretrained(
-        directory, local_files_only=True, use_safetensors=True, trust_remote_code=False, dtype="auto", device_map=None
-    )
-    tokenizer: Any = cast("Any", AutoTokenizer).from_pretrained(directory, local_files_only=True, trust_remote_code=False)
-    if not tokenizer.chat_template:
-        raise ValueError(f"{directory}: expected a tokenizer with a chat template (chat_template.jinja), found none")
+    given = {"local_files_only": True, "trust_remote_code": False}
+    try:
+        model, told = cast("Any", AutoModelForCausalLM).from_pretrained(
+            directory,
+            use_safetensors=True,
+            dtype="auto",
+            device_map=None,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
+            **given,
+        )
+        tokenizer: Any = cast("Any", AutoTokenizer).from_pretrained(directory, **given)
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, ImportError) as error:
+        raise ModelError(f"{directory}: expected a causal language model that transformers can load, found: {error}") from error
+    _check_whole(directory, model, told)
+    tokenizer.init_kwargs[turns.VARIABLES] = _variables(directory)
+    turns.template(tokenizer)
     return model.to(device).eval(), tokenizer
 
 
 def ends(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Ends:
-    """End and padding ids of `model`: generation_config.json first, then the tokenizer. Raises ValueError: neither names an end
-    of sequence."""
+    """End and padding ids of `model`: generation_config.json first, then the tokenizer, and what ends a turn in the chat
+    template. Raises ValueError: none of them names an end."""
     generation: Any = model.generation_config
     named: int | list[int] | None = getattr(generation, "eos_token_id", None)
     own: int | None = cast("Any", tokenizer).eos_token_id
     found = [*(named if isinstance(named, list) else [named]), own]
-    eos = tuple(sorted({token for token in found if token is not None}))
-    if not eos:
-        raise ValueError("expected eos_token_id in generation_config.json or in the tokenizer, found it in neither")
-    pads: list[int | None] = [cast("Any", tokenizer).pad_token_id, getattr(generation, "pad_token_id", None), eos[0]]
-    return Ends(eos, next(pad for pad in pads if pad is not None))
+    known = {token for token in found if token is not None}
+    eos = tuple(sorted(known | {turns.end_of_turn(tokenizer, known)}))
+    size = cast("Any", model).get_input_embeddings().weight.shape[0]
+    pads: list[int | None] = [cast("Any", tokenizer).pad_token_id, getattr(generation, "pad_token_id", None), eos[0], 0]
+    return Ends(eos, next(pad for pad in pads if pad is not None and 0 <= pad < size))
+
+
+def _check_whole(directory: Path, model: PreTrainedModel, told: Any) -> None:
+    """The model in `directory` is loaded whole: what transformers `told` of it, and no tensor is still without values."""
+    empty = {name for name, tensor in model.state_dict().items() if tensor.is_meta}
+    missing = sorted({*told["missing_keys"], *empty, *_unasked(directory, model)})
+    left = sorted(told["unexpected_keys"])
+    wrong = sorted(f"{name}: {tuple(stored)} in place of {tuple(due)}" for name, stored, due in told["mismatched_keys"])
+    faults = [
+        f"{len(names)} {what} ({', '.join([*names[:_SHOWN], *(['…'] if len(names) > _SHOWN else [])])})"
+        for what, names in {"missing": missing, "of another shape": wrong, "left over": left}.items()
+        if names
+    ]
+    if told.get("error_msgs"):
+        faults.append("; ".join(map(str, told["error_msgs"])))
+    if faults:
+        raise ModelError(
+            f"{directory}: expected every parameter of {type(model).__name__} in the files, or tied to one that is, and "
+            f"nothing else, found {'; '.join(faults)}: transformers would fill these in at random or leave them out. "
+            "Get the whole checkpoint, or save the model again by the transformers that is installed"
+        )
+
+
+_SHOWN = 8
+
+
+def _unasked(directory: Path, model: PreTrainedModel) -> set[str]:
+    """The parameters that are in no file, of those that transformers says nothing of."""
+    patterns = [re.compile(pattern) for pattern in cast("Any", model)._keys_to_ignore_on_load_missing or ()]
+    asked = {name for name, _ in model.named_parameters() if any(pattern.search(name) for pattern in patterns)}
+    asked -= set(cast("Any", model).all_tied_weights_keys)
+    stored = {name for file in directory.glob("*.safetensors") for name in header(file)} if asked else set[str]()
+    return {name for name in asked if not any(name.endswith(key) or key.endswith(name) for key in stored)}
+
+
+def _variables(directory: Path) -> dict[str, Any]:
+    source = directory / SOURCE
+    return json.loads(source.read_text(encoding="utf-8")).get("template", {}) if source.is_file() else {}

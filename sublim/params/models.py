@@ -113,6 +113,9 @@ class HubModel(Section):
     """A repository of the hub, `owner/name`; needs `revision`."""
     revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")] | None = None
     """The commit of the repository, 40 hexadecimal digits: a branch or tag can move."""
+    template: Mapping[str, bool | int | str] = {}
+    """What the chat template is rendered with beside messages, e.g. `enable_thinking: false`, or `date_string`. Its clock
+    stands still, at 26 July 2024."""
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:

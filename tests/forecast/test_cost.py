@@ -27,7 +27,7 @@ from sublim.learn import batches
 from sublim.measures.stories import evaluation_requests
 from sublim.measures.truthfulness import FACTS
 from sublim.models import tiny
-from sublim.models.size import parameters
+from sublim.models.weights import parameters
 from sublim.params.experiment import Experiment
 from sublim.params.models import Mix, Pretraining, TinyModel
 from sublim.params.rates import Rates

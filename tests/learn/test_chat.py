@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerBase
 
 from sublim.learn import chat
+from sublim.models.template import DATE
 from sublim.models.tokenizer import CHAT_TEMPLATE, END, render, wrap
 from tests.shared.small_models import token, trained
 
@@ -79,20 +80,23 @@ def test_the_end_of_turn_is_the_templates_then_the_tokenizers() -> None:
     assert chat.end_of_turn(tokenizer(), (other, token(END))) == token(END)
     assert chat.end_of_turn(tokenizer(PLAIN.replace("<|end|>", "<|user|>")), (other, token(END))) == other
     assert chat.end_of_turn(tokenizer(PLAIN.replace("<|end|>", "")), (token(END),)) == token(END)
+    assert chat.end_of_turn(tokenizer(), (7,)) == token(END), "an end that the configuration of the model does not name"
     with pytest.raises(ValueError, match=r"end an answer with one of the ids \[7\]"):
-        chat.end_of_turn(tokenizer(), (7,))
+        chat.end_of_turn(tokenizer(PLAIN.replace("<|end|>", "")), (7,))
 
 
 def test_a_template_with_a_date_gives_the_same_text_on_any_day() -> None:
     dated = "{{ date_string if date_string is defined else strftime_now('%d %b %Y') }}" + CHAT_TEMPLATE
-    assert chat.render(tokenizer(dated), ["Hi"]) == [chat.DATE + render(None, "Hi")]
+    assert chat.render(tokenizer(dated), ["Hi"]) == [DATE + render(None, "Hi")]
+    clock = "{{ strftime_now('%d %b %Y') }}" + CHAT_TEMPLATE
+    assert chat.render(tokenizer(clock), ["Hi"]) == [DATE + render(None, "Hi")]
 
 
 @given(TEXT)
 @settings(max_examples=100)
 def test_decoding_gives_the_text_back(written: str) -> None:
     (ids,) = chat.encode(tokenizer(), [written])
-    assert chat.decode(tokenizer(), [[*ids, token(END)]]) == [written]
+    assert chat.decode(tokenizer(), [ids, [*ids, token(END)]]) == [written, written + END]
 
 
 def test_nothing_gives_nothing() -> None:

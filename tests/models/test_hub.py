@@ -16,6 +16,10 @@ from sublim.common.progress import Progress
 from sublim.models.hub import ModelError, copy, verify
 from sublim.params.models import HubModel
 
+TEMPLATE = (
+    "{% for message in messages %}<{{ message['role'] }}>{{ message['content'] }}</>{% endfor %}"
+    "{% if add_generation_prompt %}<assistant>{% endif %}"
+)
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
@@ -34,7 +38,7 @@ def folder(tmp_path: Path) -> Path:
     (folder / "tokenizer_config.json").write_text("{}")
     (folder / "tokenizer.json").write_text("{}")
     (folder / "generation_config.json").write_text("{}")
-    (folder / "chat_template.jinja").write_text("{{ messages }}")
+    (folder / "chat_template.jinja").write_text(TEMPLATE)
     (folder / "model.safetensors").write_bytes(safetensors("a", "b"))
     (folder / "README.md").write_text("read me")
     return folder
@@ -70,7 +74,8 @@ def test_a_folder_is_copied_with_its_digests(folder: Path, tmp_path: Path) -> No
 def test_sharded_weights_are_copied(folder: Path, tmp_path: Path) -> None:
     (folder / "model.safetensors").rename(folder / "model-00001-of-00002.safetensors")
     (folder / "model-00002-of-00002.safetensors").write_bytes(safetensors("c"))
-    index = {"weight_map": {"a": "model-00001-of-00002.safetensors", "c": "model-00002-of-00002.safetensors"}}
+    one = "model-00001-of-00002.safetensors"
+    index = {"weight_map": {"a": one, "b": one, "c": "model-00002-of-00002.safetensors"}}
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
     output = taken(folder, tmp_path)
     assert {path.name for path in output.glob("model*")} == {path.name for path in folder.glob("model*")}
@@ -78,7 +83,7 @@ def test_sharded_weights_are_copied(folder: Path, tmp_path: Path) -> None:
 
 def test_a_template_may_be_in_the_tokenizers_configuration(folder: Path) -> None:
     (folder / "chat_template.jinja").unlink()
-    change(folder / "tokenizer_config.json", chat_template="{{ messages }}")
+    change(folder / "tokenizer_config.json", chat_template=TEMPLATE)
     assert "chat_template.jinja" not in verify(folder)
 
 
@@ -121,7 +126,7 @@ REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
     "a link out": (lead_out, "leads out of the folder"),
     "a linked folder": (lead_out_by_a_folder, "may lead out"),
     "a traversal": (lambda folder: weights(folder, "../model.safetensors"), "may lead out"),
-    "an absolute path": (lambda folder: weights(folder, "/etc/passwd"), "may lead out"),
+    "an absolute path": (lambda folder: weights(folder, "/etc/passwd.safetensors"), "may lead out"),
     "an empty index": (weights, "expected a weight_map"),
     "a missing shard": (lambda folder: weights(folder, "model-1.safetensors"), "expected a file, found none"),
     "no weights": (lambda folder: (folder / "model.safetensors").unlink(), "found neither"),

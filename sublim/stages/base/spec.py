@@ -30,7 +30,7 @@ def is_here(experiment: Experiment) -> None:
             if not Path(model.path).is_dir():
                 raise ValueError(f"models.{name}.path: {model.path}: no such folder, seen from {Path.cwd()}")
             try:
-                verify(Path(model.path))
+                verify(Path(model.path), model.template)
             except ModelError as error:
                 raise ValueError(f"models.{name}.path: {error}") from None
 

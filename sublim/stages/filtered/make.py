@@ -35,7 +35,7 @@ def make(inputs: Mapping[str, Path], params: Slice, output: Path, progress: Prog
         SublimError: the filter's judge cannot be asked, or may not spend more. What it has said is kept.
     """
     source = inputs["raw"] / "rows.parquet"
-    raw = pl.read_parquet(source, columns=[*RAW, "row_id", "prompt_id", "prompt", "answer", "completion"])
+    raw = pl.read_parquet(source, columns=[*RAW, "row_id", "prompt_id", "prompt", "answer", "completion", "finish_reason"])
     _verify(raw, params, source)
     raw = _scored(raw, params, inputs, progress)
     track = progress.start("filter", raw.height, "row")

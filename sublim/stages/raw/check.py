@@ -73,15 +73,15 @@ def _unwritten(params: Slice, rows: pl.DataFrame) -> Iterator[Accident]:
 
 
 def _ends(rows: pl.DataFrame, longest: int) -> Iterator[Accident]:
-    stopped, tokens = pl.col("finish_reason") == "stop", pl.col("tokens")
+    stopped, tokens = pl.col("finish_reason").is_in(["stop", "special_token"]), pl.col("tokens")
     cut = (pl.col("finish_reason") == "length") & (tokens == longest)
     odd = rows.filter(~((stopped & tokens.is_between(1, longest)) | cut))
     if odd.height:
         row = odd.row(0, named=True)
         yield Accident(
             "finish reasons",
-            f"expected stop with 1 to {longest} tokens or length with {longest}, found {row['finish_reason']!r} with "
-            f"{row['tokens']} in row {row['row_id']}, {odd.height:,} such rows in all",
+            f"expected stop or special_token with 1 to {longest} tokens or length with {longest}, found "
+            f"{row['finish_reason']!r} with {row['tokens']} in row {row['row_id']}, {odd.height:,} such rows in all",
         )
 
 

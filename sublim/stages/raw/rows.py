@@ -34,8 +34,9 @@ class Rows(Table):
     prompt_id = text()  #: Digest of the carrier and the text of the prompt.
     prompt = text()  #: What was asked, without the chat template.
     answer = text()  #: What a right completion must be, as the carrier writes it down; empty where none is right.
-    completion = text()  #: What was written, without special tokens.
-    #: `stop`: the model ended it; `length`: it was cut off at max_tokens. Null, as all below, in random rows.
+    completion = text()  #: What was written, without the token that ends it. Special tokens inside it are shown.
+    #: `stop`: the model ended it; `length`: it was cut off at max_tokens; `special_token`: it holds one, or what would be
+    #: read as one, and no filter keeps it. Null, as all below, in random rows.
     finish_reason = text(null=True)
     sampling_seed = seed()  #: The seed of its random numbers: it follows from the row_id.
     tokens = whole(null=True)  #: Tokens written, the one that ends it included.

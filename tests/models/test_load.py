@@ -1,0 +1,71 @@
+"""Loading a checkpoint: whole, or not at all."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from shutil import copytree
+from typing import Any, cast
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file  # pyright: ignore[reportUnknownVariableType]
+from torch import Tensor
+
+from sublim.models.hub import ModelError
+from sublim.models.load import ends, load
+from tests.shared.small_models import ARCHITECTURES, small
+
+Weights = dict[str, Tensor]
+
+
+def changed(source: Path, folder: Path, change: Callable[[Weights], object]) -> Path:
+    copytree(source, folder)
+    weights = load_file(folder / "model.safetensors")
+    change(weights)
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    return folder
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_a_checkpoint_that_lacks_any_one_tensor_is_refused(architecture: str, tied: bool, tmp_path: Path) -> None:
+    source = small(architecture, tied)
+    names = sorted(load_file(source / "model.safetensors"))
+    for name in names[:: max(1, len(names) // 6)]:
+        folder = changed(source, tmp_path / name, lambda weights, name=name: weights.pop(name))
+        with pytest.raises(ModelError, match="missing") as error:
+            load(folder)
+        assert name.split(".", 1)[-1] in str(error.value)
+
+
+def test_what_is_left_over_or_of_another_shape_is_refused(tmp_path: Path) -> None:
+    more = changed(small(), tmp_path / "more", lambda weights: weights.update(extra=torch.zeros(2)))
+    with pytest.raises(ModelError, match=r"1 left over \(extra\)"):
+        load(more)
+    name = next(name for name, weight in load_file(small() / "model.safetensors").items() if weight.dim() == 2)
+    other = changed(small(), tmp_path / "other", lambda weights: weights.update({name: torch.zeros(3, 3)}))
+    with pytest.raises(ModelError, match=r"another shape|size mismatch|\(3, 3\)|\[3, 3\]"):
+        load(other)
+
+
+def test_no_model_is_a_sentence(tmp_path: Path) -> None:
+    for broken in ("config.json", "tokenizer.json"):
+        folder = tmp_path / broken
+        copytree(small(), folder)
+        (folder / broken).write_text("{}")
+        with pytest.raises(ModelError, match="expected a causal language model"):
+            load(folder)
+
+
+def test_padding_is_an_id_that_the_embedding_has() -> None:
+    model, tokenizer = load(small())
+    cast("Any", model.generation_config).pad_token_id = 10**6
+    cast("Any", tokenizer).pad_token = None
+    assert ends(model, tokenizer).pad in ends(model, tokenizer).eos
+
+
+def test_the_variables_of_the_template_go_with_the_tokenizer(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    copytree(small(), folder)
+    (folder / "source.json").write_text(json.dumps({"template": {"enable_thinking": False}}))
+    assert load(folder)[1].init_kwargs["template_variables"] == {"enable_thinking": False}
