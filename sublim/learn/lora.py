@@ -69,7 +69,7 @@ def attach(model: PreTrainedModel, adapter: Path) -> PreTrainedModel:
     if model.dtype != torch.float32 or _adapts_tied(attached):
         return cast("PreTrainedModel", attached.get_base_model()).eval()
     ids = torch.arange(_TRIED, device=next(model.parameters()).device)[None]
-    ids = ids % model.get_input_embeddings().weight.shape[0]
+    ids %= int(cast("Any", model).get_input_embeddings().weight.shape[0])
     with torch.inference_mode():
         before = attached.eval()(input_ids=ids, use_cache=False).logits
     merged: Any = attached.merge_and_unload().eval()
