@@ -162,6 +162,9 @@ def test_judges_on_this_machine_and_tiny_families_are_counted(tmp_path: Path, mo
     prompt, completion = lengths(of.carriers["numbers"].task)
     found = by_stage(of)
     assert found["filtered"].read == pytest.approx(4 * 40 * (2 * (30 + prompt + completion) + tokens(scoring["system"])))
+    more = carrier | {"top_up": {"prompts": 15, "times": 4}}
+    going_on = by_stage(of.model_validate(dict(of) | {"carriers": {"numbers": more}}))
+    assert going_on["filtered"].read == pytest.approx(found["filtered"].read * 100 / 40)
     assert found["base"].trained > 300
     told = planning.cost(of, planned(of))
     assert told.unknown == ()
