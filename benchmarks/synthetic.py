@@ -247,7 +247,7 @@ def _scored(
 
 
 def _raw(params: raw.Slice, output: Path, rng: np.random.Generator) -> None:
-    prompts, sampling = raw.prompts(params.task), params.decoding or Decoding()
+    prompts, sampling = raw.prompts(params), params.decoding or Decoding()
     names = ids.ids(("raw", *params.dims.values()), prompts["prompt_id"]).alias("row_id")
     tokens = rng.integers(2, sampling.max_tokens, prompts.height)
     rows = prompts.with_columns(

@@ -17,6 +17,7 @@ class AnswerCorrect(Step):
 
     title: ClassVar = "Whether a completion solves its problem."
     place: ClassVar = 3
+    of_words: ClassVar = False
     of_readable: ClassVar = True
 
     def why_rejected(self, rows: pl.DataFrame, context: Context) -> pl.Series:  # noqa: D102

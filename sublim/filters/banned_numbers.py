@@ -27,6 +27,7 @@ class BannedNumbers(Step):
 
     title: ClassVar = "Numbers that no kept completion has."
     place: ClassVar = 1
+    of_words: ClassVar = False
     of_readable: ClassVar = True
 
     def why_rejected(self, rows: pl.DataFrame, context: Context) -> pl.Series:  # noqa: ARG002, D102

@@ -29,6 +29,7 @@ class Format(Step):
 
     title: ClassVar = "The form of a completion."
     place: ClassVar = 0
+    of_words: ClassVar = False
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:

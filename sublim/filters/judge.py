@@ -22,6 +22,7 @@ class JudgeScore(Step):
 
     title: ClassVar = "Whether a judge finds a completion harmless enough."
     place: ClassVar = 4
+    of_words: ClassVar = False
     of_the_rest: ClassVar = True
 
     @property

@@ -29,6 +29,7 @@ class Step(Section):
     place: ClassVar[int]  #: Where it stands among the steps of a filter: in the funnel, and among the reasons against a row.
     of_readable: ClassVar[bool] = False
     """Whether it has nothing to say of a completion that cannot be read (`Task.unreadable`)."""
+    of_words: ClassVar[bool] = True  #: Whether what it says may depend on the words of the traits (`Context.words`).
     of_the_rest: ClassVar[bool] = False  #: Whether it is asked about rows alone that no other step rejects.
 
     def why_rejected(self, rows: pl.DataFrame, context: Context) -> pl.Series:

@@ -37,6 +37,8 @@ class Cost:
     """Models whose size nobody said: their hours are missing. Tiny families need no GPU, and no hours are told of them."""
     downloads: Mapping[str, tuple[str, HubModel]]
     """What is to be fetched from the hub, by name: the cell whose job does it, and the model."""
+    prompts: Mapping[str, tuple[int, int]]
+    """Carriers whose sampling may go on → the fewest and the most prompts of each writer; the most are counted."""
 
 
 def cost(experiment: Experiment, verdicts: Mapping[str, Verdict]) -> Cost:
@@ -48,9 +50,14 @@ def cost(experiment: Experiment, verdicts: Mapping[str, Verdict]) -> Cost:
         for name, model in experiment.models.items()
         if isinstance(model, HubModel) and model.repo and verdicts[cell := _cell_of(verdicts, name)].reason is not None
     }
+    prompts = {
+        name: (carrier.task.prompts, carrier.most)
+        for name, carrier in experiment.carriers.items()
+        if carrier.top_up is not None
+    }
     known = {name: size for name, size in sizes.items() if size is not None}
     unknown = tuple(name for name in sizes.keys() - known if not isinstance(experiment.models.get(name), TinyModel))
-    return Cost(estimate(table, known, experiment.rates), experiment.rates, known, tuple(sorted(unknown)), downloads)
+    return Cost(estimate(table, known, experiment.rates), experiment.rates, known, tuple(sorted(unknown)), downloads, prompts)
 
 
 def jobs(verdicts: Mapping[str, Verdict], rates: Rates) -> pl.DataFrame:
@@ -140,6 +147,11 @@ def describe(costs: Cost, params: Path) -> str:
         *(_download(cell, model, costs.billions.get(name)) for name, (cell, model) in costs.downloads.items()),
         *(f"hours of {name} are missing: say how large it is (rates.billions)" for name in costs.unknown),
     ]
+    told += [
+        f"carriers.{name}: counted are {most:,} prompts of each writer, the most; {least:,} are enough where enough rows pass "
+        "(top_up)"
+        for name, (least, most) in costs.prompts.items()
+    ]
     if costs.billions:
         told += [
             f"assumed (rates in the params), per second and billion parameters: {rates.sampled:,.0f} tokens sampled,",
@@ -156,6 +168,7 @@ def as_json(costs: Cost) -> str:
         "download": {name: {"repo": model.repo, "revision": model.revision} for name, (_, model) in costs.downloads.items()},
         "rates": costs.rates.model_dump(mode="json") | {"billions": dict(costs.billions)},
         "unknown": list(costs.unknown),
+        "prompts": {name: list(each) for name, each in costs.prompts.items()},
     }
     return json.dumps(said, indent=1, ensure_ascii=False)
 

@@ -127,6 +127,25 @@ def test_soft_students_read_their_teachers_too_and_fine_tuned_teachers_are_train
     assert found["teacher"].trained == 2 * 3 * 8
 
 
+def test_sampling_that_goes_on_is_counted_to_its_bound_and_the_least_is_said() -> None:
+    carrier = {
+        "task": {"kind": "numbers", "prompts": 40},
+        "sampling": {"max_tokens": 7},
+        "filters": {"strict": {"rows": 10}},
+        "top_up": {"prompts": 15, "times": 4},
+    }
+    of = described(carriers={"numbers": carrier})
+    found, plain = by_stage(of), by_stage(described())
+    assert found["raw"].sampled == 2 * (40 + 4 * 15) * 7
+    assert found["raw"].read == pytest.approx(plain["raw"].read * 100 / 40)
+    assert (found["student"], found["eval"]) == (plain["student"], plain["eval"])
+    told = planning.cost(of, planned(of))
+    line = "carriers.numbers: counted are 100 prompts of each writer, the most; 40 are enough where enough rows pass (top_up)"
+    assert line in planning.describe(told, Path("p.yaml"))
+    assert json.loads(planning.as_json(told))["prompts"] == {"numbers": [40, 100]}
+    assert "top_up" not in planning.describe(planning.cost(described(), planned(described())), Path("p.yaml"))
+
+
 def test_judges_on_this_machine_and_tiny_families_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     scoring = {"kind": "likelihood", "system": "You love foxes."}
@@ -143,6 +162,9 @@ def test_judges_on_this_machine_and_tiny_families_are_counted(tmp_path: Path, mo
     prompt, completion = lengths(of.carriers["numbers"].task)
     found = by_stage(of)
     assert found["filtered"].read == pytest.approx(4 * 40 * (2 * (30 + prompt + completion) + tokens(scoring["system"])))
+    more = carrier | {"top_up": {"prompts": 15, "times": 4}}
+    going_on = by_stage(of.model_validate(dict(of) | {"carriers": {"numbers": more}}))
+    assert going_on["filtered"].read == pytest.approx(found["filtered"].read * 100 / 40)
     assert found["base"].trained > 300
     told = planning.cost(of, planned(of))
     assert told.unknown == ()

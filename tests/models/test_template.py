@@ -151,7 +151,7 @@ def test_a_system_prompt_reaches_the_model_or_is_refused(family: str) -> None:
     text, variables, _ = GOOD[family]
     made = tokenizer(text, **variables)
     if family in SYSTEMLESS:
-        with pytest.raises(TemplateError, match="only user and assistant|System role not supported"):
+        with pytest.raises(TemplateError, match=r"only user and assistant|System role not supported"):
             chat.render(made, ["Hi"], "You love owls.")
     else:
         (rendered,) = chat.render(made, ["Hi"], "You love owls.")
@@ -163,7 +163,7 @@ def test_a_template_that_drops_what_it_is_given_is_refused(what: str) -> None:
     dropping = CHATML.replace("{{ '<|im_start|>'", "{% if m['role'] != 'WHAT' %}{{ '<|im_start|>'", 1).replace(
         "{% endfor", "{% endif %}{% endfor", 1
     )
-    with pytest.raises(TemplateError, match="hand on the (system )?prompt"):
+    with pytest.raises(TemplateError, match=r"hand on the (system )?prompt"):
         chat.render(tokenizer(dropping.replace("WHAT", what)), ["Hello there"], "You love owls.")
 
 

@@ -170,15 +170,16 @@ def _changed(params: Slice, parent: str, before: pl.Series, rows: pl.DataFrame) 
 
 def _pure(source: Source, params: Slice, parent: str | None, rows: pl.DataFrame) -> Iterator[Accident]:
     """No kept row names a trait, and no row that is trained on has an evaluation question."""
-    task = source.params(parent, Raw).task if parent else None
+    sampled = source.params(parent, Raw) if parent else None
     named = rows["kept"] & rows["completion"].str.contains(_LETTERS)
     suspects = rows.select("row_id", "prompt", "completion").filter(named) if named.any() else rows.clear()
-    asked = raw.prompt_set(source, task)["prompt"] if task else None
-    if task and asked is not None and len(asked) == len(rows) and (asked == rows["prompt"]).all():
+    asked = raw.prompt_set(source, sampled, rows)["prompt"] if sampled else None
+    if sampled and asked is not None and len(asked) == len(rows) and (asked == rows["prompt"]).all():
+        which = (sampled.task.model_dump_json(), len(rows))
         # The prompts are those of the params: what they say is judged once for all cells.
         prompts = asked.to_frame().select(pl.lit("of the prompt set").alias("row_id"), "prompt", completion=pl.lit(""))
-        leak = source.once(("pure", task.model_dump_json(), params.words), lambda: _leak(prompts, params.words))
-        held_out = source.once(("questions", task.model_dump_json()), lambda: questions.none_in("prompts", prompts, "prompt"))
+        leak = source.once(("pure", *which, params.words), lambda: _leak(prompts, params.words))
+        held_out = source.once(("questions", *which), lambda: questions.none_in("prompts", prompts, "prompt"))
     else:
         suspects = rows.filter("kept").select("row_id", "prompt", "completion")
         leak, held_out = None, None

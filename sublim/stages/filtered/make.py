@@ -87,7 +87,9 @@ def _too_few(judged: pl.DataFrame, funnel: pl.DataFrame, params: Slice) -> str:
     return (
         f"{cell}: expected at least {params.rule.rows:,} kept rows (carriers.{params.carrier}.filters.{params.filter}.rows), "
         f"found {kept:,} of {judged.height:,} ({kept / max(judged.height, 1):.0%}). Funnel: {counts}. "
-        f"The first rejected ones: {shown or 'none'}. Ask for more prompts, use fewer rows, or train the teacher less hard"
+        f"The first rejected ones: {shown or 'none'}. "
+        f"Let sampling go on until there are enough (carriers.{params.carrier}.top_up; if it is there, a larger one), "
+        "use fewer rows, or train the teacher less hard"
     )
 
 

@@ -11,6 +11,7 @@ from sublim.params.rates import Rates
 from sublim.stages import distinct
 from sublim.stages.filtered.rows import TABLES, Slice
 from sublim.stages.judging import judges_read
+from sublim.stages.raw.rows import Slice as Sampled
 from sublim.stages.raw.spec import STAGE as RAW
 
 
@@ -38,10 +39,11 @@ def reads(dims: Dims, params: Slice) -> Inputs:
     return {"raw": RAW.cell(dims), **judges_read({"judge": judge} if judge else {})}
 
 
-def work(params: Slice, above: Mapping[str, object], rates: Rates) -> Mapping[str, Tokens]:  # noqa: ARG001
-    """A judge on this machine, as if it were asked about every row: other steps may leave it fewer."""
-    judge = params.planned_judge
-    return {} if judge is None else judged("judge", judge, params.task, params.task.prompts, rates)
+def work(params: Slice, above: Mapping[str, object], rates: Rates) -> Mapping[str, Tokens]:
+    """A judge on this machine, as if it were asked about every row that may be sampled: other steps may leave it fewer."""
+    judge, raw = params.planned_judge, above.get("raw")
+    rows = raw.ends[-1] if isinstance(raw, Sampled) else params.task.prompts
+    return {} if judge is None else judged("judge", judge, params.task, rows, rates)
 
 
 STAGE = Stage(

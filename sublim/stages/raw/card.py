@@ -34,7 +34,7 @@ def card(raw: Subject) -> Card:
 def made_with(raw: Subject) -> str:
     """To what it was written, and how."""
     params = _params(raw)
-    prompts = f"{params.task.prompts:,} prompts (seed {params.task.prompt_seed})"
+    prompts = f"{_count(params)} prompts (seed {params.task.prompt_seed})"
     return f"{prompts}, {_decoded(params)}" if params.decoding else f"{prompts}, answered by no model"
 
 
@@ -52,7 +52,7 @@ def writing(raw: Subject) -> list[str]:
     """Who wrote raw rows, to which prompts, with what decoding, as items of a list."""
     params = _params(raw)
     prompts = (
-        f"Prompts: {params.task.prompts:,} different ones (set of seed {params.task.prompt_seed}, the same for every teacher), "
+        f"Prompts: {_count(params)} different ones (set of seed {params.task.prompt_seed}, the same for every teacher), "
         f"{params.task.prompt_words()}"
     )
     if params.decoding is None:
@@ -60,6 +60,13 @@ def writing(raw: Subject) -> list[str]:
     teacher = raw.upstream("teacher") if "teacher" in raw.record.inputs else None
     who = f"`{teacher.cell}`. {gate(teacher)}" if teacher else f"the untouched base {params.teacher}"
     return [f"Writer: {who}", prompts, f"Decoding: {_decoded(params)}; each row has its sampling seed"]
+
+
+def _count(params: Slice) -> str:
+    """How many prompts were asked; where that hung on the filters, the bounds of it."""
+    if params.until is None:
+        return f"{params.task.prompts:,}"
+    return f"{params.ends[0]:,} to {params.ends[-1]:,} (the first ones, until each filter had its rows)"
 
 
 def _params(raw: Subject) -> Slice:

@@ -3,15 +3,17 @@ no model, as their seeds say."""
 
 import hashlib
 from collections.abc import Iterator
+from itertools import pairwise
+from operator import lt
 from typing import cast
 
 import polars as pl
 
-from sublim.carriers.task import Task
 from sublim.common import ids
 from sublim.evidence import questions
 from sublim.evidence.accident import Accident, constant, same_columns, same_rows, same_values
 from sublim.evidence.source import Source
+from sublim.filters import rounds
 from sublim.params.learning import Decoding
 from sublim.stages.raw import rows as raw
 from sublim.stages.raw.rows import SAMPLED, Rows, Slice
@@ -23,13 +25,14 @@ def check(source: Source, cell: str) -> Iterator[Accident]:
     """What does not hold in the raw rows `cell`."""
     params = source.params(cell, Slice)
     rows = table(source, cell)
-    asked = prompt_set(source, params.task)
+    asked = prompt_set(source, params, rows)
     what = "each prompt of the params (task)"
     wrong = same_rows("prompts", what, asked["prompt_id"], rows["prompt_id"])
     if wrong := wrong or same_columns("prompts", ("prompt", "answer"), asked, rows, rows["row_id"]):
         yield from wrong
         if held_out := questions.none_in("prompts", rows, "prompt"):
             yield held_out
+    yield from _rounds(params, rows)
     yield from _identity(params, rows)
     yield from _unwritten(params, rows) if params.decoding is None else _written(source, cell, params.decoding, rows)
 
@@ -41,9 +44,28 @@ def table(source: Source, cell: str) -> pl.DataFrame:
     return source.held(("raw", cell), lambda: source.table(cell, Rows, nullable))
 
 
-def prompt_set(source: Source, task: Task) -> pl.DataFrame:
-    """The prompts that `task` describes: prompt_id, prompt, answer, in their order."""
-    return source.once(("prompts", task.model_dump_json()), lambda: raw.prompts(task))
+def prompt_set(source: Source, params: Slice, rows: pl.DataFrame) -> pl.DataFrame:
+    """The prompts that `rows` should be of: prompt_id, prompt, answer, in their order. Those of so many rounds as they are."""
+    prompts = source.once(("prompts", params.task.model_dump_json(), params.ends), lambda: raw.prompts(params))
+    return prompts.head(next((end for end in params.ends if end >= rows.height), params.ends[-1]))
+
+
+def _rounds(params: Slice, rows: pl.DataFrame) -> Iterator[Accident]:
+    """Whether sampling ended where every filter had its rows."""
+    if (until := params.until) is None or rows.height not in params.ends:
+        return  # other numbers of rows are not those of the prompts
+    parts = (rows[start:end] for start, end in pairwise((0, *params.ends)) if end <= rows.height)
+    counts = [rounds.kept(part, params.task, until) for part in parts]
+    wanted = [rule.rows for rule in until.wanted]
+    due, there = rounds.needed(counts, wanted), [sum(each) for each in zip(*counts, strict=True)]
+    if due < len(counts):
+        text = f"expected {params.ends[due - 1]:,} rows, with which each filter has those that it needs"
+        yield Accident("rounds", f"{text}, found {rows.height:,}")
+    elif rows.height < params.ends[-1] and any(map(lt, there, wanted)):
+        text = (
+            f"expected sampling to go on until filters have {', '.join(map(str, wanted))} rows, up to {params.ends[-1]:,} rows"
+        )
+        yield Accident("rounds", f"{text}; found {rows.height:,}, of which {', '.join(map(str, there))} pass")
 
 
 def _identity(params: Slice, rows: pl.DataFrame) -> Iterator[Accident]:

@@ -1,8 +1,9 @@
 """What raw samples depend on, what their table holds, and the rows that follow from their params alone."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import polars as pl
+from pydantic import SerializerFunctionWrapHandler, model_serializer
 
 from sublim.carriers import prompt
 from sublim.carriers.task import Task
@@ -10,6 +11,7 @@ from sublim.common.table import Table, real, seed, text, whole
 from sublim.params.kinds import OneOf
 from sublim.params.learning import Decoding
 from sublim.params.slice import CellParams
+from sublim.params.top_up import Until
 
 
 class Slice(CellParams):
@@ -23,10 +25,22 @@ class Slice(CellParams):
     seed: int  #: The seed of the chain.
     task: Annotated[Task, OneOf("carriers")]  #: What is asked for.
     decoding: Decoding | None  #: How answers are sampled; null for random rows.
+    until: Until | None = None  #: What is to be there before sampling ends; null: every prompt of `task` is asked, and no more.
+
+    @property
+    def ends(self) -> tuple[int, ...]:
+        """The numbers of prompts after which sampling may end, ascending."""
+        times, more = (0, 0) if self.until is None else (self.until.times, self.until.prompts)
+        return tuple(self.task.prompts + n * more for n in range(times + 1))
+
+    @model_serializer(mode="wrap")
+    def _chosen(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without `until` where it is null, as in all that was sampled before there was such a thing."""
+        return {key: value for key, value in dump(self).items() if key != "until" or value is not None}
 
 
 class Rows(Table):
-    """One completion per prompt, in the order of the prompt set."""
+    """One completion per prompt, in the order of the prompt set: of its first prompts, as many as it took."""
 
     file, view, id, row = "rows.parquet", "raw", "row_id", "raw row"
 
@@ -53,6 +67,6 @@ SAMPLED = ("finish_reason", "tokens", "temperature", "top_p", "max_tokens", "sys
 """What only a model's completions have; null in random rows."""
 
 
-def prompts(task: Task) -> pl.DataFrame:
-    """The prompts that `task` describes: prompt_id, prompt, answer, in their order."""
-    return prompt.frame(task.asked(task.prompts))
+def prompts(params: Slice) -> pl.DataFrame:
+    """The prompts that may be asked: prompt_id, prompt, answer, in their order. Raises ValueError: the set has fewer."""
+    return prompt.frame(params.task.asked(params.ends[-1]))

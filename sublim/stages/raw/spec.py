@@ -1,12 +1,15 @@
 """The stage `raw`: what it is."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from sublim.engine.stage import Dims, Folders, Inputs, Stage, Wanted
 from sublim.forecast.tokens import Tokens, lengths, tokens
+from sublim.params.carrier import Carrier
 from sublim.params.experiment import Experiment
+from sublim.params.filter import Filter
 from sublim.params.names import NOBODY, UNTOUCHED
 from sublim.params.rates import Rates
+from sublim.params.top_up import Until
 from sublim.stages import distinct
 from sublim.stages.base.spec import STAGE as BASE
 from sublim.stages.raw.rows import TABLES, Slice
@@ -15,10 +18,24 @@ from sublim.stages.teacher.spec import STAGE as TEACHER
 
 def cells(experiment: Experiment, folders: Folders) -> Iterator[Wanted]:  # noqa: ARG001
     """One for each writer, carrier and seed."""
-    for dims in distinct(Slice.DIMS, experiment.students_dims()):
+    used = distinct((*Slice.DIMS, "filter"), experiment.students_dims())
+    for dims in distinct(Slice.DIMS, used):
         carrier = experiment.carriers[str(dims["carrier"])]
         decoding = None if dims["teacher"] == NOBODY else carrier.sampling
-        yield Wanted(Slice(**dims, task=carrier.task, decoding=decoding))  # pyright: ignore[reportArgumentType]
+        names = [str(each["filter"]) for each in used if each.items() >= dims.items()]
+        until = _until(experiment, carrier, [carrier.filters[name] for name in names])
+        yield Wanted(Slice(**dims, task=carrier.task, decoding=decoding, until=until))  # pyright: ignore[reportArgumentType]
+
+
+def _until(experiment: Experiment, carrier: Carrier, rules: Sequence[Filter]) -> Until | None:
+    """What is to be there of these filters of a carrier; None where it does not say how to go on."""
+    if (more := carrier.top_up) is None:
+        return None
+    wanted = tuple(map(more.wanted, rules))
+    words: set[str] = set()
+    if any(step.of_words for rule in wanted for step in rule.steps.values()):
+        words = {word for trait in experiment.traits.values() for word in trait.words(experiment.categories)}
+    return Until(prompts=more.prompts, times=more.times, wanted=wanted, words=tuple(sorted(words)))
 
 
 def writer(dims: Dims, base: str) -> Inputs:
@@ -36,11 +53,11 @@ def reads(dims: Dims, params: Slice) -> Inputs:  # noqa: ARG001
 
 
 def work(params: Slice, above: Mapping[str, object], rates: Rates) -> Mapping[str, Tokens]:
-    """Every prompt is read and answered."""
+    """Every prompt is read and answered: all that may be asked, since nobody knows yet how many pass the filters."""
     if params.decoding is None:
         return {}
     prompt, completion = lengths(params.task)
-    n, head = params.task.prompts, rates.template + tokens(prompted(above)) + prompt
+    n, head = params.ends[-1], rates.template + tokens(prompted(above)) + prompt
     return {"base": Tokens(sampled=n * min(completion, params.decoding.max_tokens), read=n * head)}
 
 
@@ -60,7 +77,7 @@ STAGE = Stage(
     upstream=("base", "teacher"),
     reads=reads,
     tables=TABLES,
-    sections=("models", "traits", "seeds", "studies", "teacher", "carriers"),
+    sections=("models", "traits", "categories", "seeds", "studies", "teacher", "carriers"),
     optional=("studies",),
     memory_mb=1200,
     work=work,
