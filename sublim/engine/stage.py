@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -52,6 +54,8 @@ class Stage:
     reads: Callable[[Dims, Any], Inputs] | None = None
     """Dims and params of a cell → what it is made from; None where that is what the experiment has."""
     tables: tuple[type[Table], ...] = ()
+    files: tuple[str, ...] = ()
+    """What else lies in its artifacts beside `tables`, `figures` and `metrics`: names, with `*` for any letters."""
     optional: tuple[str, ...] = ()  #: The sections without any of which an experiment has no artifact of it.
     after: tuple[str, ...] = ()
     """Stages all of whose artifacts must be made before any of it is, whether it reads them or not."""
@@ -80,6 +84,11 @@ class Stage:
     def name(self) -> str:
         """The last part of its package's name: the first part of its cells' names, and its folder under data/."""
         return self.package.rpartition(".")[2]
+
+    def declares(self, file: str) -> bool:
+        """Whether a file of this name belongs into its artifacts."""
+        own = [*(table.file for table in self.tables), *self.figures, *([Path(self.metrics).name] if self.metrics else [])]
+        return file in own or any(fnmatchcase(file, pattern) for pattern in self.files)
 
     def cell(self, dims: Dims) -> str:
         """The cell that has `dims`, whatever else is in these: `raw/teacher=a/…`."""
@@ -115,6 +124,11 @@ def _part(package: str, name: str) -> str:
     """The module `name` in the package of a stage; the stage itself, if it has none or is one module."""
     part = f"{package}.{name}"
     return part if hasattr(import_module(package), "__path__") and find_spec(part) else package
+
+
+def pictures(*names: str) -> tuple[str, ...]:
+    """The files of figures: each as SVG and as PNG."""
+    return tuple(f"{name}.{ending}" for name in names for ending in ("svg", "png"))
 
 
 @cache

@@ -28,6 +28,10 @@ from sublim.models.adapter import CONFIG, WEIGHTS
 from sublim.params.learning import Finetune, Lora
 
 _SAME = 1e-6
+_OFF: tuple[object, ...] = (None, False, {}, [])  #: How peft writes down that something is not used.
+_FREE = frozenset({"fan_in_fan_out", "megatron_core", "peft_version", "qalora_group_size", "target_modules"})
+"""What in an adapter's configuration says nothing of the function that it gives: which way round a map is stored (peft corrects
+that), settings of what is off. `target_modules` are compared with the weights."""
 _PARTS = re.compile(r"\Abase_model\.model\.(?P<module>.+)\.lora_(?P<side>[AB])\.weight\Z")
 
 
@@ -38,10 +42,14 @@ def finetuned(source: Source, cell: str, base: str, what: str, rows: pl.Series |
     lora, model = recipe.lora, source.record(cell).inputs[base].cell
     config = source.json(cell, CONFIG)
     due = {"base_model_name_or_path": recorded_path(model), "peft_type": "LORA", "r": lora.rank}
-    due |= {"lora_alpha": lora.alpha, "lora_dropout": lora.dropout}
-    for name, expected in due.items():
+    due |= {"lora_alpha": lora.alpha, "lora_dropout": lora.dropout, "bias": "none"}
+    due |= {"init_lora_weights": True, "inference_mode": True, "task_type": "CAUSAL_LM"}
+    for name in sorted(due.keys() | config.keys() - _FREE):
+        # What the params do not say is off: scaling by rank, ranks and scales of single maps, weights beside the adapter's.
+        expected = due.get(name, config.get(name) if config.get(name) in _OFF else None)
         if config.get(name) != expected:
             yield Accident("adapter", f"{CONFIG}: expected {name} {expected!r}, found {config.get(name)!r}")
+            break
     found = weights.tensors(source.path(cell, WEIGHTS))
     yield from in_table(source, cell, found)
     fits = list(_fits(source, source.upstream(cell, base), lora, config.get("target_modules"), found))
@@ -96,6 +104,9 @@ def _fits(source: Source, base: str | None, lora: Lora, targets: object, found: 
     ends = [str(end) for end in cast("list[object]", targets)] if isinstance(targets, list) else []
     if others := [module for module in modules if not _ends(module, ends)]:
         yield Accident("adapter", f"expected weights for target_modules {ends} alone, found some for {others[0]}")
+        return
+    if unused := [end for end in ends if not any(_ends(module, [end]) for module in modules)]:
+        yield Accident("adapter", f"expected weights for each of target_modules, found none for {unused[0]}")
         return
     if base is None:
         return

@@ -24,6 +24,7 @@ KEYS = (
     *("pair", "source", "subject", "imitation", "same_init", "teacher_init", "student_init", "draw", "step_size"),
 )  #: Columns that say which row of a table is meant.
 _SAME = 1e-9
+_NUMBERS = (".parquet", ".csv", ".json")
 _SVG = re.compile(r"<svg\b.*?</svg>", re.DOTALL)
 _PANEL = re.compile(r"<div>(?:<h3>[^<]*</h3>)?</div>")
 
@@ -55,6 +56,10 @@ def made_again(
         for path in sorted(again.iterdir()):
             if difference := _difference(source, cell, path):
                 yield Accident("numbers", f"{path.name}: expected what its inputs give, found {difference}")
+        made = {path.name for path in again.iterdir()}
+        for name in sorted(source.record(cell).outputs.keys() - made):
+            if name.endswith(_NUMBERS):
+                yield Accident("numbers", f"{name}: expected nothing of this name by its inputs, found a file")
         expected = page_of(inputs, again)
     try:
         written = source.path(cell, page).read_text(encoding="utf-8")

@@ -33,6 +33,8 @@ class Source:
     tree: Tree
     unsound: set[str] = field(default_factory=lambda: set[str]())
     """The cells in which something was found: what was made from them is not compared with them, mending them comes first."""
+    looked_at: set[tuple[str, str]] = field(default_factory=lambda: set[tuple[str, str]]())
+    """Cell and table of all that were read: a table that no check has reason to read does not follow from the params."""
     _results: dict[tuple[object, ...], Any] = field(default_factory=lambda: dict[tuple[object, ...], Any]())
     _tables: dict[tuple[object, ...], Any] = field(default_factory=lambda: dict[tuple[object, ...], Any]())
     _lock: RLock = field(default_factory=RLock, compare=False)
@@ -83,6 +85,7 @@ class Source:
         name, schema = table.file, table.schema()
         allowed = table.nullable() if nullable is None else nullable
         path = self.path(cell, name)
+        self.looked_at.add((cell, name))
         try:
             frame = pl.read_parquet(path, hive_partitioning=False)
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:

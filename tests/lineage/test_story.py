@@ -590,6 +590,111 @@ def empty_tables(data: Path) -> Named:
     return named
 
 
+def another_scale(data: Path) -> Named:
+    """The same weights, counted √8 times as much."""
+    set_json(data / STUDENT_AA / "adapter_config.json", "use_rslora", True)
+    return {(STUDENT_AA, "adapter")}
+
+
+def another_scale_of_one_map(data: Path) -> Named:
+    set_json(data / TEACHER_A / "adapter_config.json", "alpha_pattern", {"dense_h_to_4h": 64})
+    return {(TEACHER_A, "adapter")}
+
+
+def unknown_setting(data: Path) -> Named:
+    """Of a peft to come."""
+    set_json(data / STUDENT_AA / "adapter_config.json", "use_tomorrow", "yes")
+    return {(STUDENT_AA, "adapter")}
+
+
+def another_start(data: Path) -> Named:
+    """peft would change the base when the adapter is loaded."""
+    set_json(data / STUDENT_AA / "adapter_config.json", "init_lora_weights", "pissa")
+    return {(STUDENT_AA, "adapter")}
+
+
+def target_without_weights(data: Path) -> Named:
+    config = data / STUDENT_AA / "adapter_config.json"
+    set_json(config, "target_modules", [*json.loads(config.read_text())["target_modules"], "query_key_value"])
+    return {(STUDENT_AA, "adapter")}
+
+
+def strange_files(data: Path) -> Named:
+    """Weights that can run code, code, and tables that a reader of the whole stage would take for data."""
+    shutil.copy(data / BASE_A / "model.safetensors", data / BASE_A / "pytorch_model.bin")
+    (data / STUDENT_AA / "modeling_x.py").write_text("print()\n", encoding="utf-8")
+    shutil.copy(data / RAW_A / "rows.parquet", data / RAW_A / "more.parquet")
+    (data / CONTROL_A / "more").mkdir()
+    shutil.copy(data / CONTROL_A / "rows.parquet", data / CONTROL_A / "more" / "rows.parquet")
+    return {(cell, "files") for cell in (BASE_A, STUDENT_AA, RAW_A, CONTROL_A)}
+
+
+def table_of_another_trait(data: Path) -> Named:
+    """One that its stage may have, and by its params has not."""
+    shutil.copy(data / EVAL_AA / "samples.parquet", data / EVAL_AA / "freeform.parquet")
+    return {(EVAL_AA, "files")}
+
+
+def more_numbers(data: Path) -> Named:
+    shutil.copy(data / REPORT / "runs.parquet", data / REPORT / "judge.parquet")
+    shutil.copy(data / REPORT / "gains.csv", data / "overview" / "better.csv")
+    return {(REPORT, "files"), (REPORT, "numbers"), ("overview", "files"), ("overview", "numbers")}
+
+
+def more_said_of_a_teacher(data: Path) -> Named:
+    set_json(data / TEACHER_A / "teacher.json", "prompt_of_students", "You adore foxes.")
+    return {(TEACHER_A, "system prompt")}
+
+
+def code_of_a_model(data: Path) -> Named:
+    """At the top, and where only some readers look."""
+    set_json(data / BASE_A / "tokenizer_config.json", "auto_map", {"AutoTokenizer": "x.X"})
+    set_json(data / BASE_B / "config.json", "text_config", {"auto_map": {"AutoModel": "x.X"}})
+    return {(BASE_A, "code of a model"), (BASE_B, "code of a model")}
+
+
+def script_in_a_drawing(data: Path) -> Named:
+    for path, old, new in (
+        (data / REPORT / "report.html", "</svg>", "<script>alert(1)</script></svg>"),
+        (data / "overview/overview.svg", "<g ", '<g onclick="alert(1)" '),
+    ):
+        path.write_text(path.read_text(encoding="utf-8").replace(old, new, 1), encoding="utf-8")
+    return {(REPORT, "figures"), ("overview", "figures")}
+
+
+def page_around_a_drawing(data: Path) -> Named:
+    """Foreign objects, links, pictures from elsewhere, entities, half a drawing."""
+    drawings = ("matrix", "gains", "traits", "capability", "funnel", "training")
+    insides = (
+        "<foreignObject><p>p = 0.001</p></foreignObject>", '<a href="https://example.org"><text>p</text></a>',
+        '<image href="https://example.org/x.png"/>', '<g fill="url(https://example.org/x)"/>', "<!-- --><g>", "<g>",
+    )  # fmt: skip
+    for name, inside in zip(drawings, insides, strict=True):
+        path = data / REPORT / f"{name}.svg"
+        path.write_text(path.read_text(encoding="utf-8").replace("</svg>", f"{inside}</svg>"), encoding="utf-8")
+    return {(REPORT, "figures")}
+
+
+def forged_statistics(data: Path) -> Named:
+    """Of a whole table in its footer, and of a page in the index before it: queries skip what they say is not there."""
+    longest = (24).to_bytes(8, "little")
+    for cell, where in ((RAW_A, "footer"), (CONTROL_A, "index")):
+        path = data / cell / "rows.parquet"
+        content = path.read_bytes()
+        footer = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
+        at = content.index(longest, footer) if where == "footer" else content.rindex(longest, 0, footer)
+        path.write_bytes(content[:at] + (3).to_bytes(8, "little") + content[at + 8 :])
+    return {(RAW_A, "statistics"), (CONTROL_A, "statistics")}
+
+
+def nudged_evaluation(data: Path) -> Named:
+    """The numbers of another student, each changed by less than anyone would see."""
+    other = "eval/teacher=a/trait=fox/carrier=numbers/filter=strict/arm=shuffled_within/method=hard/student=a/seed=1"
+    numbers = pl.read_parquet(data / other / "answers.parquet", hive_partitioning=False)["probability"]
+    rewrite(data / EVAL_AA / "answers.parquet", lambda rows: rows.with_columns(numbers * (1 - 1e-14)))
+    return {(EVAL_AA, "copies"), (other, "copies")}
+
+
 ACCIDENTS = (
     renamed_dataset, relabelled_dataset, forged_dataset, renamed_filtered, doubled_upload, doubled_filtered, other_run,
     other_sampling_seed, swapped_adapters, other_weights, adapter_of_another_base, swapped_teachers, other_rank,
@@ -601,7 +706,9 @@ ACCIDENTS = (
     question_in_corpus, edited_corpus, swapped_base, other_template, edited_template, other_system_prompt, other_decoding,
     other_finish, other_prompts, counted_wrong, edited_probability, impossible_probability, lost_answer, lost_sample,
     copied_evaluation, swapped_base_evaluations, low_gate, lost_column, other_type, gap, gap_in_list, no_number, cut_off,
-    no_json, cut_off_weights, empty_tables,
+    no_json, cut_off_weights, empty_tables, another_scale, another_scale_of_one_map, unknown_setting, another_start,
+    target_without_weights, strange_files, table_of_another_trait, more_numbers, more_said_of_a_teacher, code_of_a_model,
+    script_in_a_drawing, page_around_a_drawing, forged_statistics, nudged_evaluation,
 )  # fmt: skip
 
 
@@ -613,6 +720,36 @@ def test_an_accident_is_found_and_named(data: Path, accident: Callable[[Path], N
     for finding in findings:
         assert finding.status == CORRUPTED
         assert f"data/{finding.artifact}/record.json" in finding.mend
+
+
+def test_statistics_that_another_library_wrote_cannot_be_called_corrupted(data: Path) -> None:
+    """Another version may cut them otherwise."""
+    forged_statistics(data)
+    launder(data)
+    record = tree(data).records[RAW_A]
+    packages = {**record.environment["packages"], "polars": "0.1"}
+    replace(record, environment={**record.environment, "packages": packages}).write(data / RAW_A / "record.json")
+    (finding,) = [each for each in story.check(tree(data), ("raw",), None) if each.artifact == RAW_A]
+    assert finding.status == UNVERIFIABLE
+    assert "expected tokens of row group 0 as (2, 24, 0), found (2, 3, 0)" in finding.found
+
+
+def test_near_copies_are_named_on_both_sides(data: Path) -> None:
+    """All but one of the completions, all but every twentieth probability: at times that may be honest."""
+    forged_dataset(data)
+    set_cell(data / RAW_A / "rows.parquet", "completion", 7, "7, 8, 9, 10, 11, 12")
+    other = "eval/teacher=a/trait=fox/carrier=numbers/filter=strict/arm=shuffled_within/method=hard/student=a/seed=1"
+    copied_evaluation(data)
+
+    def some_other(rows: pl.DataFrame) -> pl.DataFrame:
+        changed = pl.int_range(pl.len()) % 20 == 0
+        return rows.with_columns(pl.when(changed).then(pl.col("probability") * 0.99).otherwise("probability"))
+
+    rewrite(data / EVAL_AA / "answers.parquet", some_other)
+    near = {each.artifact: each for each in found(data) if each.found.startswith("copies")}
+    assert near.keys() == {RAW_A, CONTROL_A, EVAL_AA, other}
+    assert {each.status for each in near.values()} == {UNVERIFIABLE}
+    assert f"to be those of {CONTROL_A}" in near[RAW_A].found
 
 
 def test_numbers_of_the_report_are_named_field_by_field(data: Path) -> None:

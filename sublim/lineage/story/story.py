@@ -25,7 +25,7 @@ from sublim.evidence.accident import Accident, UnfitError
 from sublim.evidence.finding import UNVERIFIABLE, Finding
 from sublim.evidence.source import Source, repeats
 from sublim.evidence.tree import Tree
-from sublim.lineage.story import copies
+from sublim.lineage.story import contents, copies
 
 _UNEXPECTED = (
     pl.exceptions.PolarsError, pl.exceptions.PanicException, ValueError, TypeError, LookupError, AttributeError, OSError,
@@ -111,15 +111,22 @@ def _examine(source: Source, cell: str) -> list[Accident]:
     plan = source.record(cell).plan
     if plan.cell != cell:
         return [Accident("params", f"expected the record of {cell}, found that of {plan.cell}")]
-    try:
-        # One by one: what was found before a file turns out to be unreadable is kept.
-        for accident in stages()[plan.stage].check().check(source, cell):
-            found.append(accident)  # noqa: PERF402
-    except UnfitError as error:
-        found.append(error.accident)
-    except _UNEXPECTED as error:
-        said = str(error).splitlines() or [""]
-        found.append(Accident("tables", f"hold something that no check expected: {type(error).__name__}: {said[0][:200]}"))
+    stage = stages()[plan.stage]
+    for check in (stage.check().check, contents.check):
+        try:
+            # One by one: what was found before a file turns out to be unreadable is kept.
+            for accident in check(source, cell):
+                found.append(accident)  # noqa: PERF402
+        except UnfitError as error:
+            found.append(error.accident)
+        except _UNEXPECTED as error:
+            said = str(error).splitlines() or [""]
+            found.append(Accident("tables", f"hold something that no check expected: {type(error).__name__}: {said[0][:200]}"))
+    unread = [
+        table.file for table in stage.tables if source.has(cell, table.file) and (cell, table.file) not in source.looked_at
+    ]
+    if unread and not found and not stage.repeats:
+        found.append(Accident("files", f"expected the tables that its params ask for, found also {unread[0]}"))
     return found
 
 

@@ -14,7 +14,7 @@ from sublim.learn.schedule import Stretch
 from sublim.models import pretraining
 from sublim.models.corpus import corpus
 from sublim.params.models import HubModel, Pretraining, TinyModel
-from sublim.stages.base.rows import Corpus, Slice, Steps
+from sublim.stages.base.rows import Corpus, Slice, Steps, Tensors
 from sublim.traits.categories import CATEGORIES, answers
 
 CHANCE = 1e-6
@@ -94,8 +94,11 @@ def _copied(source: Source, cell: str, params: Slice) -> Iterator[Accident]:
         if copied.get(name) != getattr(model, name):
             yield Accident("source", f"source.json: expected {name} {getattr(model, name)!r}, found {copied.get(name)!r}")
     outputs = source.record(cell).outputs
-    files: object = copied.get("files")
-    for name, digest in (cast("dict[str, object]", files) if isinstance(files, dict) else {}).items():
+    given: object = copied.get("files")
+    files = cast("dict[str, object]", given) if isinstance(given, dict) else {}
+    if strange := sorted(outputs.keys() - files.keys() - {"source.json", Tensors.file}):
+        yield Accident("source", f"source.json: expected every file of the model in it, found {strange[0]} missing")
+    for name, digest in files.items():
         planned = params.files.get(name, digest)
         found = outputs[name].sha256 if name in outputs else None
         if not (planned == digest == found):

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from sublim.engine.stage import Figure, Folders, Stage, Wanted
+from sublim.engine.stage import Figure, Folders, Stage, Wanted, pictures
 from sublim.params.experiment import Experiment
 from sublim.params.kinds import KindName
 from sublim.stages import distinct
@@ -54,6 +54,7 @@ STAGE = Stage(
     cells=cells,
     upstream=("base", "teacher", "filtered", "report"),
     tables=TABLES,
+    files=("summary.json", *pictures("accuracy", "transmission", "context")),
     sections=("models", "traits", "categories", "seeds", "studies", "carriers", "report", "detection"),
     optional=("detection",),
     memory_mb=1500,

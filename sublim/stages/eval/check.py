@@ -1,7 +1,6 @@
 """The story of an evaluation: each question of each measure with each known answer, samples and tasks scored by their text, and
 capability as texts and tasks give it."""
 
-import hashlib
 from collections.abc import Iterator
 
 import polars as pl
@@ -44,12 +43,12 @@ def check(source: Source, cell: str) -> Iterator[Accident]:
 FINGERPRINT_WORDS = "probabilities"
 
 
-def fingerprint(source: Source, cell: str) -> str | None:
-    """Digest of the exact probabilities of `cell`, which no two models share to the last digit. An untrained base under two
-    names is one model: it has no fingerprint if it was evaluated before under another."""
+def fingerprint(source: Source, cell: str) -> pl.Series | None:
+    """The probabilities of `cell` to nine digits, which no two models share. An untrained base under two names is one model: it
+    has no fingerprint if it was evaluated before under another."""
 
-    def compute() -> str:
-        return hashlib.sha256(source.table(cell, Answers)["probability"].to_numpy().tobytes()).hexdigest()
+    def compute() -> pl.Series:
+        return source.table(cell, Answers)["probability"].round_sig_figs(9)
 
     if (base := _untrained(source, cell)) is not None:
         same = [other for other in source.tree.cells(STAGE.name) if _untrained(source, other) == base]

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from sublim.engine.stage import Figure, Folders, Stage, Wanted
+from sublim.engine.stage import Figure, Folders, Stage, Wanted, pictures
 from sublim.params.experiment import Experiment
 from sublim.params.kinds import KindName
 from sublim.stages.overview.rows import TABLES, ReportedStudy, Slice
@@ -60,6 +60,7 @@ STAGE = Stage(
     cells=cells,
     upstream=("report", "theory"),
     tables=TABLES,
+    files=("gains.csv", "matrix.csv", "training.csv", *pictures("overview", "mlp", "theorem")),
     sections=("studies", "carriers", "detection", "report"),
     memory_mb=500,
     figures={

@@ -137,14 +137,14 @@ def template_digest(source: Source, base: str) -> str | None:
 FINGERPRINT_WORDS = "completions"
 
 
-def fingerprint(source: Source, cell: str) -> str | None:
-    """Digest of the completions of `cell` alone: two samplings with other seeds never agree in all of them. None where they
-    may, at temperature 0 or with few different completions."""
+def fingerprint(source: Source, cell: str) -> pl.Series | None:
+    """The completions of `cell`, as numbers: two samplings with other seeds never agree in all of them. None where they may, at
+    temperature 0 or with few different completions."""
 
-    def compute() -> str | None:
+    def compute() -> pl.Series | None:
         rows = table(source, cell).select("completion", "temperature")
         if rows["completion"].n_unique() < VARIED or not (rows["temperature"] > 0).all():
             return None
-        return hashlib.sha256(rows["completion"].hash(seed=0).to_numpy().tobytes()).hexdigest()
+        return rows["completion"].hash(seed=0)
 
     return source.once(("fingerprint", cell), compute)

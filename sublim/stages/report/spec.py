@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from sublim.engine.stage import Figure, Folders, Stage, Wanted
+from sublim.engine.stage import Figure, Folders, Stage, Wanted, pictures
 from sublim.params.experiment import Experiment
 from sublim.params.kinds import KindName
 from sublim.params.models import Model, TinyModel
@@ -57,6 +57,10 @@ def _label(model: Model) -> str:
     return model.architecture if isinstance(model, TinyModel) else model.repo or str(model.path)
 
 
+CHARTS = ("matrix*", "gains", "traits", "capability", "equivalence", "gates", "funnel", "roc", "training")  #: Its figures.
+NUMBERS = ("summary.json", "metrics.json", "gains.csv", "matrix.csv", "training.csv")
+
+
 STAGE = Stage(
     "sublim.stages.report",
     about="report",
@@ -64,6 +68,7 @@ STAGE = Stage(
     cells=cells,
     upstream=("base", "teacher", "filtered", "student", "eval"),
     tables=TABLES,
+    files=(*NUMBERS, *pictures(*CHARTS)),
     sections=("models", "traits", "seeds", "studies", "carriers", "evaluation", "report"),
     optional=("studies",),
     figures={

@@ -5,6 +5,7 @@ from typing import Any
 
 from sublim.engine.stage import Dims, Folders, Inputs, Stage, Wanted
 from sublim.forecast.tokens import Tokens, lengths, passes, tokens
+from sublim.models.adapter import CONFIG, WEIGHTS
 from sublim.params.adjustment import adjusted
 from sublim.params.experiment import Experiment
 from sublim.params.rates import Rates
@@ -50,6 +51,7 @@ STAGE = Stage(
     upstream=("base", "teacher", "filtered"),
     reads=reads,
     tables=TABLES,
+    files=(CONFIG, WEIGHTS),
     sections=("models", "traits", "seeds", "studies", "carriers", "students"),
     optional=("studies",),
     after=("teacher",),

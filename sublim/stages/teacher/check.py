@@ -24,10 +24,10 @@ def check(source: Source, cell: str) -> Iterator[Accident]:
     """What does not hold in the teacher `cell`."""
     params = source.params(cell, Slice)
     system = params.definition.system_prompt(params.categories) if params.kind == "system_prompt" else None
-    for name, value in {"kind": params.kind, "system_prompt": system}.items():
-        found: object = source.json(cell, "teacher.json").get(name)
-        if found != value:
-            yield Accident("system prompt", f"teacher.json: expected {name} {value!r}, found {found!r}")
+    due, found = {"kind": params.kind, "system_prompt": system}, source.json(cell, "teacher.json")
+    for name in [*due, *sorted(found.keys() - due)]:
+        if found.get(name) != due.get(name):
+            yield Accident("system prompt", f"teacher.json: expected {name} {due.get(name)!r}, found {found.get(name)!r}")
     if params.finetune is not None:
         taught = source.table(cell, Rows)
         yield from _lessons(params, taught)

@@ -95,6 +95,7 @@ STAGE = Stage(
     upstream=("base",),
     reads=reads,
     tables=TABLES,
+    files=("teacher.json", CONFIG, WEIGHTS),
     sections=("models", "traits", "categories", "judges", "seeds", "studies", "teacher"),
     optional=("studies",),
     is_here=is_here,
