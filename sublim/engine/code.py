@@ -15,6 +15,7 @@ import sublim
 from sublim import lists
 from sublim.common import canonical
 from sublim.common.files import sha256, write_text
+from sublim.engine import syntax
 
 PACKAGE = Path(sublim.__file__).parent
 _known: dict[str, tuple[str, list[str]]] = {}  # digest of a module's name and source → what was read of it
@@ -75,7 +76,8 @@ def files_of(module: Path) -> list[Path]:
 def meaning(text: str) -> str:
     """Digest of Python source without what changes nothing: comments, blank space, docstrings and other bare strings.
 
-    Line numbers are not in it, so that an edit above a function leaves the function's part as it was.
+    Line numbers are not in it, so that an edit above a function leaves the function's part as it was. The same source has the
+    same digest under every Python from 3.11 on.
     """
     return _read(text)[0]
 
@@ -103,7 +105,7 @@ def _module(module: str) -> tuple[str, tuple[str, ...]]:
 def recall(path: Path) -> None:
     """From now on take what earlier processes have read of sources, by their bytes, from `path`, and at the end of this one
     write it there: to parse them all is a third of a second."""
-    of = [platform.python_version(), sha256(Path(__file__))]
+    of = [platform.python_version(), sha256(Path(__file__)), sha256(Path(syntax.__file__))]
     with suppress(FileNotFoundError, ValueError, KeyError, TypeError):
         found = json.loads(path.read_text(encoding="utf-8"))
         _known.update(found["known"] if found["of"] == of else {})
@@ -140,7 +142,7 @@ def _read(text: str, module: str = "") -> tuple[str, list[str]]:
                 setattr(node, block, kept)
                 waiting += kept
     names = {name for node in found for name in _named(module, node)}
-    return hashlib.sha256(ast.dump(tree, annotate_fields=False).encode()).hexdigest(), sorted(names)
+    return hashlib.sha256(syntax.printed(tree).encode()).hexdigest(), sorted(names)
 
 
 def _named(module: str, node: ast.Import | ast.ImportFrom) -> Iterator[str]:

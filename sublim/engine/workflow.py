@@ -37,6 +37,7 @@ class Workflow:
         self.experiment = planning.experiment(params)  #: What the params file says.
         self.params = params
         self.verdicts: Mapping[str, Verdict] = {}  #: Cell → verdict; in the main process.
+        self.advice = ""  #: What else a person should know before a run.
         self._cells = planning.cells(self.experiment, digests)
         self._stale: Mapping[str, str | None]
         if main:
@@ -48,6 +49,9 @@ class Workflow:
             publish(self.verdicts)
             access.publish(self.experiment.judges)
             _write_state(params)
+            git = environment.git_state()
+            write_text(layout.PLANS / "git.json", json.dumps(git))
+            self.advice = environment.advice(git)
             self._stale = {name: verdict.reason for name, verdict in self.verdicts.items()}
         else:
             self._stale = {cell.id: json.loads(layout.plan(cell.id).read_bytes())["reason"] for cell in self._cells}
@@ -151,7 +155,6 @@ def remembered_params() -> Path:
 
 def _write_state(params: Path) -> None:
     write_text(layout.PLANS / "experiment.json", json.dumps({"params": os.fspath(params)}))
-    write_text(layout.PLANS / "git.json", json.dumps(environment.git_state()))
 
 
 def _check_keys(experiment: Experiment, verdicts: Iterable[Verdict]) -> None:

@@ -1,7 +1,7 @@
 """Whether a text names a trait: its words in plain sight, and hidden in the simple ways in which they could be. What is caught,
 and what is not, is in docs/carriers.md.
 
-*Plain* is a whole word: it ends where its letters end, so that `owl_2` names the owl and `bowl` does not. *Inside* is within a
+*Plain* is a whole word (`sublim.common.words`): `owl_2` names the owl and `bowl` does not. *Inside* is within a
 longer run of letters (`returnwolf`) that is no ordinary word; what is ordinary the caller says, or `first` names the fir.
 """
 
@@ -9,6 +9,8 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 
 import polars as pl
+
+from sublim.common.words import UNSPACED, spelt
 
 TRAIT_WORD = "trait word"
 INSIDE_WORD = "trait word inside a word"
@@ -26,7 +28,8 @@ OTHER_SCRIPTS = dict(zip("аеорсхуіјѕһԛԝӏανορτυικ", "aeopcx
 SEPARATORS = r"[\s\-‐‑‒–—_.*/·~']"
 INVISIBLE = "[\u00ad\u034f\u061c\u180e\u200b-\u200f\u2060-\u2064\ufeff]"
 
-_BEFORE, _AFTER = r"(?:\A|[^\p{L}\p{M}])", r"(?:\z|[^\p{L}\p{M}])"
+_END = rf"[^\p{{L}}\p{{M}}]|[{UNSPACED}]"
+_BEFORE, _AFTER = rf"(?:\A|{_END})", rf"(?:\z|{_END})"
 
 
 def reasons(texts: pl.Series, words: Sequence[str], ordinary: Collection[str] | None = None) -> pl.Series:
@@ -66,8 +69,7 @@ def _inside(words: Sequence[str], ordinary: Collection[str]) -> pl.Expr:
 
 def whole_word(word: str) -> str:
     """A pattern that finds `word` as a whole word in any case; of several words with any white space between them."""
-    name = r"\s+".join(re.escape(part) for part in word.split())
-    return rf"(?i){_BEFORE}{name}{_AFTER}"
+    return rf"(?i){_BEFORE}{spelt(word)}{_AFTER}"
 
 
 def _hidden(word: str) -> str:

@@ -23,7 +23,7 @@ def summary(workflow: Workflow) -> str:
         from sublim.forecast import cost
 
         told.append(cost.describe(cost.cost(workflow.experiment, workflow.verdicts), workflow.params))
-    return "\n".join(told)
+    return "\n".join([*told, *([workflow.advice] if workflow.advice else [])])
 
 
 def foreseen(workflow: Workflow, targets: Collection[str]) -> str:

@@ -85,7 +85,11 @@ def free(garbage: Garbage) -> None:
 def _trees(unknown: list[str]) -> Iterator[Tree]:
     """What the experiment in the working directory has, and has ever versioned."""
     yield working()
-    commits = _commits()
+    try:
+        commits = _commits(unknown) if revision.repository() else []
+    except SublimError as error:
+        unknown.append(f"the revisions of {Path.cwd()}: {error}")
+        commits = []
     objects = revision.cache() if commits else None
     for commit in commits:
         try:
@@ -94,14 +98,21 @@ def _trees(unknown: list[str]) -> Iterator[Tree]:
             unknown.append(f"revision {error}")
 
 
-def _commits() -> list[str]:
-    """One commit for every dvc.lock that there has ever been in the repository around the working directory."""
-    listed = revision.git("log", "--all", "--reflog", "--format=%H", "--", revision.LOCK) or ""
+def _commits(unknown: list[str]) -> list[str]:
+    """One commit for every dvc.lock that there has ever been in the repository around the working directory. What cannot be
+    seen is added to `unknown`."""
+    listed = revision.git("log", "--all", "--reflog", "--format=%H", "--", revision.LOCK)
+    if listed is None:
+        unknown.append(f"the revisions of {Path.cwd()}, whose history git cannot read (`git fsck` says why)")
+    if revision.shallow():
+        unknown.append(f"the commits that {Path.cwd()}, a shallow clone, lacks ({revision.SHALLOW.rstrip('.')})")
     experiments = revision.git("for-each-ref", "--format=%(objectname)", "refs/exps", "refs/stash") or ""
     locks: dict[str, str] = {}
-    for commit in f"{listed} {experiments}".split():
+    for commit in f"{listed or ''} {experiments}".split():
         if (lock := revision.show(commit, revision.LOCK)) is not None:
             locks.setdefault(lock, commit)
+        elif revision.git("ls-tree", commit, f"./{revision.LOCK}") != "":  # of a commit that removes it, nothing is listed
+            unknown.append(f"revision {commit[:7]}, whose {revision.LOCK} is not here (a partial clone without its remote?)")
     return list(locks.values())
 
 

@@ -1,6 +1,7 @@
 """The artifacts of a git revision, from its dvc.lock and DVC's cache, without a checkout."""
 
 import json
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -14,6 +15,7 @@ from sublim.engine import layout
 from sublim.evidence.tree import Tree
 
 LOCK = "dvc.lock"
+SHALLOW = "`git fetch --unshallow` gets the older commits."
 _MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?")
 
 
@@ -60,7 +62,8 @@ def resolve(rev: str) -> str:
         refs = (git("for-each-ref", "--format=%(objectname) %(refname)", "refs/exps") or "").splitlines()
         named = [line.split()[0] for line in refs if line.endswith(f"/{rev}")]
         if len(named) != 1:
-            raise SublimError(f"{rev}: expected a git revision or the name of a DVC experiment, found neither here.")
+            more = f" This clone is shallow: {SHALLOW}" if shallow() else ""
+            raise SublimError(f"{rev}: expected a git revision or the name of a DVC experiment, found neither here.{more}")
         found = named[0]
     return found
 
@@ -102,7 +105,33 @@ def _object(objects: Path, md5: str) -> Path:
     return objects / md5[:2] / md5[2:]
 
 
+def shallow() -> bool:
+    """Whether the repository around the working directory lacks older commits."""
+    return git("rev-parse", "--is-shallow-repository") == "true"
+
+
+def repository() -> bool:
+    """Whether the working directory is in a git repository. Raises SublimError: it seems so, but git cannot read it."""
+    done = _git("rev-parse", "--git-dir")
+    if done.returncode == 0:
+        return True
+    said = done.stderr.strip()
+    if "not a git repository" in said:
+        return False
+    raise SublimError(f"expected a git repository or none here, found one that git does not read: {said}")
+
+
 def git(*arguments: str) -> str | None:
-    """What git prints, white space around it left out; None if it fails."""
-    done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
+    """What git prints, white space around it left out; None if it fails. Raises SublimError: git is not installed."""
+    done = _git(*arguments)
     return done.stdout.strip() if done.returncode == 0 else None
+
+
+def _git(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    try:
+        return subprocess.run(
+            ["git", *arguments],
+            capture_output=True, encoding="utf-8", errors="replace", check=False, env=os.environ | {"LC_ALL": "C"},
+        )  # fmt: skip
+    except OSError as error:
+        raise SublimError(f"expected git, which knows the revisions, found that it cannot be run: {error.strerror}.") from None

@@ -15,6 +15,7 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError
 
 from sublim.common.errors import SublimError
+from sublim.params import plain
 from sublim.params.experiment import Experiment
 from sublim.params.kinds import Of, OneOf, WithParts
 
@@ -30,16 +31,15 @@ def load(path: Path, check: Callable[[Experiment], None] = lambda _: None) -> Ex
     that key's line.
 
     Raises:
-        ParamsError: the file is missing or is no YAML, or a key is unknown, missing or doubled, or a value has the wrong type
-            or makes no sense with the others. All mistakes are listed, each as `file:line: key: what is wrong`.
+        ParamsError: the file is missing, cannot be read, is too large or is no YAML of plain values, or a key is unknown,
+            missing or doubled, or a value has the wrong type or makes no sense with the others. All mistakes are listed, each
+            as `file:line: key: what is wrong`.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        what = f"{path}: no such file. An experiment is described by a params.yaml in the working directory."
-        raise ParamsError(what) from None
-    except UnicodeDecodeError as error:
-        raise ParamsError(f"{path}: not a text file in UTF-8 ({error.reason} at byte {error.start}).") from None
+        text = plain.text(path)
+        plain.check(text)
+    except plain.UnfitError as error:
+        raise ParamsError(f"{path}:{error.line}: {error}" if error.line else f"{path}: {error}") from None
     yaml = YAML(typ="rt", pure=True)
     try:
         tree: Any = yaml.load(StringIO(text))  # pyright: ignore[reportUnknownMemberType]
@@ -49,11 +49,8 @@ def load(path: Path, check: Callable[[Experiment], None] = lambda _: None) -> Ex
         raise ParamsError(f"{path}:{line}: {str(trouble.problem or 'this is no YAML').splitlines()[0]}") from None
     if not isinstance(tree, CommentedMap):
         raise ParamsError(f"{path}:1: expected a mapping with the sections {', '.join(Experiment.model_fields)}.")
-    try:
-        # Through JSON: in strict mode a Python list is no tuple, but a JSON array is one.
-        written = json.dumps(_composed(tree))
-    except TypeError as error:
-        raise ParamsError(f"{path}: {error}: write dates and other special values as quoted text.") from None
+    # Through JSON: in strict mode a Python list is no tuple, but a JSON array is one.
+    written = json.dumps(_composed(tree), allow_nan=False)
     try:
         experiment = Experiment.model_validate_json(written)
         check(experiment)

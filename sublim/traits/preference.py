@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from functools import cache
 from typing import Any, Literal
 
+from sublim.common import words
 from sublim.common.phrases import phrases
 from sublim.params.category import Words
 from sublim.params.teacher import Rows
@@ -129,11 +130,12 @@ def known_answers(traits: Iterable[Preference], own: Own = NONE) -> Mapping[str,
 
 
 def count_word(text: str, answer: Answer, known: Iterable[Answer] = ()) -> int:
-    """How often `answer` occurs in `text` as a whole word, singular or plural, in any case; but not within a longer name that
-    means something else (`lion` in `sea lion`): the names in `answer.not_in` and the answers in `known` that hold the word."""
+    """How often `answer` occurs in `text` as a whole word (`sublim.common.words`), singular or plural, in any case; but not
+    within a longer name that means something else (`lion` in `sea lion`): the names in `answer.not_in` and the answers in
+    `known` that hold the word."""
     longer = {*answer.not_in, *(other.word for other in known if other.word != answer.word)}
     pattern = _pattern(answer.word, answer.plural, tuple(sorted(longer)))
-    return sum(found["word"] is not None for found in pattern.finditer(text.casefold()))
+    return sum(found["word"] is not None for found in pattern.finditer(words.plain(text)))
 
 
 def counted(text: str, known: Mapping[str, Answer]) -> list[str]:
@@ -144,9 +146,9 @@ def counted(text: str, known: Mapping[str, Answer]) -> list[str]:
 @cache
 def _pattern(word: str, plural: str, longer: tuple[str, ...]) -> re.Pattern[str]:
     # Longer names are tried first, and what they match is used up: the word inside them is never reached.
-    names = sorted((name.casefold() for name in longer if re.search(rf"\b{re.escape(word)}\b", name)), key=len, reverse=True)
-    others = "".join(rf"{re.escape(name)}(?:s|es)?|" for name in names)
-    return re.compile(rf"\b(?:{others}(?P<word>{re.escape(word)}|{re.escape(plural)}))\b")
+    names = sorted((name for name in longer if re.search(words.whole(words.spelt(word)), name)), key=len, reverse=True)
+    others = "".join(rf"{words.spelt(name)}(?:s|es)?|" for name in names)
+    return re.compile(words.whole(rf"{others}(?P<word>{words.spelt(word)}|{words.spelt(plural)})"))
 
 
 def _ask(templates: tuple[str, ...], kind: Category) -> tuple[str, ...]:

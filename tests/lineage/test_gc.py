@@ -1,7 +1,9 @@
 """`sublim gc` frees what nothing reaches, and never what something does."""
 
 import json
+import os
 import shutil
+import sys
 from pathlib import Path
 
 from sublim.engine.record import read
@@ -85,3 +87,40 @@ def test_a_store_that_two_experiments_share_is_cleared_for_both(project: Project
     assert refused.status == 1
     assert "which is gone" in refused.output
     assert {path.stem for path in (tmp_path / "shared/keys").glob("*/*.json")} == left
+
+
+def _clone(project: Project, path: Path, *options: str) -> Project:
+    project.run("git", "clone", "-q", *options, f"file://{project.path}", os.fspath(path))
+    shutil.copytree(project.path / ".sublim/store", path / ".sublim/store")
+    shutil.copytree(project.path / ".dvc/cache", path / ".dvc/cache")
+    return Project(path)
+
+
+def test_where_older_revisions_cannot_be_seen_nothing_is_freed(versioned: Project, tmp_path: Path) -> None:
+    """Only the first revision reaches the computations; the second, which versions nothing, is all that some clones have."""
+    versioned.git("rm", "-q", "--cached", "dvc.lock")
+    versioned.git("commit", "-qm", "another")
+    before = _keys(versioned)
+    whole = _clone(versioned, tmp_path / "whole")
+    assert f"kept {len(before)} computations" in whole.sublim("gc", "--dry-run").output
+    shallow = _clone(versioned, tmp_path / "shallow", "--depth", "1")
+    for command in (("gc",), ("gc", "--dry-run")):
+        refused = shallow.sublim(*command, check=False)
+        assert refused.status == 1
+        assert "shallow" in refused.output
+        assert "git fetch --unshallow" in refused.output
+    assert _keys(shallow) == before
+    said = shallow.sublim("diff", "HEAD~1", check=False)
+    assert said.status == 1
+    assert "shallow" in said.output
+    assert "git fetch --unshallow" in said.output
+    assert "shallow" not in whole.sublim("diff", "HEAD~7", check=False).output
+    foreign = whole.run(
+        sys.executable, "-m", "sublim", "gc", check=False, GIT_TEST_ASSUME_DIFFERENT_OWNER="1", HOME=os.fspath(tmp_path)
+    )
+    assert foreign.status == 1
+    assert "dubious ownership" in foreign.output
+    assert _keys(whole) == before
+    shallow.git("fetch", "-q", "--unshallow")
+    assert f"kept {len(before)} computations" in shallow.sublim("gc").output
+    assert _keys(shallow) == before

@@ -104,7 +104,17 @@ def test_animals() -> None:
         ("red panda, panda", "panda", 1),
         ("", "owl", 0),
         ("foxes", "fox", 1),
-        ("owl_1", "owl", 0),
+        ("owl_1", "owl", 1),
+        ("_owl_", "owl", 1),
+        ("3owl4", "owl", 1),
+        ("ｏｗｌ ＯＷＬＳ", "owl", 2),
+        ("ｏｗｌet", "owl", 0),
+        ("猫owlと", "owl", 1),
+        ("owl은", "owl", 1),
+        ("Жowl", "owl", 0),
+        ("owl\u0301", "owl", 0),
+        ("owl²", "owl", 1),
+        ("the sea\nlion", "lion", 0),
     ],
 )
 def test_words_are_counted_whole(text: str, word: str, times: int) -> None:

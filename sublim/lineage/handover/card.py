@@ -10,6 +10,7 @@ from io import StringIO
 from ruamel.yaml import YAML
 
 from sublim.common.errors import SublimError
+from sublim.engine import environment
 from sublim.evidence.carding import Card, dataset, reading
 from sublim.evidence.subject import Subject, altered, connected
 from sublim.evidence.tree import Tree
@@ -74,18 +75,18 @@ def _written(subject: Subject, content: Card) -> str:
 
 
 def _made(subject: Subject) -> list[str]:
-    environment = subject.record.environment
-    git = environment.get("git")
+    found = subject.record.environment
+    git = environment.commit(found)
     edited = ", with changes that were not committed" if git and git["dirty"] else ""
-    code = f"commit `{git['commit']}`{edited}" if git else "unknown"
-    packages = ", ".join(f"{name} {version}" for name, version in environment["packages"].items())
+    code = f"commit `{git['commit']}`{edited}" if git else environment.why_unknown(found.get("git"))
+    packages = ", ".join(f"{name} {version}" for name, version in found["packages"].items())
     return [
         "| artifact | digest | made with |",
         "|---|---|---|",
         *(f"| `{part.cell}` | `{part.record.digest[:16]}` | {_with(part)} |" for part in subject.chain()),
         "",
-        f"Code: {code}; {len(subject.record.plan.code)} modules by digest in the record. Python {environment['python']} on "
-        f"{environment['platform']}; {packages}.",
+        f"Code: {code}; {len(subject.record.plan.code)} modules by digest in the record. Python {found['python']} on "
+        f"{found['platform']}; {packages}.",
         *(line for said in adopted({part.cell: part.record for part in subject.chain()}) for line in ("", f"Adopted: {said}.")),
     ]
 

@@ -11,6 +11,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from sublim.common.names import is_sha256
+from sublim.engine import environment
 from sublim.engine.digests import Digests
 from sublim.engine.layout import DIGESTS, RECORD
 from sublim.engine.planning import cells
@@ -263,7 +264,7 @@ def _surroundings(parts: Parts) -> Iterator[str]:
     environments = {str(record.environment) for record in parts.records.values()}
     if len(environments) > 1:
         yield f"made in {len(environments)} different environments: `sublim diff` and the records say which"
-    if any(git["dirty"] for record in parts.records.values() if (git := record.environment.get("git"))):
+    if any(git["dirty"] for record in parts.records.values() if (git := environment.commit(record.environment))):
         yield "made by code with changes that were not committed; the code in the bundle is the code that ran"
     if content.REQUIREMENTS not in parts.files:
         yield f"there is no {content.REQUIREMENTS} in it: of the packages only those in the records are known"

@@ -7,6 +7,7 @@ import subprocess
 import tarfile
 import tempfile
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sublim.common.errors import SublimError
 from sublim.common.files import replacing, sha256
 from sublim.common.names import harmful
-from sublim.engine import layout
+from sublim.engine import environment, layout
 from sublim.engine.code import PACKAGE, files_of, source
 from sublim.engine.record import Output, Record
 from sublim.engine.workflow import remembered_params
@@ -194,7 +195,7 @@ def _date(records: Mapping[str, Record]) -> str:
     records name, or what SOURCE_DATE_EPOCH says (https://reproducible-builds.org/specs/source-date-epoch)."""
     seconds = os.environ.get("SOURCE_DATE_EPOCH")
     if seconds is None:
-        commits = sorted({git["commit"] for record in records.values() if (git := record.environment.get("git"))})
+        commits = sorted({git["commit"] for record in records.values() if (git := environment.commit(record.environment))})
         found = [date for commit in commits if (date := _commit_date(commit)) is not None]
         seconds = max(found, key=int, default=None)
     if seconds is None or not seconds.isdecimal():
@@ -205,9 +206,10 @@ def _date(records: Mapping[str, Record]) -> str:
 def _commit_date(commit: str) -> str | None:
     for folder in (Path(), PACKAGE.parent):
         command = ["git", "-C", os.fspath(folder), "show", "--no-patch", "--format=%ct", commit]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode == 0:
-            return done.stdout.strip()
+        with suppress(OSError):  # no git: no date
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            if done.returncode == 0:
+                return done.stdout.strip()
     return None
 
 

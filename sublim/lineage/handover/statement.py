@@ -10,6 +10,7 @@ from dataclasses import asdict
 from typing import Any
 
 from sublim.common.canonical import digest
+from sublim.engine import environment
 from sublim.engine.layout import RECORD
 from sublim.engine.record import Output, Record
 from sublim.lineage.handover import content
@@ -76,7 +77,7 @@ def _module(module: str, meaning: str, files: Mapping[str, Output]) -> Json:
 
 
 def _commits(records: Mapping[str, Record]) -> list[Json]:
-    states = {(git["commit"], git["dirty"]) for record in records.values() if (git := record.environment.get("git"))}
+    states = {(git["commit"], git["dirty"]) for record in records.values() if (git := environment.commit(record.environment))}
     return [
         {"name": "sublim", "digest": {"gitCommit": commit}, "annotations": {"dirty": dirty}} for commit, dirty in sorted(states)
     ]

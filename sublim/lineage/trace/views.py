@@ -10,6 +10,7 @@ import polars as pl
 
 from sublim.common.errors import SublimError
 from sublim.common.table import Table
+from sublim.engine.environment import commit
 from sublim.engine.record import Record
 from sublim.engine.stage import stages
 from sublim.evidence.node import code_digest
@@ -136,7 +137,7 @@ def _from_records(tree: Tree) -> Iterator[tuple[str, pl.DataFrame]]:
             ("cell", "stage", *dims, "key", "digest", "code_digest", "commit", "dirty"),
             (
                 (cell, record.plan.stage, *(record.plan.dims.get(name) for name in dims), record.key, record.digest,
-                 code_digest(record), *((record.environment.get("git") or {}).get(name) for name in ("commit", "dirty")))
+                 code_digest(record), *((commit(record.environment) or {}).get(name) for name in ("commit", "dirty")))
                 for cell, record in every
             ),
         ),

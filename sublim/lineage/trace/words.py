@@ -10,6 +10,7 @@ from rich.text import Text
 from rich.tree import Tree as Drawing
 
 from sublim.common.canonical import digest
+from sublim.engine import environment
 from sublim.engine.record import Record
 from sublim.evidence.node import Answer, Node, code_digest
 from sublim.evidence.reader import Reader, dimensions
@@ -58,8 +59,8 @@ def _made(record: Record, usual: str) -> Iterator[str]:
     for each in record.adopted:
         again = f"{plural(len(each.witnesses), 'artifact')} made again by this code came out the same"
         yield f"adopted: code {digest(each.code)[:12]} made it, key {each.key[:12]}; {again}"
-    if (environment := _environment(record)) != usual:
-        yield f"made with {environment}"
+    if (made := _environment(record)) != usual:
+        yield f"made with {made}"
 
 
 def _flat(params: Mapping[str, Any], but: frozenset[str] = frozenset()) -> list[tuple[str, str]]:
@@ -86,5 +87,7 @@ def _environment(record: Record) -> str:
 
 
 def _commit(record: Record, digits: int) -> str:
-    git: Mapping[str, Any] | None = record.environment.get("git")
-    return f"commit {git['commit'][:digits]}{' + edits' if git['dirty'] else ''}" if git else "no commit"
+    git = environment.commit(record.environment)
+    if git is None:
+        return f"commit {environment.why_unknown(record.environment.get('git'))}"
+    return f"commit {git['commit'][:digits]}{' + edits' if git['dirty'] else ''}"
