@@ -40,8 +40,9 @@ def actions(root: Path, start: int) -> Counter[str]:
 
 
 def tail(path: Path, count: int) -> list[str]:
-    """The last lines of a log."""
-    return _end(path, max(0, size(path) - LOG_BYTES)).splitlines()[-count:]
+    """The last lines of a log, fit for a terminal: a stranger may have written what is in it."""
+    lines = _end(path, max(0, size(path) - LOG_BYTES)).splitlines()[-count:]
+    return ["".join(each if each == "\t" or each.isprintable() else ascii(each)[1:-1] for each in line) for line in lines]
 
 
 def _end(path: Path, start: int) -> str:

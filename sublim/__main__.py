@@ -16,7 +16,9 @@ def main() -> None:
         try:
             print(f"{words[0]}: {run(words[0])}", flush=True)
         except SublimError as error:
-            sys.exit(f"sublim: {error}")
+            from sublim.common.foreign import told
+
+            sys.exit(f"sublim: {told(error)}")
     else:
         from sublim.cli.main import main as command_line
 

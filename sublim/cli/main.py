@@ -6,12 +6,14 @@ import sys
 from sublim.cli import experiment, handover, proof, trace, versioning  # noqa: F401 # pyright: ignore[reportUnusedImport]
 from sublim.cli.app import app
 from sublim.common.errors import SublimError
+from sublim.common.foreign import Terminal, told
 
 
 def main() -> None:
     """Run the command line."""
+    sys.stdout, sys.stderr = (Terminal(each) if each.isatty() else each for each in (sys.stdout, sys.stderr))  # pyright: ignore[reportAttributeAccessIssue]
     try:
         app()
     except SublimError as error:
-        print(f"sublim: {error}", file=sys.stderr)
+        print(f"sublim: {told(error)}", file=sys.stderr)
         raise SystemExit(1) from None

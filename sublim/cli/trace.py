@@ -1,6 +1,7 @@
 """Commands that trace: lineage, impact, diff, sql."""
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -51,9 +52,11 @@ def _answer(question: Literal["lineage", "impact"], x: list[str], rev: str | Non
     else:
         from rich.console import Console
 
+        from sublim.common.foreign import within
         from sublim.lineage.trace.words import drawing
 
-        Console(highlight=False, emoji=False, markup=False).print(drawing(answer, trace.reader))
+        # The texts in it are printable; its styles are meant for the terminal.
+        Console(file=within(sys.stdout), highlight=False, emoji=False, markup=False).print(drawing(answer, trace.reader))
 
 
 def _tree(rev: str | None) -> "Tree":
@@ -89,7 +92,6 @@ def sql(
     """Ask DuckDB about the tables of all stages and the records. Read-only."""
     import csv
     import shutil
-    import sys
 
     from sublim.lineage.trace import views
 

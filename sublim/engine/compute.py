@@ -8,6 +8,7 @@ import warnings
 from pathlib import Path
 
 from sublim.common.errors import SublimError
+from sublim.common.foreign import told
 from sublim.common.progress import Progress
 from sublim.engine import environment, job, layout
 from sublim.engine.record import read
@@ -32,7 +33,7 @@ def compute(cell: str, into: Path | None = None) -> int:
             record = read(layout.record(cell))
             _make(job.Job(record.plan, record.inputs), into, heartbeat)
     except SublimError as error:
-        print(f"{cell}: {error}", file=sys.stderr, flush=True)
+        print(f"{cell}: {told(error)}", file=sys.stderr, flush=True)
         return 1
     except Exception:  # the exit status is how a job tells; the traceback is for the log
         traceback.print_exc()

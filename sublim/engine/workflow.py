@@ -12,6 +12,7 @@ from typing import IO, Any
 
 from sublim.common.errors import SublimError
 from sublim.common.files import write_text
+from sublim.common.foreign import told
 from sublim.engine import code, environment, layout, planning, rekeying
 from sublim.engine.digests import Digests
 from sublim.engine.job import preserve, scratch
@@ -190,7 +191,7 @@ def lock() -> IO[str]:
 
 def stop(error: SublimError) -> None:
     """End the program with the message of `error` alone: a traceback through Snakemake would bury it."""
-    print(f"sublim: {error}", file=sys.stderr, flush=True)
+    print(f"sublim: {told(error)}", file=sys.stderr, flush=True)
     raise SystemExit(1)
 
 

@@ -37,7 +37,7 @@ class Access(Section):
     concurrency: Annotated[int, Field(ge=1, le=256)] = 8
     """How many questions are under way at a time, all processes of the experiment together."""
     timeout_s: Annotated[float, Field(gt=0)] = 60.0
-    """How long to wait for an answer to go on, in seconds."""
+    """The longest that a whole answer may take, from the question to its last byte, in seconds; half of it to connect."""
     attempts: Annotated[int, Field(ge=1)] = 6
     """How often a question is put while the endpoint is busy (429), broken (5xx) or out of reach, with growing pauses, or those
     that it asks for (Retry-After)."""

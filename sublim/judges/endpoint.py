@@ -1,9 +1,12 @@
 """A judge behind an HTTP endpoint that speaks OpenAI's chat completions.
 
 The API key is in the header of requests and nowhere else: errors are told in words of our own, and whatever the endpoint says
-is searched for the key before it is kept or shown.
+is searched for the key before it is kept or shown (`sublim.common.foreign`). What it sends has bounds: the time of a whole
+answer, the size of its body as it comes and unpacked, and what a number or a text in it can be.
 """
 
+import re
+import zlib
 from collections.abc import Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, suppress
@@ -12,13 +15,16 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from itertools import chain, islice
 from threading import Event
-from typing import Annotated, Protocol
+from typing import Annotated, Any, Protocol
 
+import anyio
 import httpx2
+from anyio.from_thread import BlockingPortal, start_blocking_portal
 from pydantic import BaseModel, Field, ValidationError
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, sleep_using_event, stop_after_attempt
 from tenacity.wait import wait_random_exponential
 
+from sublim.common import foreign
 from sublim.common.errors import SublimError
 from sublim.common.progress import Progress
 from sublim.judges.access import Access, api_key
@@ -30,6 +36,11 @@ FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 PATIENCE = 600.0  #: The longest pause, in seconds, that an endpoint may ask for.
 OVERHEAD = 256  #: Tokens that an endpoint's chat template may add to a question.
 SHOWN = 300  #: How many characters of an endpoint's own words are shown.
+READ = 20_000  #: In how many of its first characters they are looked for.
+LONGEST_TOKEN = 512  #: Bytes. No known vocabulary has a longer one.
+ENVELOPE = 1 << 20  #: Bytes of a body beside the text of its answer.
+LARGEST = 1 << 26  #: Bytes of any body.
+MOST_TOKENS = 100_000_000  #: What an endpoint can have counted.
 OK, BROKEN = 200, 500
 BUSY = (408, 409, 425, 429)
 LOST = (408, 504)  #: What says that nobody waited for the answer, which may have been made and charged.
@@ -61,23 +72,46 @@ class _Choice(BaseModel):
     message: _Message
 
 
+Count = Annotated[int, Field(strict=True, ge=0, le=MOST_TOKENS)]
+
+
 class _Usage(BaseModel):
-    prompt_tokens: Annotated[int, Field(ge=0)]
-    completion_tokens: Annotated[int, Field(ge=0)]
+    prompt_tokens: Count
+    completion_tokens: Count
 
 
 class _Completion(BaseModel):
     """What is read of a chat completion."""
 
     choices: Annotated[list[_Choice], Field(min_length=1)]
-    usage: _Usage | None = None
+    usage: Any = None  # it may be anything: an answer that was paid for is not thrown away because of it
+
+
+class _Trouble(BaseModel):
+    message: str
+
+
+class _Failure(BaseModel):
+    """What is read of a failure, if it has that form."""
+
+    error: _Trouble
+
+
+@dataclass(frozen=True)
+class _Response:
+    """What has come of an endpoint, whole."""
+
+    status: int
+    retry_after: str
+    body: bytes
 
 
 @dataclass(frozen=True)
 class _Endpoint:
     name: str
     judge: Asked
-    client: httpx2.Client
+    client: httpx2.AsyncClient
+    portal: BlockingPortal
     ledger: Ledger
     key: str | None = field(repr=False)
     halt: Event = field(default_factory=Event)
@@ -93,10 +127,13 @@ def answers(name: str, judge: Asked, questions: Mapping[str, str], ledger: Ledge
         return said
     key = api_key(name, judge.access)
     track = progress.start(f"judge {name}", len(rest), "answer")
-    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    headers = {"Accept-Encoding": "gzip"} | ({"Authorization": f"Bearer {key}"} if key else {})
     limits = httpx2.Limits(max_connections=judge.access.concurrency)
-    with httpx2.Client(headers=headers, timeout=judge.access.timeout_s, limits=limits) as client:
-        for done, answer in _asked(_Endpoint(name, judge, client, ledger, key), rest):
+    # What never ends can be left at any point in a loop of events, and nowhere else: a thread that reads cannot be stopped.
+    timeout = httpx2.Timeout(None, connect=judge.access.timeout_s / 2)
+    client = httpx2.AsyncClient(headers=headers, timeout=timeout, limits=limits)
+    with start_blocking_portal() as portal, portal.wrap_async_context_manager(client):
+        for done, answer in _asked(_Endpoint(name, judge, client, portal, ledger, key), rest):
             said[done] = answer
             track.advance()
     return said
@@ -156,37 +193,93 @@ def _attempt(endpoint: _Endpoint, key: str, text: str) -> str:
         "temperature": judge.temperature,
     }
     try:
-        response = endpoint.client.post(f"{judge.base_url.rstrip('/')}/chat/completions", json=body)
+        response = endpoint.portal.call(_post, endpoint, body)
     except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout) as error:
         endpoint.ledger.release(call)
         trouble = f"could not connect to it ({type(error).__name__})"
-    except (httpx2.HTTPError, httpx2.InvalidURL) as error:  # it may have been heard, and charged for
-        trouble = f"found none in {judge.access.timeout_s:g} s ({type(error).__name__})"
+    except (httpx2.HTTPError, httpx2.InvalidURL, TimeoutError) as error:  # it may have been heard, and charged for
+        trouble = f"found no whole one in {judge.access.timeout_s:g} s ({type(error).__name__})"
+    except _OversizeError as error:
+        trouble = f"found {error}"
     else:
         return _settled(endpoint, call, key, response, most)
     # Raised here, not where it was caught: what httpx says of a request may hold its header.
     raise _PassingError(f"expected an answer of {judge.base_url}, {trouble}")
 
 
-def _settled(endpoint: _Endpoint, call: int, key: str, response: httpx2.Response, most: float) -> str:
+async def _post(endpoint: _Endpoint, question: Mapping[str, object]) -> _Response:
+    """What the endpoint says to a question, whole, in the time that an answer may take and no larger than one can be. Raises
+    TimeoutError, _OversizeError and what httpx raises."""
+    url = f"{endpoint.judge.base_url.rstrip('/')}/chat/completions"
+    largest = min(LARGEST, ENVELOPE + 6 * _longest(endpoint.judge))  # a byte may be written as \u0000
+    with anyio.fail_after(endpoint.judge.access.timeout_s):
+        async with endpoint.client.stream("POST", url, json=question) as response:
+            raw = bytearray()
+            async for chunk in response.aiter_raw():
+                raw += chunk
+                if len(raw) > largest:
+                    raise _OversizeError(f"a body of more than {largest:,} bytes")
+            body = _unpacked(bytes(raw), response.headers.get("content-encoding", ""), largest)
+            return _Response(response.status_code, response.headers.get("retry-after", ""), body)
+
+
+def _unpacked(raw: bytes, encoding: str, largest: int) -> bytes:
+    match encoding.strip().lower():
+        case "" | "identity":
+            return raw
+        case "gzip" | "x-gzip":
+            with suppress(zlib.error):
+                body = zlib.decompressobj(wbits=31).decompress(raw, largest + 1)
+                if len(body) > largest:
+                    raise _OversizeError(f"a body of more than {largest:,} bytes, compressed to {len(raw):,}")
+                return body
+            raise _OversizeError("a body that says that it is compressed by gzip, and is not")
+        case _:
+            raise _OversizeError(f"a body compressed by {foreign.told(encoding)[:SHOWN]!r}, where gzip was asked for")
+
+
+class _OversizeError(Exception):
+    """A body that is too large, or cannot be unpacked; the message says so."""
+
+
+def _longest(judge: Asked) -> int:
+    """Bytes of the longest text that `max_tokens` tokens can be."""
+    return judge.scoring.max_tokens * LONGEST_TOKEN
+
+
+def _settled(endpoint: _Endpoint, call: int, key: str, response: _Response, most: float) -> str:
     """The answer in a response, kept with what it cost: `most`, if the endpoint does not say."""
-    if response.status_code != OK:
-        if response.status_code not in LOST:
+    judge = endpoint.judge
+    if response.status != OK:
+        if response.status not in LOST:
             endpoint.ledger.release(call)
         raise _refused(endpoint, response)
     try:
-        found = _Completion.model_validate_json(response.content)
-    except ValidationError:
+        found = _Completion.model_validate_json(response.body)
+        text = found.choices[0].message.content or ""
+        size = len(text.encode())
+    except ValueError:  # no JSON, another form, nested without end, half of a character
         words = _told(endpoint, response)
-        raise _PassingError(f"expected a chat completion of {endpoint.judge.base_url}, found {words}") from None
-    answer, used = _without_key(endpoint, found.choices[0].message.content or ""), found.usage
-    real = most if used is None else _cost(endpoint.judge, used.prompt_tokens, used.completion_tokens)
+        raise _PassingError(f"expected a chat completion of {judge.base_url}, found {words}") from None
+    if size > _longest(judge):
+        said = f"expected an answer of {judge.scoring.max_tokens} tokens at most of {judge.base_url}, found {size:,} bytes"
+        raise _PassingError(said)
+    answer, used = foreign.redacted(text, [endpoint.key] if endpoint.key else []), _used(found.usage)
+    real = most if used is None else _cost(judge, used.prompt_tokens, used.completion_tokens)
     endpoint.ledger.settle(call, key, answer, real)
     return answer
 
 
-def _refused(endpoint: _Endpoint, response: httpx2.Response) -> Exception:
-    status, after = response.status_code, _asked_to_wait(response.headers.get("retry-after", ""))
+def _used(usage: object) -> _Usage | None:
+    """The tokens that an endpoint has counted; None if it says nothing that can be a count."""
+    try:
+        return _Usage.model_validate(usage)
+    except ValidationError:
+        return None
+
+
+def _refused(endpoint: _Endpoint, response: _Response) -> Exception:
+    status, after = response.status, _asked_to_wait(response.retry_after)
     what = f"expected an answer of {endpoint.judge.base_url}, found status {status}: {_told(endpoint, response)}"
     if after > PATIENCE:
         what += f" (it asks to wait {after:,.0f} s)"
@@ -201,25 +294,22 @@ def _refused(endpoint: _Endpoint, response: httpx2.Response) -> Exception:
 
 def _asked_to_wait(value: str) -> float:
     """Seconds in a Retry-After header, a number or a date; 0 if there is none."""
-    with suppress(ValueError):
-        return max(0.0, float(value))
-    with suppress(ValueError, TypeError):
+    if re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,12})?", value.strip()):
+        return float(value)
+    with suppress(ValueError, TypeError, OverflowError, IndexError):  # as many as there are ways to be no date
         return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
     return 0.0
 
 
-def _told(endpoint: _Endpoint, response: httpx2.Response) -> str:
-    """An endpoint's own words, in short."""
+def _told(endpoint: _Endpoint, response: _Response) -> str:
+    """An endpoint's own words, in short. They are UTF-8, as JSON is, whatever it says that they are."""
     try:
-        words = str(response.json()["error"]["message"])
-    except (ValueError, LookupError, TypeError):
-        words = response.text
-    words = " ".join(_without_key(endpoint, words).split())
+        words = _Failure.model_validate_json(response.body).error.message
+    except ValueError:
+        words = response.body[:READ].decode(errors="replace")
+    words = foreign.told(words[:READ], [endpoint.key] if endpoint.key else [])
+    words = " ".join(words.split())
     return f"{words[:SHOWN]}…" if len(words) > SHOWN else words or "nothing"
-
-
-def _without_key(endpoint: _Endpoint, text: str) -> str:
-    return text.replace(endpoint.key, "[API key]") if endpoint.key else text
 
 
 def _cost(judge: Asked, asked: int, answered: int) -> float:

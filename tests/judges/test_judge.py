@@ -373,9 +373,9 @@ def test_a_key_is_sent_and_found_nowhere(
             found = judged(of, tmp_path, ROWS[:2])
         except SublimError:
             told = traceback.format_exc()
-            assert "you sent Bearer [API key]" in told
+            assert "you sent Bearer [secret]" in told
         else:
-            assert found[0].said == "you sent Bearer [API key]"
+            assert found[0].said == "you sent Bearer [secret]"
             told = repr(found)
     assert all(headers["Authorization"] == f"Bearer {SECRET}" for headers in server.headers)
     written = b"".join(path.read_bytes() for path in sorted(tmp_path.rglob("*")) if path.is_file())

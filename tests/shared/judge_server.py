@@ -1,8 +1,10 @@
 """An endpoint for judges over HTTP on this machine: it answers as a test says, and remembers what it was asked."""
 
 import json
+import re
+import socketserver
 from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Lock, Thread
@@ -67,3 +69,42 @@ def serving(reply: Callable[[Server, str], Reply]) -> Generator[Server]:
     finally:
         http.shutdown()
         http.server_close()
+
+
+@contextmanager
+def speaking(say: Callable[[Callable[[bytes], object]], None]) -> Generator[Server]:
+    """An endpoint that sends what it likes: `say` is given what sends bytes as they are. It ends when nobody listens."""
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            length = 0
+            while (line := self.rfile.readline()).strip():
+                if found := re.match(rb"(?i)content-length: *(\d+)", line):
+                    length = int(found[1])
+            with server.lock:
+                server.asked.append(json.loads(self.rfile.read(length))["messages"][0]["content"])
+            with suppress(OSError):  # the other side has had enough
+                say(self.wfile.write)
+
+    class Tcp(socketserver.ThreadingTCPServer):
+        daemon_threads = True
+
+    with Tcp(("127.0.0.1", 0), Handler) as tcp:
+        server = Server(f"http://127.0.0.1:{tcp.server_address[1]}/v1")
+        Thread(target=tcp.serve_forever, args=(0.01,), daemon=True).start()
+        try:
+            yield server
+        finally:
+            tcp.shutdown()
+
+
+def response(body: bytes, *headers: str, status: str = "200 OK") -> bytes:
+    """A response as it goes over the wire."""
+    lines = [
+        f"HTTP/1.1 {status}",
+        "Content-Type: application/json",
+        f"Content-Length: {len(body)}",
+        "Connection: close",
+        *headers,
+    ]
+    return "\r\n".join([*lines, "", ""]).encode() + body

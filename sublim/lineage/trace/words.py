@@ -10,6 +10,7 @@ from rich.text import Text
 from rich.tree import Tree as Drawing
 
 from sublim.common.canonical import digest
+from sublim.common.foreign import printable
 from sublim.engine import environment
 from sublim.engine.record import Record
 from sublim.evidence.node import Answer, Node, code_digest
@@ -34,14 +35,14 @@ def drawing(answer: Answer, reader: Reader) -> Group:
 def _draw(node: Node, reader: Reader | None, usual: str, parent: Drawing | None) -> Drawing:
     label = Text()
     if node.relation:
-        label.append(f"{node.relation}: ", "italic")
-    label.append(node.title, "bold")
+        label.append(printable(f"{node.relation}: "), "italic")
+    label.append(printable(node.title), "bold")
     if node.again:
         label.append(" (see above)", "dim")
     else:
-        label.append("".join(f"\n{line}" for line in node.lines))
+        label.append(printable("".join(f"\n{line}" for line in node.lines)))
         if reader is not None and node.kind == "artifact":
-            label.append("".join(f"\n{line}" for line in _made(reader.record(node.name), usual)), "dim")
+            label.append(printable("".join(f"\n{line}" for line in _made(reader.record(node.name), usual))), "dim")
     branch = Drawing(label, guide_style="dim") if parent is None else parent.add(label)
     for below in node.next:
         _draw(below, reader, usual, branch)
