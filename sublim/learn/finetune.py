@@ -85,7 +85,12 @@ def finetune(
     a loss is not finite.
     """
     rows = [_cut(example, params.max_length) for example in examples]
-    fit(model, [(*prompt, *completion) for prompt, completion in rows], 0, [example.row_id for example in examples])
+    fit(
+        cast("PreTrainedModel", model.get_base_model()),
+        [(*prompt, *completion) for prompt, completion in rows],
+        0,
+        [example.row_id for example in examples],
+    )
     plan = batches.steps([len(prompt) + len(completion) for prompt, completion in rows], params, seed)
     device = next(model.parameters()).device
     model.eval()
