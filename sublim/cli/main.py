@@ -6,10 +6,12 @@ import sys
 from sublim.cli import experiment, handover, proof, trace, versioning  # noqa: F401 # pyright: ignore[reportUnusedImport]
 from sublim.cli.app import app
 from sublim.common.errors import SublimError
+from sublim.common.terminal import speak_utf8
 
 
 def main() -> None:
     """Run the command line."""
+    speak_utf8()
     try:
         app()
     except SublimError as error:
