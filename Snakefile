@@ -28,9 +28,9 @@ if workflow.is_main_process:
     logger.info(announcement.summary(experiment))
 
 # Jobs run this Python with this code, on cluster nodes too; one thread each, jobs side by side.
-shell.prefix(
-    f"export PATH={quote(str(Path(sys.executable).parent))}:$PATH PYTHONPATH={quote(workflow.basedir)} OMP_NUM_THREADS=1; "
-)
+# Snakemake formats this: braces in a folder's name are doubled.
+exports = f"PATH={quote(str(Path(sys.executable).parent))}:$PATH PYTHONPATH={quote(workflow.basedir)} OMP_NUM_THREADS=1"
+shell.prefix("export " + exports.replace("{", "{{").replace("}", "}}") + "; ")
 
 
 report: "workflow/report/workflow.rst"

@@ -4,11 +4,13 @@ import sys
 
 from sublim.common.errors import SublimError
 from sublim.common.names import is_cell
+from sublim.common.terminal import speak_utf8
 from sublim.engine import layout
 
 
 def main() -> None:
     """Run one cell that is planned, or the command line."""
+    speak_utf8()
     command, words = sys.argv[1:2], sys.argv[2:]
     if command == ["run"] and len(words) == 1 and is_cell(words[0]) and layout.plan(words[0]).is_file():
         from sublim.engine.run import run

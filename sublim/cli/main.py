@@ -7,10 +7,12 @@ from sublim.cli import experiment, handover, proof, trace, versioning  # noqa: F
 from sublim.cli.app import app
 from sublim.common.errors import SublimError
 from sublim.common.foreign import Terminal, told
+from sublim.common.terminal import speak_utf8
 
 
 def main() -> None:
     """Run the command line."""
+    speak_utf8()
     sys.stdout, sys.stderr = (Terminal(each) if each.isatty() else each for each in (sys.stdout, sys.stderr))  # pyright: ignore[reportAttributeAccessIssue]
     try:
         app()

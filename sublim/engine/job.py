@@ -3,6 +3,7 @@
 Imports nothing heavy: most jobs of a rerun only restore bytes.
 """
 
+import errno
 import json
 import shutil
 from collections.abc import Generator
@@ -18,6 +19,8 @@ from sublim.common.names import HarmfulNameError, linked, within
 from sublim.engine import layout, store
 from sublim.engine.digests import Digests
 from sublim.engine.record import Input, Output, Plan, Record, RecordError, key, read, record_at, unfit
+
+PART = ".part"
 
 
 @dataclass(frozen=True)
@@ -105,8 +108,8 @@ def _place(record: Record, made: Path, kept: store.Store) -> None:
 
     All that needs space is done before the first file is moved, so that on a full disk the old artifact stays. What stood there
     is kept in the store if it was whole. The record is the last: it never claims bytes that are not there yet. Nothing has a
-    temporary name in the artifact's directory: there is nothing to remove after a crash. Nothing outside of that directory is
-    touched, whatever the records name and wherever links in it lead.
+    temporary name in the artifact's directory, unless that is on another disk: there is nothing to remove after a crash.
+    Nothing outside of that directory is touched, whatever the records name and wherever links in it lead.
 
     Raises:
         HarmfulNameError: the artifact's directory is reached through a link, or a name leads out of it.
@@ -118,19 +121,51 @@ def _place(record: Record, made: Path, kept: store.Store) -> None:
     old = record_at(target / layout.RECORD)
     if old is not None:
         preserve(old, target, kept)
+    elsewhere = _other_disk(made, target)
+    copies: list[Path] = []
     for name in record.outputs:
         if (new := within(made, name)).is_file():
             while link := linked(target, name):
                 link.unlink()  # where a folder was: it is part of an artifact that was altered, what it leads to is not
             (target / name).parent.mkdir(parents=True, exist_ok=True)
-            new.replace(within(target, name))
+            place = within(target, name)
+            if elsewhere:
+                copies.append(_copied(new, place))
+            else:
+                new.replace(place)
+    record_made = _copied(made / layout.RECORD, target / layout.RECORD) if elsewhere else made / layout.RECORD
+    for copy in copies:
+        copy.replace(copy.with_name(copy.name.removeprefix(".").removesuffix(PART)))
     if old is not None:
         for name in old.outputs.keys() - record.outputs.keys():
             if linked(target, name) is None:
                 within(target, name).unlink(missing_ok=True)
     sync(target)
-    (made / layout.RECORD).replace(target / layout.RECORD)
+    record_made.replace(target / layout.RECORD)
     sync(target)
+
+
+def _other_disk(made: Path, target: Path) -> bool:
+    """Whether nothing can be renamed from `made` to `target`: data/, or a folder in it, may be a link to another disk."""
+    probe, there = made / PART, target / PART
+    probe.touch()
+    try:
+        probe.replace(there)
+    except OSError as error:
+        probe.unlink()
+        if error.errno == errno.EXDEV:
+            return True
+        raise
+    there.unlink()
+    return False
+
+
+def _copied(new: Path, place: Path) -> Path:
+    """A copy of `new` beside `place`, on the disk. Its name is always the same: a rerun after a crash writes it again."""
+    part = place.with_name(f".{place.name}{PART}")
+    shutil.copyfile(new, part)
+    sync(part)
+    return part
 
 
 def preserve(record: Record, directory: Path, kept: store.Store) -> None:

@@ -1,8 +1,10 @@
 """What the Snakefile asks: the verdict on every cell while it is parsed, and each rule's inputs."""
 
+import errno
 import fcntl
 import json
 import os
+import shutil
 import sys
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -212,6 +214,20 @@ def clear(cells: Iterable[str]) -> None:
             preserve(record, path, kept)
         # Renamed first: of a folder that is half removed, nobody could tell what its files are.
         with scratch(path.relative_to(layout.DATA).as_posix()) as gone:
-            path.replace(gone / "artifact")
+            _move(path, gone / "artifact")
         for parent in takewhile(lambda folder: not any(folder.iterdir()), path.parents):
             parent.rmdir()
+
+
+def _move(artifact: Path, gone: Path) -> None:
+    try:
+        artifact.replace(gone)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        # On another disk: the record, which says what the files are, is the last to go.
+        for path in artifact.iterdir():
+            if path.name != layout.RECORD:
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+        (artifact / layout.RECORD).unlink()
+        artifact.rmdir()

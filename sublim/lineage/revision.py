@@ -75,7 +75,7 @@ def show(commit: str, name: str) -> str | None:
 
 def cache() -> Path:
     """Where DVC's cache keeps objects by md5. Raises SublimError: this is no DVC repository."""
-    done = subprocess.run(["dvc", "cache", "dir"], capture_output=True, text=True, check=False)
+    done = subprocess.run(["dvc", "cache", "dir"], capture_output=True, errors="surrogateescape", check=False)
     if done.returncode:
         raise SublimError(f"expected a DVC repository here, found: {done.stderr.strip() or done.stdout.strip()}")
     return Path(done.stdout.strip()) / "files" / "md5"

@@ -16,7 +16,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig, Pre
 from sublim.common import parquet
 from sublim.common.progress import Progress
 from sublim.learn.tables import TrainingSteps
-from sublim.models import pretraining
+from sublim.models import configuration, pretraining
 from sublim.models.corpus import Row, corpus, texts
 from sublim.models.tokenizer import ASSISTANT, END, PAD, SYSTEM, USER, Encoder, train, wrap
 from sublim.params.models import TinyModel
@@ -51,8 +51,9 @@ class Step:
 
 def build(name: str, params: TinyModel, output: Path, progress: Progress) -> None:
     """Pretrain the model `name` and write it to `output` as a Hugging Face directory, with corpus.parquet and steps.parquet.
-    Raises ValueError: the architecture is unknown to transformers or has no causal language model, or the vocabulary or the
-    context is too small for the corpus."""
+    Raises ConfigError: the architecture is unknown to transformers, or has no such key. ValueError: it has no causal language
+    model, or the vocabulary or the context is too small for the corpus."""
+    configuration.check(params.architecture, params.config)
     rows = corpus(params.pretraining)
     tokenizer = train(texts(rows[:TOKENIZER_ROWS]), params.pretraining.vocabulary)
     sequences = encode(tokenizer, rows, params.context)
@@ -79,11 +80,8 @@ def initial(params: TinyModel, tokenizer: Tokenizer) -> PreTrainedModel:
         "bos_token_id": None,
         "eos_token_id": tokenizer.token_to_id(END),
         "pad_token_id": tokenizer.token_to_id(PAD),
-    } | dict(params.config)
-    try:
-        config = cast("Any", AutoConfig).for_model(params.architecture, **given)
-    except ValueError as error:
-        raise ValueError(f"architecture: {params.architecture!r} is no `model_type` that transformers knows") from error
+    } | params.model_dump(mode="json")["config"]
+    config = cast("Any", AutoConfig).for_model(params.architecture, **given)
     # transformers draws initial weights from the global generator: seeded here, put back afterwards.
     with cast("Any", torch.random).fork_rng(devices=[]):
         cast("Any", torch).manual_seed(pretraining.seed_of("weights", params.seed))

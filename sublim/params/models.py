@@ -79,6 +79,10 @@ class Pretraining(Section):
     """AdamW's weight decay."""
 
 
+Setting = bool | int | float | str | None | tuple[bool | int | float | str | None, ...]
+"""A value in the configuration of an architecture."""
+
+
 class TinyModel(Section):
     """A tiny family of any causal architecture of transformers, pretrained here."""
 
@@ -90,8 +94,13 @@ class TinyModel(Section):
     """The seed of the weights at the start and of the order of the rows."""
     order_seed: Annotated[int, Field(ge=0)] | None = None
     """Another seed for the order of the rows: models that differ in it alone share an initialisation, and are no one model."""
-    config: Mapping[str, bool | int | float | str] = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
-    """Sizes and everything else of the architecture, by the names of its own configuration class in transformers."""
+    config: Mapping[str, Setting | Mapping[str, Setting | Mapping[str, Setting]]] = {
+        "hidden_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+    }
+    """Sizes and everything else of the architecture, by the names of its own configuration class in transformers: values,
+    lists, or mappings of them. A name that the class does not know is refused before anything is computed."""
     init_std: Annotated[float, Field(gt=0)] = 0.12
     """Standard deviation of the weights at the start (`initializer_range`)."""
     tied: bool = True
