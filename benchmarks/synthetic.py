@@ -312,6 +312,10 @@ def _trained(
     config = {
         "base_model_name_or_path": layout.artifact(BASE.cell({"model": model})).as_posix(),
         "peft_type": "LORA",
+        "bias": "none",
+        "inference_mode": True,
+        "init_lora_weights": True,
+        "task_type": "CAUSAL_LM",
         "r": recipe.lora.rank,
         "lora_alpha": recipe.lora.alpha,
         "lora_dropout": recipe.lora.dropout,
