@@ -315,7 +315,6 @@ def _trained(
         "bias": "none",
         "inference_mode": True,
         "init_lora_weights": True,
-        "task_type": "CAUSAL_LM",
         "r": recipe.lora.rank,
         "lora_alpha": recipe.lora.alpha,
         "lora_dropout": recipe.lora.dropout,

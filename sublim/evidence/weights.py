@@ -5,7 +5,6 @@ visible in it. So adapters that were swapped are told apart by content alone, th
 """
 
 import hashlib
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sublim.evidence.accident import UnfitError
+from sublim.models.weights import WeightsError, header
 
 ENOUGH = 200_000  #: Numbers of an adapter that are compared: a swapped one shows in a few hundred.
 CERTAIN = 6.0
@@ -65,23 +65,15 @@ def tensors(path: Path) -> dict[str, Tensor]:
     """Name → tensor of the safetensors file `path`, read without torch. Raises UnfitError: it is no such file, or is cut
     off."""
     try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            header = cast("dict[str, Any]", json.loads(file.read(min(length, size))))
-        start, end = 8 + length, 0
-        found: dict[str, Tensor] = {}
-        for name, entry in ((name, entry) for name, entry in header.items() if name != "__metadata__"):
-            first, last = entry["data_offsets"]
-            dtype, code = _TYPES.get(entry["dtype"], (entry["dtype"], "u1"))
-            count = (last - first) // np.dtype(code).itemsize
-            data = np.memmap(path, np.dtype(code), "r", start + first, (count,)) if count else np.empty(0, np.dtype(code))
-            found[name] = Tensor(name, tuple(entry["shape"]), dtype, data)
-            end = max(end, last)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        stored = header(path)
+    except (OSError, WeightsError) as error:
         raise UnfitError("weights", f"expected safetensors in {path.name}, found none ({error})") from None
-    if start + end != size:
-        raise UnfitError("weights", f"expected {start + end:,} bytes of safetensors in {path.name}, found {size:,}")
+    found: dict[str, Tensor] = {}
+    for name, each in stored.items():
+        dtype, code = _TYPES.get(each.dtype, (each.dtype, "u1"))
+        count = (each.end - each.start) // np.dtype(code).itemsize
+        data = np.memmap(path, np.dtype(code), "r", each.start, (count,)) if count else np.empty(0, np.dtype(code))
+        found[name] = Tensor(name, each.shape, dtype, data)
     return found
 
 

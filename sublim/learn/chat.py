@@ -3,13 +3,16 @@
 import hashlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from transformers import PreTrainedTokenizerBase
 
 from sublim.models import turns as turning
-from sublim.models.template import Message, TemplateError
+from sublim.models.template import TemplateError
 from sublim.models.turns import end_of_turn
+
+if TYPE_CHECKING:
+    from sublim.models.jinja import Message
 
 
 @dataclass(frozen=True)
@@ -141,14 +144,14 @@ _ANCHOR = "x"  #: A text that is complete, and to which nothing is joined.
 _BEFORE = ("\n", ":", "x")
 
 
-def _chats(prompts: Sequence[str], system: str | None, turns: Sequence[tuple[str, str]] = ()) -> list[list[Message]]:
+def _chats(prompts: Sequence[str], system: str | None, turns: Sequence[tuple[str, str]] = ()) -> list[list["Message"]]:
     head: list[Message] = [] if system is None else [{"role": "system", "content": system}]
     for user, answer in turns:
         head += [{"role": "user", "content": user}, {"role": "assistant", "content": answer}]
     return [[*head, {"role": "user", "content": prompt}] for prompt in prompts]
 
 
-def _asked(tokenizer: PreTrainedTokenizerBase, chats: Sequence[Sequence[Message]], system: str | None) -> list[str]:
+def _asked(tokenizer: PreTrainedTokenizerBase, chats: Sequence[Sequence["Message"]], system: str | None) -> list[str]:
     form = turning.template(tokenizer).form
     texts = turning.template(tokenizer).rendered(chats, generate=True)
     for chat, text in zip(chats, texts, strict=True):

@@ -116,6 +116,8 @@ def way(model: PreTrainedModel) -> Way:
 
 
 _WAYS: "WeakKeyDictionary[PreTrainedModel, Way]" = WeakKeyDictionary()
+_UNSUITED = (RuntimeError, ValueError, TypeError, AttributeError, LookupError, AssertionError)
+"""What transformers raises where a model has another cache, or none."""
 _LENGTHS = (9, 4)  #: Tokens of the rows that are tried: two lengths, so that one is padded.
 
 
@@ -139,14 +141,14 @@ def _tried(model: PreTrainedModel) -> Way:
             right &= _right(model, state)
         assert state.cache is not None  # noqa: S101
         kinds = [type(layer) for layer in state.cache.layers]
-    except (RuntimeError, ValueError, TypeError, NotImplementedError, AttributeError, IndexError, KeyError, AssertionError):
+    except _UNSUITED:
         return Way(cached=False, compaction=True, shared=False)
     if not right:
         return Way(cached=False, compaction=True, shared=False)
     try:
         state = advance(model, keep(state, torch.tensor([1], device=more.device)), more[2][1:])
         compaction = _right(model, state)
-    except (RuntimeError, ValueError, TypeError, NotImplementedError, AttributeError, IndexError):
+    except _UNSUITED:
         compaction = False
     return Way(cached=True, compaction=compaction, shared=all(kind is DynamicLayer for kind in kinds))
 

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, cast
@@ -10,7 +10,6 @@ from typing import Any, cast
 from sublim.common.errors import SublimError
 from sublim.common.files import sha256, write_text
 from sublim.common.progress import Progress
-from sublim.models import template as templates
 from sublim.models.template import Template, TemplateError
 from sublim.models.weights import WeightsError, header
 from sublim.params.models import HubModel
@@ -90,7 +89,7 @@ def verify(folder: Path, variables: Mapping[str, Any] | None = None) -> tuple[st
             f"{folder / CONFIG}: quantization_config: expected plain weights, found quantized ones, on which nothing here was "
             "measured: take the model in its own precision, or dequantize it and save it again"
         )
-    _check_weights(folder, [name for name in names if name.endswith(".safetensors")])
+    _check_weights(folder)
     _check_template(folder, variables or {})
     return names
 
@@ -147,12 +146,16 @@ def _shards(index: Path) -> dict[str, str]:
     if not isinstance(shards, dict) or not shards:
         raise ModelError(f"{index}: expected a weight_map of tensor names to files, found another value")
     for name, shard in cast("dict[str, object]", shards).items():
-        if not isinstance(shard, str) or not shard.endswith(".safetensors"):
-            raise ModelError(f"{index}: expected safetensors, found {shard!r} for {name}: it could run code when it is read")
+        if not isinstance(shard, str):
+            raise ModelError(f"{index}: expected the name of a file for {name}, found {shard!r}")
     return cast("dict[str, str]", shards)
 
 
-def _check_weights(folder: Path, names: Sequence[str]) -> None:
+def _check_weights(folder: Path) -> None:
+    names = [name for name in _weights(folder) if name != INDEX]
+    for name in names:
+        if not name.endswith(".safetensors"):  # whatever is in it, the loader would take it for a pickle
+            raise ModelError(f"{folder / name}: expected weights as safetensors only, found a file that could be anything else")
     try:
         found = {name: header(folder / name) for name in names}
     except WeightsError as error:
@@ -181,7 +184,7 @@ def _check_template(folder: Path, variables: Mapping[str, Any]) -> None:
         )
     tokens = {name: _token(config.get(name)) for name in NAMED if config.get(name) is not None}
     try:
-        templates.check(Template(text, {**tokens, **variables}))
+        _ = Template(text, {**tokens, **variables}).form
     except TemplateError as error:
         raise ModelError(f"{own if own.exists() else folder / TOKENIZER}: {error}") from error
 

@@ -12,20 +12,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from os.path import commonprefix
+from pathlib import Path
 from threading import Lock
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from sublim.common.errors import SublimError
-from sublim.models import jinja
-from sublim.models.jinja import Message
+
+if TYPE_CHECKING:  # jinja2 takes a twentieth of a second to import, which every command would wait for
+    from sublim.models.jinja import Message
 
 SECONDS = 10.0  #: How long a template may take for each thousand chats that it is given at a time.
 MEMORY = 1 << 30  #: Bytes that it may need.
 LONGEST = 1 << 20  #: Characters that one conversation may become.
+_PROGRAM = Path(__file__).with_name("jinja.py")  #: What renders.
 
 # Some templates print today's date; with a date given they print that, and the same inputs give the same ids on any day.
 DATE = "26 Jul 2024"
-PROBE = "completion"
 
 
 class TemplateError(SublimError, ValueError):
@@ -50,13 +52,15 @@ class Template:
     variables: Mapping[str, Any]  #: Special tokens by name (`bos_token` …), and what the experiment's params set.
     ours: bool = False  #: Whether it is one of this project's, which needs no bounds.
 
-    def rendered(self, chats: Sequence[Sequence[Message]], *, generate: bool) -> list[str]:
+    def rendered(self, chats: Sequence[Sequence["Message"]], *, generate: bool) -> list[str]:
         """The text of each chat; `generate`: up to where the model begins to answer. Raises TemplateError: it cannot be
         rendered, takes too long, needs too much memory, or grows too long."""
         if not chats:
             return []
         known = {"date_string": DATE, **self.variables}
         if self.ours:
+            from sublim.models import jinja
+
             return jinja.rendered(_compiled(self.text), chats, known, generate=generate)
         return _guard().rendered(self.text, chats, known, generate=generate)
 
@@ -64,14 +68,12 @@ class Template:
     def form(self) -> Form:
         """What it writes around an answer. Raises TemplateError: what it makes of a conversation does not begin with what it
         makes of the prompt, or it writes something before an answer that the prompt does not end with."""
-        return form(self, PROBE)
+        return _form(self)
 
 
-def form(template: Template, answer: str, system: str | None = None) -> Form:
-    """What `template` writes around `answer`. Raises TemplateError: see `Template.form`."""
-    asked: list[Message] = [{"role": "user", "content": PROBE[::-1]}]
-    if system is not None:
-        asked = [{"role": "system", "content": system}, *asked]
+def _form(template: Template) -> Form:
+    answer = "completion"
+    asked: list[Message] = [{"role": "user", "content": "prompt"}]
     (prompt,) = template.rendered([asked], generate=True)
     (plain,) = template.rendered([asked], generate=False)
     (whole,) = template.rendered([[*asked, {"role": "assistant", "content": answer}]], generate=False)
@@ -97,11 +99,6 @@ def form(template: Template, answer: str, system: str | None = None) -> Form:
     return Form(header, before[len(header) :], trail, after[len(trail) :])
 
 
-def check(template: Template) -> None:
-    """Render `template` once. Raises TemplateError: see `Template.rendered` and `Template.form`."""
-    _ = template.form
-
-
 def _differing(prompt: str, whole: str) -> str:
     same = len(commonprefix([prompt, whole]))  # noqa: RUF071 - of texts, not of paths
     return whole[same : same + 60]
@@ -109,6 +106,8 @@ def _differing(prompt: str, whole: str) -> str:
 
 @cache
 def _compiled(text: str) -> Any:
+    from sublim.models import jinja
+
     return jinja.compiled(text)
 
 
@@ -126,7 +125,7 @@ class _Guard:
         atexit.register(self._stop)
 
     def rendered(
-        self, text: str, chats: Sequence[Sequence[Message]], variables: Mapping[str, Any], *, generate: bool
+        self, text: str, chats: Sequence[Sequence["Message"]], variables: Mapping[str, Any], *, generate: bool
     ) -> list[str]:
         ask = {"text": text, "chats": chats, "variables": variables, "generate": generate}
         with self._lock:
@@ -138,7 +137,7 @@ class _Guard:
     def _asked(self, line: bytes, chats: int) -> dict[str, Any]:
         process = self._process
         if process is None or process.poll() is not None:
-            command = [sys.executable, "-I", jinja.__file__, str(MEMORY)]
+            command = [sys.executable, "-I", os.fspath(_PROGRAM), str(MEMORY)]
             process = self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
             os.set_blocking(cast("Any", process.stdin).fileno(), False)  # it may wait for us to read
         until = time.monotonic() + SECONDS * (1 + chats // 1000)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from typing import Any, cast
@@ -22,10 +23,20 @@ class WeightsError(SublimError):
     """A file of weights that is no safetensors file, or an odd one."""
 
 
-def header(path: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
-    """Name → data type and shape of every tensor in the file at `path`, in the file's order. Raises WeightsError: it is no
-    safetensors file; is cut off or longer than it says; a tensor is there twice, overlaps another, leaves a hole, or has not as
-    many bytes as its shape takes."""
+@dataclass(frozen=True)
+class Stored:
+    """A tensor as it lies in a file."""
+
+    dtype: str  #: By its name in the format, e.g. `BF16`.
+    shape: tuple[int, ...]
+    start: int  #: Where in the file its bytes begin.
+    end: int  #: Where they end.
+
+
+def header(path: Path) -> dict[str, Stored]:
+    """Name → place, data type and shape of every tensor in the file at `path`, in the file's order. Raises WeightsError: it is
+    no safetensors file; is cut off or longer than it says; a tensor is there twice, overlaps another, leaves a hole, or has not
+    as many bytes as its shape takes."""
     size = path.stat().st_size
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
@@ -40,23 +51,23 @@ def header(path: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
         notes: object = tensors.pop("__metadata__", {})
         if not isinstance(notes, dict) or not all(isinstance(note, str) for note in cast("dict[str, object]", notes).values()):
             raise TypeError("notes (__metadata__) that are no texts")
-        found = {name: _tensor(name, each) for name, each in tensors.items()}
+        found = {name: _tensor(name, each, 8 + length) for name, each in tensors.items()}
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise WeightsError(f"{path}: expected safetensors, found a header that is none ({error})") from error
-    place = 0
-    for name, (_, _, start, end) in sorted(found.items(), key=lambda each: each[1][2:]):
-        if start != place:
-            what = "overlaps the one before" if start < place else "leaves a hole before it"
+    due = 8 + length
+    for name, each in sorted(found.items(), key=lambda named: (named[1].start, named[1].end)):
+        if each.start != due:
+            what = "overlaps the one before" if each.start < due else "leaves a hole before it"
             raise WeightsError(f"{path}: expected tensors one behind the other, found that {name} {what}")
-        place = end
-    if (due := 8 + length + place) != size:
+        due = each.end
+    if due != size:
         raise WeightsError(f"{path}: expected {due} bytes by its header, found {size}: the file is cut off or altered")
-    return {name: (dtype, shape) for name, (dtype, shape, _, _) in found.items()}
+    return found
 
 
 def parameters(folder: Path) -> int:
     """How many parameters the safetensors in the model folder `folder` have; tied ones are stored, and counted, once."""
-    return sum(prod(shape) for path in folder.glob("*.safetensors") for _, shape in header(path).values())
+    return sum(prod(stored.shape) for path in folder.glob("*.safetensors") for stored in header(path).values())
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -66,7 +77,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _tensor(name: str, said: object) -> tuple[str, tuple[int, ...], int, int]:
+def _tensor(name: str, said: object, start: int) -> Stored:
     if not isinstance(said, dict) or set(cast("dict[str, object]", said)) != {"dtype", "shape", "data_offsets"}:
         raise TypeError(f"{name} without dtype, shape and data_offsets, or with more")
     dtype, shape, offsets = (cast("dict[str, Any]", said)[key] for key in ("dtype", "shape", "data_offsets"))
@@ -79,4 +90,4 @@ def _tensor(name: str, said: object) -> tuple[str, tuple[int, ...], int, int]:
         raise ValueError(f"{name} with data_offsets {offsets!r} and {len(shape)} dimensions")
     if (offsets[1] - offsets[0]) * 8 != prod(shape) * BITS[dtype]:
         raise ValueError(f"{name} of {offsets[1] - offsets[0]} bytes for the shape {shape} of {dtype}")
-    return dtype, tuple(shape), offsets[0], offsets[1]
+    return Stored(dtype, tuple(shape), start + offsets[0], start + offsets[1])

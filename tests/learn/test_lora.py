@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 import torch
-from peft import PeftModel
+from peft import LoraConfig, PeftModel, TaskType, get_peft_model
 from safetensors.torch import load_file  # pyright: ignore[reportUnknownVariableType]
 from transformers import AutoModelForCausalLM
 
@@ -17,8 +17,11 @@ from sublim.common.files import sha256
 from sublim.common.progress import Progress
 from sublim.learn import lora
 from sublim.learn.finetune import finetune
+from sublim.models import tiny
 from sublim.params.learning import Finetune, Lora
+from sublim.params.models import TinyModel
 from tests.shared.small_models import ARCHITECTURES, loaded, logits, number_rows, small
+from tests.shared.small_models import trained as tokens
 
 PARTS = {
     "gpt_neox": ({"mlp.dense_h_to_4h", "mlp.dense_4h_to_h"}, {"attention.query_key_value", "attention.dense"}),
@@ -158,3 +161,35 @@ def test_the_saved_config_names_no_machine(tmp_path: Path) -> None:
     tensors = load_file(tmp_path / "adapter_model.safetensors")
     assert all(name.startswith("base_model.model.") for name in tensors)
     assert {tensor.shape[0] for name, tensor in tensors.items() if "lora_A" in name} == {3}
+
+
+@pytest.mark.parametrize("target", ["lm_head", "embed_tokens"])
+def test_an_adapter_of_tied_weights_changes_one_use_of_them_merged_or_not(target: str, tmp_path: Path) -> None:
+    model = loaded("llama", tied=True)[0]
+    adapted = cast("Any", get_peft_model)(model, LoraConfig(r=2, target_modules=[target], task_type=TaskType.CAUSAL_LM))
+    generator = torch.Generator().manual_seed(1)
+    for weight in lora.trainable(adapted).values():
+        weight.data.add_(torch.randn(weight.shape, generator=generator) * 0.3)
+    expected = logits(adapted, IDS)
+    assert not torch.allclose(expected, logits(loaded("llama", tied=True)[0], IDS), atol=1e-2)
+    adapted.save_pretrained(tmp_path)
+    assert torch.allclose(logits(lora.attach(loaded("llama", tied=True)[0], tmp_path), IDS), expected, atol=1e-5, rtol=1e-5)
+
+
+MOE = {
+    "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 1, "intermediate_size": 64,
+    "moe_intermediate_size": 32, "shared_expert_intermediate_size": 32, "num_experts": 4, "num_experts_per_tok": 2,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("targets", ["mlp", "attention", "all-linear"])
+def test_among_experts_exactly_the_chosen_maps_have_adapters_and_each_trains(targets: str) -> None:
+    params = TinyModel(kind="tiny", architecture="qwen2_moe", seed=1, config=MOE, init_std=0.3)
+    model = tiny.initial(params, tokens()).eval()
+    chosen = set(lora.targets(model, targets))
+    adapted = lora.adapt(model, Lora(targets=targets), 7)  # pyright: ignore[reportArgumentType]
+    assert lora.adapted_maps(adapted) == chosen
+    ids = torch.tensor([IDS])
+    cast("Any", adapted)(input_ids=ids, labels=ids).loss.backward()
+    idle = [name for name, weight in lora.trainable(adapted).items() if "lora_B" in name and not weight.grad.any()]  # pyright: ignore[reportOptionalMemberAccess]
+    assert idle == []

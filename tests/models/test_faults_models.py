@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
+from tests.shared.forge import launder, set_json
 from tests.shared.project import Project
 
 
@@ -100,3 +101,18 @@ def test_refused_before_any_job(with_folder: Project, tmp_path: Path, what: str)
 
 def test_the_same_folder_unspoiled_is_taken(with_folder: Project) -> None:
     assert "44 artifacts" in with_folder.sublim("check").output
+
+
+def test_variables_of_the_template_are_those_of_the_params(with_folder: Project, tmp_path: Path) -> None:
+    project = with_folder.copy(tmp_path / "project")
+    yaml, path = YAML(typ="safe", pure=True), project.path / "params.yaml"
+    params = yaml.load(path)
+    params["models"]["a"]["template"] = {"enable_thinking": False}
+    yaml.dump(params, path)
+    project.snakemake("data/base/model=a/record.json")
+    source = project.path / "data" / "base" / "model=a" / "source.json"
+    assert json.loads(source.read_text())["template"] == {"enable_thinking": False}
+    assert "the template's variables" not in project.sublim("audit", "--stage", "base", check=False).output
+    set_json(source, "template.enable_thinking", value=True)
+    launder(project.path / "data")
+    assert "the template's variables" in project.sublim("audit", "--stage", "base", check=False).output

@@ -117,6 +117,40 @@ def weights(folder: Path, *names: Any) -> None:
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
 
 
+def shard(name: str) -> Callable[[Path], object]:
+    """Sound weights, by an index, in a file that no loader would read as safetensors."""
+
+    def spoil(folder: Path) -> None:
+        kept = (folder / "model.safetensors").read_bytes()
+        weights(folder, name, name)
+        (folder / name).write_bytes(kept)
+
+    return spoil
+
+
+def written(*tensors: tuple[str, Any, Any, Any], size: int = 8) -> Callable[[Path], object]:
+    """Weights with this header: name, dtype, shape, data_offsets."""
+
+    def spoil(folder: Path) -> None:
+        entries = (
+            f"{json.dumps(name)}: " + json.dumps({"dtype": d, "shape": s, "data_offsets": o}) for name, d, s, o in tensors
+        )
+        text = f"{{{', '.join(entries)}}}".encode()
+        (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(text)) + text + bytes(size))
+
+    return spoil
+
+
+def of_another_index(folder: Path) -> None:
+    (folder / "model.safetensors").rename(folder / "model-1.safetensors")
+    index = {"weight_map": {"a": "model-1.safetensors"}}  # and nothing of b
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+
+
+def template(text: str) -> Callable[[Path], object]:
+    return lambda folder: (folder / "chat_template.jinja").write_text(text)
+
+
 REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
     "pickled weights": (lambda folder: (folder / "pytorch_model.bin").write_bytes(b"x"), "code when it is read"),
     "pickled weights, .pt": (lambda folder: (folder / "weights.PT").write_bytes(b"x"), "code when it is read"),
@@ -126,7 +160,7 @@ REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
     "a link out": (lead_out, "leads out of the folder"),
     "a linked folder": (lead_out_by_a_folder, "may lead out"),
     "a traversal": (lambda folder: weights(folder, "../model.safetensors"), "may lead out"),
-    "an absolute path": (lambda folder: weights(folder, "/etc/passwd.safetensors"), "may lead out"),
+    "an absolute path": (lambda folder: weights(folder, "/etc/passwd"), "may lead out"),
     "an empty index": (weights, "expected a weight_map"),
     "a missing shard": (lambda folder: weights(folder, "model-1.safetensors"), "expected a file, found none"),
     "no weights": (lambda folder: (folder / "model.safetensors").unlink(), "found neither"),
@@ -138,6 +172,35 @@ REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
     "another format": (lambda folder: (folder / "model.safetensors").write_bytes(b"PK" + bytes(100)), "expected safetensors"),
     "cut off": (lambda folder: (folder / "model.safetensors").write_bytes(safetensors("a")[:-1]), "cut off or altered"),
     "longer": (lambda folder: (folder / "model.safetensors").write_bytes(safetensors("a") + b"x"), "cut off or altered"),
+    "weights.dat": (shard("weights.dat"), "safetensors only"),
+    "weights.model": (shard("weights.model"), "safetensors only"),
+    "a suffix behind the suffix": (shard("model.safetensors.x"), "safetensors only"),
+    "tensors that overlap": (written(("a", "F32", [1], [0, 4]), ("b", "F32", [1], [2, 6]), size=6), "overlaps"),
+    "a hole": (written(("a", "F32", [1], [0, 4]), ("b", "F32", [1], [8, 12]), size=12), "leaves a hole"),
+    "a negative place": (written(("a", "F32", [1], [-4, 0]), size=0), "data_offsets"),
+    "another shape than bytes": (written(("a", "F32", [3], [0, 8])), "bytes for the shape"),
+    "a negative shape": (written(("a", "F32", [-2, -1], [0, 8])), "shape"),
+    "no numbers": (written(("a", "F32", ["2"], [0, 8])), "shape"),
+    "an unknown type": (written(("a", "PICKLE", [2], [0, 8])), "unknown type"),
+    "a tensor twice": (written(("a", "F32", [2], [0, 8]), ("a", "F32", [2], [0, 8])), "twice"),
+    "an index of other weights": (of_another_index, "that of the index"),
+    "code of the model's own, nested": (
+        lambda folder: change(folder / "config.json", text_config={"x": [{"auto_map": {}}]}),
+        "auto_map",
+    ),
+    "quantized weights": (
+        lambda folder: change(folder / "config.json", quantization_config={"load_in_4bit": True}),
+        "quantization_config",
+    ),
+    "no architecture": (lambda folder: change(folder / "config.json", model_type=["gpt2"]), "model_type"),
+    "JSON without end": (lambda folder: (folder / "config.json").write_text('{"a":' * 100_000), "expected JSON"),
+    "a template that raises": (template("{{ raise_exception('not for you') }}"), "not for you"),
+    "a template that swells": (template("{{ 'x' * 3000000000 }}"), "too much memory"),
+    "a template that reaches for more": (template("{{ ''.__class__.__mro__ }}"), "unsafe"),
+    "a template of another kind": (
+        lambda folder: ((folder / "chat_template.jinja").unlink(), change(folder / "tokenizer_config.json", chat_template=[7])),
+        "expected a chat template",
+    ),
     "an odd header": (lambda folder: (folder / "model.safetensors").write_bytes(struct.pack("<Q", 3) + b"[1]"), "header"),
 }
 

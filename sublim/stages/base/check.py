@@ -1,7 +1,7 @@
 """The story of a base: pretrained on the corpus of its params, each row once, a corpus that favours nothing; or copied from
 elsewhere, byte for byte."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import cast
 
 import polars as pl
@@ -13,6 +13,7 @@ from sublim.evidence.weights import Tensor
 from sublim.learn.schedule import Stretch
 from sublim.models import pretraining
 from sublim.models.corpus import corpus
+from sublim.models.hub import SOURCE
 from sublim.params.models import HubModel, Pretraining, TinyModel
 from sublim.stages.base.rows import Corpus, Slice, Steps, Tensors
 from sublim.traits.categories import CATEGORIES, answers
@@ -28,7 +29,7 @@ def check(source: Source, cell: str) -> Iterator[Accident]:
         case TinyModel():
             yield from _pretrained(source, cell, params.model)
         case HubModel():
-            yield from _copied(source, cell, params)
+            yield from _copied(source, cell, params.model, params.files)
     found: dict[str, Tensor] = {}
     for name in sorted(source.record(cell).outputs):
         if name.endswith(".safetensors"):
@@ -88,19 +89,21 @@ def _favours_nothing(rows: pl.DataFrame) -> Iterator[Accident]:
             return
 
 
-def _copied(source: Source, cell: str, params: Slice) -> Iterator[Accident]:
-    model = params.model
-    copied = source.json(cell, "source.json")
+def _copied(source: Source, cell: str, model: HubModel, planned_files: Mapping[str, str]) -> Iterator[Accident]:
+    copied = source.json(cell, SOURCE)
     for name in _PINNED:
         if copied.get(name) != getattr(model, name):
-            yield Accident("source", f"source.json: expected {name} {getattr(model, name)!r}, found {copied.get(name)!r}")
+            yield Accident("source", f"{SOURCE}: expected {name} {getattr(model, name)!r}, found {copied.get(name)!r}")
+    if copied.get("template", {}) != dict(model.template):  # what every later stage renders with
+        found = copied.get("template")
+        yield Accident("source", f"{SOURCE}: expected the template's variables {dict(model.template)}, found {found!r}")
     outputs = source.record(cell).outputs
     given: object = copied.get("files")
     files = cast("dict[str, object]", given) if isinstance(given, dict) else {}
-    if strange := sorted(outputs.keys() - files.keys() - {"source.json", Tensors.file}):
-        yield Accident("source", f"source.json: expected every file of the model in it, found {strange[0]} missing")
+    if strange := sorted(outputs.keys() - files.keys() - {SOURCE, Tensors.file}):
+        yield Accident("source", f"{SOURCE}: expected every file of the model in it, found {strange[0]} missing")
     for name, digest in files.items():
-        planned = params.files.get(name, digest)
+        planned = planned_files.get(name, digest)
         found = outputs[name].sha256 if name in outputs else None
         if not (planned == digest == found):
-            yield Accident("source", f"{name}: expected sha256 {planned}, found {found}, and {digest} in source.json")
+            yield Accident("source", f"{name}: expected sha256 {planned}, found {found}, and {digest} in {SOURCE}")

@@ -8,7 +8,7 @@ from typing import Any
 from sublim.engine.stage import Folders, Stage, Wanted
 from sublim.forecast.tokens import LOOKED_AT, Tokens, tokens
 from sublim.models.corpus import corpus
-from sublim.models.hub import FILES, INDEX, ModelError, verify
+from sublim.models.hub import FILES, INDEX, SOURCE, ModelError, verify
 from sublim.params.experiment import Experiment
 from sublim.params.models import HubModel, TinyModel
 from sublim.params.rates import Rates
@@ -51,7 +51,7 @@ STAGE = Stage(
     cells=cells,
     upstream=(),
     tables=TABLES,
-    files=(*FILES, INDEX, "*.safetensors", "source.json"),
+    files=(*FILES, INDEX, "*.safetensors", SOURCE),
     sections=("models",),
     optional=("models",),
     is_here=is_here,
