@@ -61,14 +61,19 @@ def serving(reply: Callable[[Server, str], Reply]) -> Generator[Server]:
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
             pass
 
-    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server = Server(f"http://127.0.0.1:{http.server_address[1]}/v1")
-    Thread(target=http.serve_forever, args=(0.01,), daemon=True).start()
-    try:
+    with _listening(ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as server:
         yield server
+
+
+@contextmanager
+def _listening(tcp: socketserver.TCPServer) -> Generator[Server]:
+    """What an endpoint behind `tcp` sees, while it is there."""
+    Thread(target=tcp.serve_forever, args=(0.01,), daemon=True).start()
+    try:
+        yield Server(f"http://127.0.0.1:{tcp.server_address[1]}/v1")
     finally:
-        http.shutdown()
-        http.server_close()
+        tcp.shutdown()
+        tcp.server_close()
 
 
 @contextmanager
@@ -89,13 +94,8 @@ def speaking(say: Callable[[Callable[[bytes], object]], None]) -> Generator[Serv
     class Tcp(socketserver.ThreadingTCPServer):
         daemon_threads = True
 
-    with Tcp(("127.0.0.1", 0), Handler) as tcp:
-        server = Server(f"http://127.0.0.1:{tcp.server_address[1]}/v1")
-        Thread(target=tcp.serve_forever, args=(0.01,), daemon=True).start()
-        try:
-            yield server
-        finally:
-            tcp.shutdown()
+    with _listening(Tcp(("127.0.0.1", 0), Handler)) as server:
+        yield server
 
 
 def response(body: bytes, *headers: str, status: str = "200 OK") -> bytes:
