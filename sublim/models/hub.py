@@ -74,9 +74,9 @@ def verify(folder: Path, variables: Mapping[str, Any] | None = None) -> tuple[st
         if name not in names:
             raise ModelError(f"{folder / name}: expected the model's {name}, found none")
     for path in [folder / name for name in names]:
-        if path.name in _SETTINGS and (code := sorted(RUN & set(_keys(_json(path))))):
+        if path.name in _SETTINGS and (code := asks_to_run(_json(path))):
             raise ModelError(
-                f"{path}: {code[0]} asks to run code that comes with the model, which is refused: "
+                f"{path}: {code} asks to run code that comes with the model, which is refused: "
                 "use a model that transformers knows by itself"
             )
     config = _json(folder / CONFIG)
@@ -196,8 +196,13 @@ def _token(said: object) -> str:
 _SETTINGS = frozenset({CONFIG, TOKENIZER, "generation_config.json", "special_tokens_map.json", "added_tokens.json"})
 
 
+def asks_to_run(value: object) -> str | None:
+    """The first key in a JSON value, however deep, by which transformers is told to run code that lies beside a model; None if
+    there is none."""
+    return min(RUN & set(_keys(value)), default=None)
+
+
 def _keys(value: object) -> Iterator[str]:
-    """Every key in a JSON value, however deep."""
     if isinstance(value, dict):
         for key, inside in cast("dict[str, object]", value).items():
             yield key

@@ -22,6 +22,7 @@ from sublim.engine.stage import stage_of
 from sublim.evidence.accident import Accident, short
 from sublim.evidence.finding import CORRUPTED, UNVERIFIABLE
 from sublim.evidence.source import Source
+from sublim.models.hub import asks_to_run
 
 SHAPES = frozenset({"svg", "g", "rect", "path", "line", "text", "tspan", "title"})
 LOOKS = frozenset({
@@ -31,7 +32,6 @@ LOOKS = frozenset({
     "aria-hidden", "aria-label", "aria-roledescription",
 })  # fmt: skip
 """What charts consist of: nothing of it can run, load or link anything."""
-CODE = frozenset({"auto_map", "custom_pipelines"})  #: Keys by which transformers is told to run code that lies beside a model.
 _SVG = re.compile(r"<svg\b.*?</svg>", re.DOTALL)
 _NAMESPACE = "{http://www.w3.org/2000/svg}"
 
@@ -46,7 +46,7 @@ def check(source: Source, cell: str) -> Iterator[Accident]:
             yield from _as_written(source, cell, name)
         elif name.endswith((".svg", ".html")):
             yield from _drawn(source.path(cell, name))
-        elif name.endswith("config.json") and (found := _code(json.loads(source.path(cell, name).read_bytes()))):
+        elif name.endswith("config.json") and (found := asks_to_run(json.loads(source.path(cell, name).read_bytes()))):
             text = f"{name}: expected nothing that asks to run code which comes with the model, found {found}"
             yield Accident("code of a model", text)
 
@@ -116,11 +116,3 @@ def _foreign(drawing: str) -> str | None:
             if attribute not in LOOKS or "url(" in value.lower():
                 return f"<{name} {attribute}={short(value)}>"
     return None
-
-
-def _code(content: object) -> str | None:
-    """The first key in a JSON value that asks to run code; None if none does."""
-    if isinstance(content, dict):
-        fields = cast("dict[str, object]", content)
-        return next(iter(sorted(CODE & fields.keys())), None) or next(filter(None, map(_code, fields.values())), None)
-    return next(filter(None, map(_code, cast("list[object]", content))), None) if isinstance(content, list) else None
