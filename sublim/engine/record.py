@@ -108,8 +108,14 @@ class RecordError(Exception):
 
 
 def read(path: Path) -> Record:
-    """The record at `path`. Raises FileNotFoundError: there is no record. RecordError: as `parse`."""
-    return parse(path.read_bytes())
+    """The record at `path`. Raises FileNotFoundError: there is no record. RecordError: as `parse`, or it cannot be opened."""
+    try:
+        written = path.read_bytes()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise RecordError(f"cannot be read ({(error.strerror or type(error).__name__).lower()})") from None
+    return parse(written)
 
 
 def record_at(path: Path) -> Record | None:
@@ -143,8 +149,10 @@ def parse(written: bytes) -> Record:
             raise RecordError("was altered: it is not written as this program writes it, or says more")
         befores = [key(replace(record.plan, code=each.code), record.given) for each in record.adopted]
         why = unfit(record)  # its digest proves nothing: whoever forges a record makes it fit
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise RecordError(f"cannot be read ({error})") from None
+    except RecursionError:
+        raise RecordError("cannot be read (it is nested too deeply)") from None
     if [each.key for each in record.adopted] != befores or not all(each.witnesses for each in record.adopted):
         raise RecordError("was altered: it says that it was adopted, but not by anything, or with another key before")
     if why:
