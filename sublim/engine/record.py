@@ -173,6 +173,9 @@ def unfit(record: Record) -> str | None:
     typed: tuple[tuple[type, Iterable[object]], ...] = ((str, texts), (int, sizes), (dict, (plan.params,)))
     if odd := [f"{kind.__name__}, found {value!r}" for kind, values in typed for value in values if type(value) is not kind]:
         return f"expected {odd[0]}"
+    for module in plan.code:
+        if not all(part.isidentifier() for part in module.split(".")):
+            return f"expected names of modules, found {module!r}"
     for each in (record.plan.cell, *(used.cell for used in record.inputs.values()), *witnesses):
         if not is_cell(each):
             return f"expected a cell `stage/dim=value/…`, found {each!r}"

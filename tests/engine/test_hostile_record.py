@@ -1,7 +1,7 @@
 """A record may be any bytes: it is the record that was written, or refused in words."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +68,14 @@ def test_a_forged_record_is_refused_or_means_what_it_says(body: Any, fit: bool) 
     if found is not None:
         assert found.text().encode() == written
         assert json.loads(json.dumps(asdict(found.plan))) == body["plan"]
+
+
+@pytest.mark.parametrize("module", ["", "..etc.passwd", "/etc/passwd", "../x", "a..b", "a/b", "a b", "a\0", "1a", "a."])
+def test_a_module_is_called_as_modules_are(module: str) -> None:
+    """Its name becomes the path of its source, in what is exported and in a bundle."""
+    forged = replace(PLAIN, plan=replace(PLAIN.plan, code={"sublim.common": SHA, module: SHA}))
+    with pytest.raises(RecordError, match="was altered: expected names of modules, found "):
+        parse(forged.text().encode())
 
 
 def test_what_stands_where_a_record_should_be_is_refused_or_none(tmp_path: Path) -> None:

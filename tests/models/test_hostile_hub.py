@@ -23,13 +23,31 @@ TEMPLATE = (
     "{% if add_generation_prompt %}<assistant>{% endif %}"
 )
 TEMPLATES = (
-    "{% for i in range(10**9) %}x{% endfor %}", "{{ 'x' * 10**10 }}", "{{ [[0] * 10**6] * 10**6 }}",
-    "{{ ''.__class__.__mro__ }}", "{{ raise_exception('no') }}", "{{ 1 / 0 }}", "{% include 'x' %}", "{{ messages[99].a.b }}", "{{ 9**9**9 }}", "{%", "{{ }}",
-    "{% macro a() %}{{ a() }}{% endmacro %}{{ a() }}", "{{ strftime_now('%Y') }}", "{{ '%999999999d' % 1 }}",
-    "{{ lipsum(10**6) }}", "{{ cycler.__init__.__globals__ }}", "{{ messages.clear() }}", "{% set x = messages.append(1) %}",
-    "{{ '\x1b[2K' }}" + TEMPLATE, "{{ '{:>999999999}'.format(1) }}", "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}",
-    "(" * 5000, "{{ " + "(" * 3000 + ")" * 3000 + " }}", "{{ 'a'|replace('a', 'a' * 10**6)|replace('a', 'a' * 10**6) }}",
-)  # fmt: skip
+    "{% for i in range(10**9) %}x{% endfor %}",
+    "{{ 'x' * 10**10 }}",
+    "{{ [[0] * 10**6] * 10**6 }}",
+    "{{ ''.__class__.__mro__ }}",
+    "{{ raise_exception('no') }}",
+    "{{ 1 / 0 }}",
+    "{% include 'x' %}",
+    "{{ messages[99].a.b }}",
+    "{{ 9**9**9 }}",
+    "{%",
+    "{{ }}",
+    "{% macro a() %}{{ a() }}{% endmacro %}{{ a() }}",
+    "{{ strftime_now('%Y') }}",
+    "{{ '%999999999d' % 1 }}",
+    "{{ lipsum(10**6) }}",
+    "{{ cycler.__init__.__globals__ }}",
+    "{{ messages.clear() }}",
+    "{% set x = messages.append(1) %}",
+    "{{ '\x1b[2K' }}" + TEMPLATE,
+    "{{ '{:>999999999}'.format(1) }}",
+    "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}",
+    "(" * 5000,
+    "{{ " + "(" * 3000 + ")" * 3000 + " }}",
+    "{{ 'a'|replace('a', 'a' * 10**6)|replace('a', 'a' * 10**6) }}",
+)
 CONFIG: dict[str, Any] = {"model_type": "gpt_neox", "vocab_size": 4, "hidden_size": 2, "architectures": ["GPTNeoXForCausalLM"]}
 FILES: dict[str, Any] = {
     "config.json": CONFIG, "tokenizer_config.json": {"eos_token": "</>", "tokenizer_class": "PreTrainedTokenizerFast"},
@@ -89,10 +107,9 @@ def test_whatever_is_in_a_folder_is_a_model_or_refused_in_words(folder: Path, da
 
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("template", TEMPLATES, ids=lambda text: text[:40])
-@pytest.mark.parametrize("named", [False, True])
-def test_whatever_a_template_does_it_ends(folder: Path, template: str, named: bool) -> None:
+def test_whatever_a_template_does_it_ends(folder: Path, template: str) -> None:
     _written(folder, sharded=False)
-    if named:
+    if TEMPLATES.index(template) % 2:  # it may stand in two places
         (folder / "chat_template.jinja").unlink()
         config = {**FILES["tokenizer_config.json"], "chat_template": template}
         (folder / "tokenizer_config.json").write_text(json.dumps(config))
