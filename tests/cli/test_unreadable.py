@@ -1,7 +1,9 @@
 """Files that cannot be read as what they should be, before every command: a sentence with the path and what to do."""
 
 import json
+import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import chdir
@@ -12,7 +14,7 @@ import pytest
 from sublim.cli.main import main
 from sublim.common.errors import SublimError
 from sublim.common.reading import UnreadableError, explained, json_in, reading
-from tests.shared.project import Project
+from tests.shared.project import ROOT, Project, environment
 
 STUDENT = "student/teacher=a/trait=fox/carrier=numbers/filter=strict/arm=trait/method=hard/student=b/seed=1"
 TEACHER = "teacher/teacher=a/trait=fox/seed=1"
@@ -113,3 +115,16 @@ def test_what_the_system_refuses_is_explained_by_its_path(tmp_path: Path) -> Non
     said = str(explained(caught.value))
     assert said.startswith(f"{tmp_path / 'a'} → {tmp_path / 'b'}: no such file or directory. Check ")
     assert explained(OSError("of nothing")) is None
+
+
+def test_a_terminal_obeys_nothing_and_a_pipe_gets_what_was_written(tmp_path: Path) -> None:
+    code = "import sys; from sublim.cli.main import main; sys.argv = ['sublim', 'verify', 'x\\x1b[2K']; main()"
+    leader, follower = os.openpty()
+    environ = environment(PYTHONPATH=os.fspath(ROOT))
+    shown = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environ, stderr=follower, stdout=follower, check=False
+    )
+    os.close(follower)
+    said = os.read(leader, 10_000).decode()
+    os.close(leader)
+    assert (shown.returncode, "\x1b" in said, r"x\x1b[2K: expected a bundle" in said) == (1, False, True), said
