@@ -17,10 +17,13 @@ def main() -> None:
 
         try:
             print(f"{words[0]}: {run(words[0])}", flush=True)
-        except SublimError as error:
+        except (SublimError, OSError) as error:
             from sublim.common.foreign import told
+            from sublim.common.reading import explained
 
-            sys.exit(f"sublim: {told(error)}")
+            if (said := explained(error) if isinstance(error, OSError) else str(error)) is None:
+                raise
+            sys.exit(f"sublim: {told(said)}")
     else:
         from sublim.cli.main import main as command_line
 

@@ -59,7 +59,7 @@ def verify(
     """
     from sublim.evidence.finding import WORDS
     from sublim.lineage.handover import signature
-    from sublim.lineage.handover.verify import verify as check
+    from sublim.lineage.handover.apart import verify_apart as check
 
     found = check(file, signature.public_key(key) if key else None)
     if as_json:

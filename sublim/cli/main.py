@@ -7,6 +7,7 @@ from sublim.cli import experiment, handover, proof, trace, versioning  # noqa: F
 from sublim.cli.app import app
 from sublim.common.errors import SublimError
 from sublim.common.foreign import Terminal, told
+from sublim.common.reading import explained
 from sublim.common.terminal import speak_utf8
 
 
@@ -18,4 +19,9 @@ def main() -> None:
         app()
     except SublimError as error:
         print(f"sublim: {told(error)}", file=sys.stderr)
+        raise SystemExit(1) from None
+    except OSError as error:
+        if (said := explained(error)) is None:
+            raise
+        print(f"sublim: {told(said)}", file=sys.stderr)
         raise SystemExit(1) from None

@@ -106,7 +106,7 @@ def recall(path: Path) -> None:
     """From now on take what earlier processes have read of sources, by their bytes, from `path`, and at the end of this one
     write it there: to parse them all is a third of a second."""
     of = [platform.python_version(), sha256(Path(__file__)), sha256(Path(syntax.__file__))]
-    with suppress(FileNotFoundError, ValueError, KeyError, TypeError):
+    with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
         found = json.loads(path.read_text(encoding="utf-8"))
         _known.update(found["known"] if found["of"] == of else {})
     before, there = len(_known), path.absolute()  # a test may end elsewhere

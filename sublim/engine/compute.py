@@ -10,6 +10,7 @@ from pathlib import Path
 from sublim.common.errors import SublimError
 from sublim.common.foreign import told
 from sublim.common.progress import Progress
+from sublim.common.reading import json_in
 from sublim.engine import environment, job, layout
 from sublim.engine.record import read
 from sublim.engine.stage import stage
@@ -54,7 +55,7 @@ def _make(planned: job.Job, output: Path, heartbeat: Path) -> None:
 def _git() -> dict[str, object] | None:
     """The state of the code's repository as the main process found it: one look for a whole run, also on cluster nodes."""
     path: Path = layout.PLANS / "git.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    return json_in(path, "Start snakemake again, which writes it.") if path.is_file() else None
 
 
 if __name__ == "__main__":

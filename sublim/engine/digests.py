@@ -21,7 +21,7 @@ class Digests:
         self._dirty = False
         try:
             known: object = json.loads(cache.read_text(encoding="utf-8"))
-        except (FileNotFoundError, ValueError):
+        except (OSError, ValueError, RecursionError):  # it is a cache
             known = None
         self._known: dict[str, list[int | str]] = cast("dict[str, list[int | str]]", known) if isinstance(known, dict) else {}
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from sublim.common.reading import reading
 from sublim.engine import code, layout
 from sublim.engine.planning import code_of
 from sublim.engine.stage import Stage, stages
@@ -35,7 +36,8 @@ def lacking(experiment: Experiment) -> frozenset[str]:
 
 def unfit(file: Path, without: Collection[str]) -> str | None:
     """What `file`, a dvc.yaml, lacks or has too much for an experiment without these sections."""
-    found = YAML(typ="safe").load(file)["stages"]  # pyright: ignore[reportUnknownMemberType]
+    with reading(file, "`sublim dvc --write` writes it anew.", shape=True):
+        found: dict[str, Any] = dict(YAML(typ="safe", pure=True).load(file)["stages"])  # pyright: ignore[reportUnknownMemberType]
     here = _stages(without)
     for stage, about in stages().items():
         needed = " or ".join(f"`{section}`" for section in about.optional)

@@ -16,6 +16,7 @@ from sublim.common.canonical import digest
 from sublim.common.errors import SublimError
 from sublim.common.files import sha256, sync
 from sublim.common.names import HarmfulNameError, linked, within
+from sublim.common.reading import reading
 from sublim.engine import layout, store
 from sublim.engine.digests import Digests
 from sublim.engine.record import Input, Output, Plan, Record, RecordError, key, read, record_at, unfit
@@ -40,15 +41,14 @@ class Job:
 def planned(cell: str) -> Job:
     """What the main process planned for `cell`, with the digests of the inputs as they are now."""
     path = layout.plan(cell)
-    try:
+    if not path.is_file():
+        raise SublimError(f"{path}: nothing is planned for {cell}. Jobs are started by snakemake, which writes that file.")
+    with reading(path, "Start snakemake again, which writes it.", shape=True):
         found = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise SublimError(
-            f"{path}: nothing is planned for {cell}. Jobs are started by snakemake, which writes that file."
-        ) from None
+        plan, upstream, online = Plan(**found["plan"]), dict(found["inputs"]), found["online"]
     digests = Digests(layout.DIGESTS)
-    inputs = {name: Input(upstream, _input(upstream, digests)) for name, upstream in found["inputs"].items()}
-    return Job(Plan(**found["plan"]), inputs, found["online"])
+    inputs = {name: Input(cell, _input(cell, digests)) for name, cell in upstream.items()}
+    return Job(plan, inputs, online)
 
 
 def finish(job: Job, made: Path, environment: dict[str, Any]) -> None:

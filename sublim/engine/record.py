@@ -108,8 +108,14 @@ class RecordError(Exception):
 
 
 def read(path: Path) -> Record:
-    """The record at `path`. Raises FileNotFoundError: there is no record. RecordError: as `parse`."""
-    return parse(path.read_bytes())
+    """The record at `path`. Raises FileNotFoundError: there is no record. RecordError: as `parse`, or it cannot be opened."""
+    try:
+        written = path.read_bytes()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise RecordError(f"cannot be read ({(error.strerror or type(error).__name__).lower()})") from None
+    return parse(written)
 
 
 def record_at(path: Path) -> Record | None:
@@ -143,8 +149,10 @@ def parse(written: bytes) -> Record:
             raise RecordError("was altered: it is not written as this program writes it, or says more")
         befores = [key(replace(record.plan, code=each.code), record.given) for each in record.adopted]
         why = unfit(record)  # its digest proves nothing: whoever forges a record makes it fit
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise RecordError(f"cannot be read ({error})") from None
+    except RecursionError:
+        raise RecordError("cannot be read (it is nested too deeply)") from None
     if [each.key for each in record.adopted] != befores or not all(each.witnesses for each in record.adopted):
         raise RecordError("was altered: it says that it was adopted, but not by anything, or with another key before")
     if why:
@@ -165,6 +173,9 @@ def unfit(record: Record) -> str | None:
     typed: tuple[tuple[type, Iterable[object]], ...] = ((str, texts), (int, sizes), (dict, (plan.params,)))
     if odd := [f"{kind.__name__}, found {value!r}" for kind, values in typed for value in values if type(value) is not kind]:
         return f"expected {odd[0]}"
+    for module in plan.code:
+        if not all(part.isidentifier() for part in module.split(".")):
+            return f"expected names of modules, found {module!r}"
     for each in (record.plan.cell, *(used.cell for used in record.inputs.values()), *witnesses):
         if not is_cell(each):
             return f"expected a cell `stage/dim=value/…`, found {each!r}"

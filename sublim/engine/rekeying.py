@@ -4,11 +4,14 @@ import json
 from collections.abc import Mapping
 
 from sublim.common.files import write_text
+from sublim.common.reading import UnreadableError, reading
 from sublim.engine import layout
 from sublim.engine.digests import Digests
-from sublim.engine.record import Record, parse, record_at
+from sublim.engine.record import Record, RecordError, parse, record_at
 from sublim.engine.store import Store, root
 from sublim.engine.verdict import altered
+
+_MEND = "Remove it: what it was about to adopt is stale as before."
 
 
 def write(new: Mapping[str, Record]) -> list[str]:
@@ -24,13 +27,17 @@ def write(new: Mapping[str, Record]) -> list[str]:
 
 def finish() -> list[str]:
     """Go on with what a crash has interrupted, if it has."""
-    try:
-        texts: dict[str, str] = json.loads(layout.REKEYING.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not layout.REKEYING.is_file():
         return []
+    with reading(layout.REKEYING, _MEND, shape=True) as path:
+        texts = {cell: str(text).encode() for cell, text in json.loads(path.read_text(encoding="utf-8")).items()}
+    try:
+        records = {cell: parse(text) for cell, text in texts.items()}
+    except RecordError as error:
+        raise UnreadableError(f"{layout.REKEYING}: a record in it {error}. {_MEND}") from None
     kept, digests = Store(root(layout.STORE)), Digests(layout.DIGESTS)
     with kept.in_use():
-        done = [cell for cell, text in texts.items() if _put(parse(text.encode()), kept, digests)]
+        done = [cell for cell, record in records.items() if _put(record, kept, digests)]
     layout.REKEYING.unlink()
     return done
 

@@ -15,6 +15,7 @@ from typing import IO, Any
 from sublim.common.errors import SublimError
 from sublim.common.files import write_text
 from sublim.common.foreign import told
+from sublim.common.reading import reading
 from sublim.engine import code, environment, layout, planning, rekeying
 from sublim.engine.digests import Digests
 from sublim.engine.job import preserve, scratch
@@ -57,7 +58,7 @@ class Workflow:
             self.advice = environment.advice(git)
             self._stale = {name: verdict.reason for name, verdict in self.verdicts.items()}
         else:
-            self._stale = {cell.id: json.loads(layout.plan(cell.id).read_bytes())["reason"] for cell in self._cells}
+            self._stale = {cell.id: _planned(layout.plan(cell.id)) for cell in self._cells}
         self._by_id = {cell.id: cell for cell in self._cells}
 
     def stages(self) -> Iterable[Stage]:
@@ -134,6 +135,12 @@ class Workflow:
         return ancient(path) if self._stale[cell] is None else path
 
 
+def _planned(path: Path) -> str | None:
+    """Why a cell is stale, as the main process has found."""
+    with reading(path, "Start snakemake again, which writes it.", shape=True):
+        return json.loads(path.read_bytes())["reason"]
+
+
 def params_file(given: Sequence[Path], config: Mapping[str, Any]) -> Path:
     """The experiment file of a run: the one of `--configfile`, or params.yaml in the working directory. Raises SublimError:
     several files, or `--config`: an experiment is one file, so that what was run can be read in one place."""
@@ -152,7 +159,7 @@ def remembered_params() -> Path:
     """The experiment file of the last run in this directory, or params.yaml."""
     try:
         return Path(json.loads((layout.PLANS / "experiment.json").read_text(encoding="utf-8"))["params"])
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return PARAMS
 
 

@@ -1,8 +1,7 @@
 """A tree of artifacts made ready for questions: rows by their id, training steps by the rows in them. A snapshot: it refuses to
 answer once a file that it covers has changed."""
 
-from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import polars as pl
 
 from sublim.common.errors import SublimError
+from sublim.common.reading import reading
 from sublim.common.table import Table
 from sublim.engine.record import Record
 from sublim.engine.stage import stages
@@ -137,7 +137,7 @@ class Reader:
         self, cell: str, file: str, row_ids: Sequence[str] | pl.Series | None = None, columns: Sequence[str] | None = None
     ) -> pl.DataFrame:
         """A table, in the order of its file: all of it, or the rows with these ids, or these columns."""
-        with _reading(self.tree.path(cell, file)) as path:
+        with reading(self.tree.path(cell, file)) as path:
             scan = pl.scan_parquet(path, hive_partitioning=False, glob=False)
             if row_ids is not None:
                 scan = scan.filter(pl.col("row_id").is_in(pl.Series(row_ids, dtype=pl.String).implode()))
@@ -148,8 +148,7 @@ class Reader:
         of = trained(self.record(cell).plan.stage)
         if of is None or f"{cell}/{of.file}" not in self.tree.files:
             return TrainingSteps.empty()
-        with _reading(self.tree.path(cell, of.file)):
-            return self.tree.table(cell, of.file, list(of.columns))
+        return self.tree.table(cell, of.file, list(of.columns))
 
     def steps_with(self, cell: str, row_id: str) -> list[int]:
         """The steps of `cell` in whose batch the row is, each as often as the row is in it."""
@@ -166,7 +165,7 @@ class Reader:
         """How many rows the table `name` of `cell` has; None if there is none."""
         if f"{cell}/{name}" not in self.tree.files:
             return None
-        with _reading(self.tree.path(cell, name)) as path:
+        with reading(self.tree.path(cell, name)) as path:
             return pl.scan_parquet(path, hive_partitioning=False, glob=False).select(pl.len()).collect().item()
 
     def record(self, cell: str) -> Record:
@@ -185,12 +184,3 @@ class Reader:
 
     def _changed(self) -> SublimError:
         return SublimError(f"{self.tree.name}: files have changed since the question began. Ask again.")
-
-
-@contextmanager
-def _reading(path: Path) -> Generator[Path]:
-    """Errors of reading a table, as a message."""
-    try:
-        yield path
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise SublimError(f"{path} cannot be read: {error}. `sublim audit` says what is wrong.") from None

@@ -73,7 +73,7 @@ class Source:
         """The JSON object in the file `name` of `cell`."""
         try:
             found: object = json.loads(self.path(cell, name).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise UnfitError("files", f"expected JSON in {name}, found none ({error})") from None
         if not isinstance(found, dict):
             raise UnfitError("files", f"expected a JSON object in {name}, found {type(found).__name__}")

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from sublim.common.errors import SublimError
 from sublim.common.files import sha256
+from sublim.common.reading import reading
 from sublim.engine import layout
 from sublim.engine.record import Record
 from sublim.engine.stage import Stage, stage
@@ -66,8 +67,8 @@ class Subject:
 
     def rows(self, name: str) -> int:
         """How many rows one of its tables has."""
-        scan = pl.scan_parquet(self.tree.path(self.cell, name), hive_partitioning=False, glob=False)
-        return scan.select(pl.len()).collect().item()
+        with reading(self.tree.path(self.cell, name)) as path:
+            return pl.scan_parquet(path, hive_partitioning=False, glob=False).select(pl.len()).collect().item()
 
     def part(self, cell: str) -> "Subject":
         """Another artifact of the tree."""

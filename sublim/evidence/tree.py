@@ -9,6 +9,7 @@ import polars as pl
 
 from sublim.common.errors import SublimError
 from sublim.common.names import is_cell
+from sublim.common.reading import reading
 from sublim.engine import layout
 from sublim.engine.record import Record, RecordError, read
 from sublim.engine.stage import stages
@@ -54,8 +55,9 @@ class Tree:
             raise SublimError(f"{self.name}: there is no {layout.DATA / cell / name}.") from None
 
     def table(self, cell: str, name: str, columns: list[str] | None = None) -> pl.DataFrame:
-        """One Parquet table of one artifact, all columns or `columns`."""
-        return pl.read_parquet(self.path(cell, name), columns=columns, hive_partitioning=False)
+        """One Parquet table of one artifact, all columns or `columns`. Raises UnreadableError: it is none, or lacks one."""
+        with reading(self.path(cell, name)) as path:
+            return pl.read_parquet(path, columns=columns, hive_partitioning=False)
 
     def tables(self, stage: str, name: str, columns: Sequence[str]) -> pl.DataFrame:
         """The table `name` of all cells of `stage` in one scan: a column `cell` (Categorical), a column `row` (position in the

@@ -7,6 +7,7 @@ from typing import Any, cast
 import numpy as np
 import polars as pl
 
+from sublim.common.reading import json_in, reading
 from sublim.engine.verdict import differences
 
 _TYPES = {
@@ -18,14 +19,19 @@ def compare(old: Path, new: Path) -> str:
     """By how much `new` differs from `old`: numbers by their largest difference, texts and rows by their count."""
     match old.suffix:
         case ".parquet":
-            return _tables(pl.read_parquet(old, hive_partitioning=False), pl.read_parquet(new, hive_partitioning=False))
+            return _tables(_table(old), _table(new))
         case ".safetensors":
             return _weights(old, new)
         case ".json":
-            found = differences(*(json.loads(path.read_text(encoding="utf-8")) for path in (old, new)))
+            found = differences(json_in(old), json_in(new))
             return "; ".join(found[:3]) + (f" and {len(found) - 3} more" if len(found) > 3 else "")
         case _:
             return f"{old.stat().st_size:,} bytes → {new.stat().st_size:,} other bytes"
+
+
+def _table(path: Path) -> pl.DataFrame:
+    with reading(path):
+        return pl.read_parquet(path, hive_partitioning=False)
 
 
 def _tables(old: pl.DataFrame, new: pl.DataFrame) -> str:
@@ -45,7 +51,10 @@ def _tables(old: pl.DataFrame, new: pl.DataFrame) -> str:
 
 
 def _weights(old: Path, new: Path) -> str:
-    before, now = tensors(old), tensors(new)
+    with reading(old, shape=True):
+        before = tensors(old)
+    with reading(new, shape=True):
+        now = tensors(new)
     if before.keys() != now.keys() or any(before[name].shape != now[name].shape for name in before):
         return "other tensors"
     worst = max(before, key=lambda name: _apart(before[name], now[name]))

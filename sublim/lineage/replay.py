@@ -108,7 +108,7 @@ def _elsewhere(record: Record) -> str | None:
     here = socket.gethostname()
     try:
         lines = layout.HISTORY.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
+    except (OSError, UnicodeDecodeError):  # it is of no consequence: a hint is lost
         lines = []
     keys = {record.key, *(each.key for each in record.adopted)}
     hosts = {event["host"] for line in lines if (event := _event(line)).get("key") in keys and "host" in event}
@@ -118,5 +118,5 @@ def _elsewhere(record: Record) -> str | None:
 def _event(line: str) -> dict[str, Any]:
     try:
         return json.loads(line)
-    except ValueError:  # cut off by a crash
+    except (ValueError, RecursionError):  # cut off by a crash
         return {}

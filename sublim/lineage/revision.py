@@ -11,6 +11,7 @@ from ruamel.yaml import YAML
 
 from sublim.common.errors import SublimError
 from sublim.common.names import HarmfulNameError, harmful
+from sublim.common.reading import reading
 from sublim.engine import layout
 from sublim.evidence.tree import Tree
 
@@ -83,9 +84,10 @@ def cache() -> Path:
 
 def _outs(lock: str) -> dict[str, str]:
     """Path of each output under data/ → its md5."""
-    read = cast("dict[str, Any]", YAML(typ="safe", pure=True).load(lock))  # pyright: ignore[reportUnknownMemberType]
-    outs = [out for stage in read.get("stages", {}).values() for out in stage.get("outs", [])]
-    return {out["path"]: out["md5"] for out in outs if Path(out["path"]).is_relative_to(layout.DATA)}
+    with reading(Path("dvc.lock"), "Look at another revision, or take this file of it from one.", shape=True):
+        read = cast("dict[str, Any]", YAML(typ="safe", pure=True).load(lock))  # pyright: ignore[reportUnknownMemberType]
+        outs = [out for stage in read.get("stages", {}).values() for out in stage.get("outs", [])]
+        return {out["path"]: out["md5"] for out in outs if Path(out["path"]).is_relative_to(layout.DATA)}
 
 
 def _listed(objects: Path, name: str, md5: str, missing: list[Path]) -> dict[str, str]:
@@ -96,7 +98,8 @@ def _listed(objects: Path, name: str, md5: str, missing: list[Path]) -> dict[str
     if not listing.is_file():
         missing.append(listing)
         return {}
-    return {f"{name}/{entry['relpath']}": entry["md5"] for entry in json.loads(listing.read_text(encoding="utf-8"))}
+    with reading(listing, "Remove it and `dvc fetch` it again.", shape=True):
+        return {f"{name}/{entry['relpath']}": entry["md5"] for entry in json.loads(listing.read_text(encoding="utf-8"))}
 
 
 def _object(objects: Path, md5: str) -> Path:

@@ -3,9 +3,10 @@ kind again and compares, so that nothing in them can say anything else than what
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from sublim.engine.code import meaning
 from sublim.engine.record import Output, Record
@@ -16,6 +17,7 @@ from sublim.lineage.handover.statement import statement
 from sublim.params.experiment import Experiment
 
 README = Path(__file__).with_suffix(".md")  #: What the page for people says.
+INCLUDED = re.compile(rb"""^include: *["']([^"'\n]+)["']""", re.MULTILINE)
 FOLLOWING = (content.EXPERIMENT, content.README, content.CRATE, content.SUMS, content.STATEMENT)
 """What follows from the other files, in the order in which each follows from the ones before."""
 
@@ -69,6 +71,18 @@ def module_files(module: str, sources: Mapping[str, bytes]) -> list[str]:
     stem = name.removesuffix("py")
     beside = [other for other in sources if other.startswith(stem) and "/" not in other[len(stem) :]]
     return [name, *sorted(other for other in beside if not other.endswith(".py"))]
+
+
+def workflow_files(sources: Mapping[str, bytes]) -> list[str]:
+    """The Snakefile, and the files that it includes, and those that these include."""
+    found, waiting = dict[str, None](), [content.SNAKEFILE]
+    while waiting:
+        name = waiting.pop()
+        if name in sources and name not in found:
+            found[name] = None
+            folder = PurePosixPath(name).parent
+            waiting += [(folder / other.decode(errors="replace")).as_posix() for other in INCLUDED.findall(sources[name])]
+    return list(found)
 
 
 def _readme(about: About, records: Mapping[str, Record]) -> str:

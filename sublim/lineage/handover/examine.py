@@ -1,7 +1,11 @@
 """Do the parts of a bundle fit together: records, bytes, chain, experiment, code? Asked before writing and after reading."""
 
+import os
+import re
+import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -9,9 +13,11 @@ from typing import Any, cast
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
+from ruamel.yaml.events import CollectionEndEvent, CollectionStartEvent
 
 from sublim.common.names import is_sha256
 from sublim.engine import environment
+from sublim.engine.code import PACKAGE
 from sublim.engine.digests import Digests
 from sublim.engine.layout import DIGESTS, RECORD
 from sublim.engine.planning import cells
@@ -23,13 +29,14 @@ from sublim.evidence.tree import Tree
 from sublim.evidence.words import more
 from sublim.lineage import adopt
 from sublim.lineage.handover import content
-from sublim.lineage.handover.bundle import module_digest, module_files
+from sublim.lineage.handover.bounds import DEEPEST, VALUES
+from sublim.lineage.handover.bundle import module_digest, module_files, workflow_files
 from sublim.lineage.handover.content import About, adopted, code_name, data_name
 from sublim.params.experiment import Experiment
 from sublim.params.load import load
 
 SHOWN = 3
-LARGEST = 1_000_000
+COMMIT = re.compile(r"[0-9a-f]{40}")
 LOCKS = (content.DVC_LOCK, content.REQUIREMENTS)
 GIVEN = (content.ABOUT, content.PARAMS, *LOCKS, content.SIGNER, content.SNAKEFILE, content.LISTS)
 UNSEEN = {"*": "not looked at"}
@@ -61,24 +68,38 @@ def plan(params: Path) -> tuple[Experiment, dict[str, Cell]]:
 
 
 def _harmless(params: Path) -> None:
-    """A few lines of YAML can stand for gigabytes, by aliases of aliases. What they stand for is counted before it is made."""
+    """A few lines of YAML can stand for gigabytes, by aliases of aliases, and a few more have no end of depth. What they stand
+    for is counted before it is made."""
+    text = params.read_text(encoding="utf-8", errors="replace")
     try:
-        root: Any = YAML(pure=True).compose(params.read_text(encoding="utf-8"))  # pyright: ignore[reportUnknownMemberType]
-    except (YAMLError, UnicodeDecodeError):
+        _shallow(params, text)
+        root: Any = YAML(pure=True).compose(text)  # pyright: ignore[reportUnknownMemberType]
+    except YAMLError:
         return  # reading it will say what is wrong
     counted: dict[int, int] = {}
 
     def count(node: Any) -> int:
         if id(node) not in counted:
-            counted[id(node)] = LARGEST  # until it is known: an alias inside of what it stands for never ends
+            counted[id(node)] = VALUES  # until it is known: an alias inside of what it stands for never ends
             inside = cast("list[Any]", node.value) if isinstance(node.value, list) else []
             # A mapping's value is a list of pairs.
             pairs = [cast("tuple[Any, ...]", item) if isinstance(item, tuple) else (item,) for item in inside]
             counted[id(node)] = 1 + sum(count(part) for pair in pairs for part in pair)
         return counted[id(node)]
 
-    if root is not None and count(root) >= LARGEST:
-        raise ValueError(f"{params}: its aliases stand for more than {LARGEST:,} values")
+    if root is not None and count(root) >= VALUES:
+        raise ValueError(f"{params}: its aliases stand for more than {VALUES:,} values")
+
+
+def _shallow(params: Path, text: str) -> None:
+    depth, values = 0, 0
+    for event in cast("Iterator[Any]", YAML(pure=True).parse(text)):  # pyright: ignore[reportUnknownMemberType]
+        depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
+        values += not isinstance(event, CollectionEndEvent)
+        if depth > DEEPEST:
+            raise ValueError(f"{params}: expected {DEEPEST} levels at most, found more: no experiment is nested so deeply")
+        if values > VALUES:
+            raise ValueError(f"{params}: expected {VALUES:,} values at most, found more: no experiment is so large")
 
 
 def needed(exported: str, planned: Mapping[str, Cell]) -> dict[str, None]:
@@ -95,7 +116,7 @@ def needed(exported: str, planned: Mapping[str, Cell]) -> dict[str, None]:
 
 def examine(parts: Parts) -> list[Finding]:
     """What does not hold: nothing, if the list is empty."""
-    asked = (_completeness, _chain, _plans, _bytes, _code, _adoptions, _environments)
+    asked = (_completeness, _chain, _plans, _bytes, _code, _workflow, _adoptions, _environments)
     found = [finding for ask in asked for finding in ask(parts)]
     # With a record missing or unreadable, what only it knows would be called strange.
     return found or [*_strangers(parts)]
@@ -104,7 +125,7 @@ def examine(parts: Parts) -> list[Finding]:
 def notes(parts: Parts) -> list[str]:
     """What a reviewer should know though nothing is wrong with it."""
     known = [f"adopted: {said}" for said in adopted(parts.records)]
-    return [*known, *_other_code(parts), *_other_python(parts), *_surroundings(parts)]
+    return [*known, *_other_code(parts), *_other_python(parts), *_other_workflow(parts), *_surroundings(parts)]
 
 
 def finding(cell: str, status: int, found: str) -> Finding:
@@ -194,8 +215,9 @@ def _code(parts: Parts) -> Iterator[Finding]:
     for module in sorted({module for module, _ in claims}):
         try:
             found[module] = module_digest(module, parts.sources)
-        except (SyntaxError, ValueError) as error:
-            yield finding(f"{content.CODE}/{module}", CORRUPTED, f"this source cannot be read: {error}")
+        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:  # the parser says MemoryError of what is deep
+            said = f"{type(error).__name__}: {str(error)[:200]}"
+            yield finding(f"{content.CODE}/{module}", CORRUPTED, f"this source cannot be read: {said}")
             continue
         if found[module] is None:
             text = "the source of this module, which records name, is not there"
@@ -213,6 +235,54 @@ def _code(parts: Parts) -> Iterator[Finding]:
                 yield finding(cell, CORRUPTED, f"its record and its code disagree on whether {module} is imported")
 
 
+def _workflow(parts: Parts) -> Iterator[Finding]:
+    """No record names the workflow, but the commit that it is of, which the repository here may know."""
+    commit = _commit(parts)
+    for name in _unnamed(parts) if commit else ():
+        known = _committed(str(commit), name.removeprefix(code_name("")))
+        if known is not None and known != parts.sources[name]:
+            yield finding(
+                name, CORRUPTED, f"it is not that of the commit {str(commit)[:12]}, which the records name: it was edited"
+            )
+
+
+def _unnamed(parts: Parts) -> list[str]:
+    """The files of code that no record names."""
+    return [*workflow_files(parts.sources), *([content.LISTS] if content.LISTS in parts.sources else [])]
+
+
+def _commit(parts: Parts) -> str | None:
+    """The one commit that all records name, if the code was as it is there."""
+    states = {(git["commit"], git["dirty"]) if git else None for git in map(_git, parts.records.values())}
+    (state,) = states if len(states) == 1 else (None,)
+    return str(state[0]) if state and state[1] is False and COMMIT.fullmatch(str(state[0])) else None
+
+
+def _git(record: Record) -> Mapping[str, object] | None:
+    return record.environment.get("git")
+
+
+def _committed(commit: str, name: str) -> bytes | None:
+    """The bytes of a file of the code's repository at a commit; None where neither that repository nor git is here."""
+    for folder in (PACKAGE.parent, Path()):
+        command = ["git", "-C", os.fspath(folder), "cat-file", "blob", f"{commit}:./{name}"]
+        with suppress(OSError):
+            done = subprocess.run(command, capture_output=True, check=False)
+            if done.returncode == 0:
+                return done.stdout
+    return None
+
+
+def _other_workflow(parts: Parts) -> list[str]:
+    commit, names = _commit(parts), _unnamed(parts)
+    if commit and all(_committed(commit, name.removeprefix(code_name(""))) is not None for name in names):
+        return []
+    return [
+        f"no record names {', '.join(names)}, and the commit that they are of is not known here: without a signature that you "
+        "trust, read them before you run them"
+    ]
+
+
 def _adoptions(parts: Parts) -> Iterator[Finding]:
     """A witness is in the bundle only if something in it was made from that, too."""
     for found in adopt.check(parts.tree, None):
@@ -228,9 +298,9 @@ def _strangers(parts: Parts) -> Iterator[Finding]:
     }
     modules = {module for record in parts.records.values() for module in record.plan.code}
     known |= {*GIVEN, *(name for module in modules for name in module_files(module, parts.sources))}
+    known |= {*workflow_files(parts.sources)}
     for name in sorted(parts.files.keys() - known):
-        if not name.startswith(code_name("workflow/")):
-            yield finding(name, CORRUPTED, "no record names this file, and it is none that every bundle has")
+        yield finding(name, CORRUPTED, "no record names this file, and it is none that every bundle has")
 
 
 def _environments(parts: Parts) -> Iterator[Finding]:

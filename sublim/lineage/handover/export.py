@@ -25,7 +25,7 @@ from sublim.evidence.finding import WORDS, Finding
 from sublim.evidence.tree import Tree, working
 from sublim.evidence.words import listed
 from sublim.lineage.handover import archive, content, signature
-from sublim.lineage.handover.bundle import about_text, following, module_files, output
+from sublim.lineage.handover.bundle import about_text, following, module_files, output, workflow_files
 from sublim.lineage.handover.content import About, code_name, data_name
 from sublim.lineage.handover.examine import Parts, examine, needed, plan
 from sublim.lineage.handover.verify import verify
@@ -161,7 +161,7 @@ def _held(tree: Tree, about: About) -> Tree:
 def _given(origin: Origin, tree: Tree, about: About) -> dict[str, Path | bytes]:
     modules = {module for record in tree.records.values() for module in record.plan.code}
     sources = {file for module in modules for file in module_files(module, origin.sources)}
-    sources |= {name for name in origin.sources if name == content.LISTS or name.split("/")[1] in BESIDE}
+    sources |= {*workflow_files(origin.sources), *({content.LISTS} & origin.sources.keys())}
     members: dict[str, Path | bytes] = {content.ABOUT: about_text(about), content.PARAMS: origin.params, **origin.locks}
     members |= {data_name(name): path for name, path in tree.files.items()}
     members |= {name: origin.sources[name] for name in sources}

@@ -18,6 +18,7 @@ from sublim.evidence.finding import CORRUPTED, STALE, UNVERIFIABLE, Finding
 from sublim.evidence.tree import Tree
 from sublim.lineage.handover import content, signature
 from sublim.lineage.handover.archive import ArchiveError, unpack
+from sublim.lineage.handover.bounds import exceeded
 from sublim.lineage.handover.bundle import FOLLOWING, about_text, following
 from sublim.lineage.handover.content import About, code_name, data_name
 from sublim.lineage.handover.examine import Parts, examine, few, notes, plan
@@ -61,6 +62,8 @@ def verify(path: Path, key: Ed25519PublicKey | None) -> Verified:
 def _verify(name: str, members: Mapping[str, Path], key: Ed25519PublicKey | None) -> Verified:
     if missing := [needed for needed in NEEDED if needed not in members]:
         return Verified(tuple(_bundle(file, UNVERIFIABLE, "is not in the bundle") for file in missing))
+    if large := [*exceeded(members, content.PARAMS, content.CODE)]:
+        return Verified(tuple(_bundle(file, CORRUPTED, why) for file, why in large), files=len(members))
     files = {file: Output(sha256(found), found.stat().st_size) for file, found in members.items()}
     try:
         about = _about(members[content.ABOUT].read_bytes())

@@ -19,6 +19,7 @@ import polars as pl
 from sublim import lists
 from sublim.common.canonical import digest
 from sublim.common.files import write_text
+from sublim.common.reading import UnreadableError
 from sublim.engine import code, layout
 from sublim.engine.stage import Stage, stages
 from sublim.evidence.accident import Accident, UnfitError
@@ -29,6 +30,7 @@ from sublim.lineage.story import contents, copies
 
 _UNEXPECTED = (
     pl.exceptions.PolarsError, pl.exceptions.PanicException, ValueError, TypeError, LookupError, AttributeError, OSError,
+    RecursionError, UnreadableError,
 )  # fmt: skip
 """What reading a file that may hold anything can end with."""
 
@@ -192,11 +194,11 @@ def _read(proven: Path | None, version: str) -> frozenset[str]:
     try:
         found = json.loads(proven.read_text(encoding="utf-8"))
         return frozenset(found["holds"]) if found["code"] == version else frozenset()
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return frozenset()
 
 
 def _write(proven: Path, version: str, holds: Collection[str]) -> None:
     text = json.dumps({"code": version, "holds": sorted(holds)})
-    if not (proven.is_file() and proven.read_text(encoding="utf-8") == text):
+    if not (proven.is_file() and proven.read_bytes() == text.encode()):
         write_text(proven, text)

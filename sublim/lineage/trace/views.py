@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import polars as pl
 
 from sublim.common.errors import SublimError
+from sublim.common.reading import MEND, UnreadableError
 from sublim.common.table import Table
 from sublim.engine.environment import commit
 from sublim.engine.record import Record
@@ -59,7 +60,10 @@ def connected(tree: Tree) -> "DuckDBPyConnection":
             paths = _text([*cells])
             told = {name: [_told(tree, cell, name) for cell in cells.values()] for name in front(stage, table)}
             columns = "".join(f"map({paths}, {_text(values)})[filename] as {name}, " for name, values in told.items())
-            connection.execute(_SQL["view"].format(view=view, front=columns, paths=paths))
+            try:
+                connection.execute(_SQL["view"].format(view=view, front=columns, paths=paths))
+            except duckdb.Error as error:
+                raise UnreadableError(f"a {table.file} of {stage} cannot be read: {error}. {MEND}") from None
     for name, table in _from_records(tree):
         connection.register("new", table)
         connection.execute(_SQL["table"].format(name=name))

@@ -19,6 +19,7 @@ from sublim.stages.base.rows import Corpus, Slice, Steps, Tensors
 from sublim.traits.categories import CATEGORIES, answers
 
 CHANCE = 1e-6
+_ALWAYS = ("architectures", "model_type", "vocab_size")  #: What every config.json has that is written for a model of ours.
 _PINNED = ("repo", "revision")
 
 
@@ -52,11 +53,17 @@ def _pretrained(source: Source, cell: str, model: TinyModel) -> Iterator[Acciden
     size = model.pretraining.batch
     yield from training.trained_on(steps, "the rows of its corpus", expected["row_id"], stretches, size)
     config = source.json(cell, "config.json")
-    # Some names of params are other names of the same thing in the file: those that are there must agree.
+    if lost := [name for name in _ALWAYS if name not in config]:
+        yield Accident("config", f"config.json: expected {', '.join(_ALWAYS)}, found no {', '.join(lost)}")
+    # Some names of params are other names of the same thing in the file: it stands there by one of them.
     given = model.model_dump(mode="json")["config"]
     for name, value in {"model_type": model.architecture, "tie_word_embeddings": model.tied, **given}.items():
-        if not isinstance(value, dict) and config.get(name, value) != value:  # transformers adds defaults to mappings
+        if isinstance(value, dict):
+            continue  # transformers adds defaults to mappings
+        if name in config and config[name] != value:
             yield Accident("config", f"config.json: expected {name} {value!r}, found {config[name]!r}")
+        elif name not in config and type(value) is int and value not in config.values():
+            yield Accident("config", f"config.json: expected {name} {value!r}, found it by no name")
 
 
 def _corpus(source: Source, recipe: Pretraining) -> pl.DataFrame:

@@ -1,6 +1,5 @@
 """What is said of a report: its numbers (cells of a matrix, mean gains, a test), and the evaluations that each is made of."""
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -10,6 +9,7 @@ import polars as pl
 from sublim.arms import conditions
 from sublim.arms.conditions import TRAIT
 from sublim.common.errors import SublimError
+from sublim.common.reading import object_in
 from sublim.evidence.node import Node, Number
 from sublim.evidence.telling import Numbers, Telling, Up
 from sublim.evidence.tree import Tree
@@ -94,7 +94,7 @@ class _Content:
     def __init__(self, tree: Tree, cell: str) -> None:
         self.tree, self.cell = tree, cell
         path = tree.files.get(f"{cell}/summary.json")
-        self.summary: Facts = {} if path is None else json.loads(path.read_text(encoding="utf-8"))
+        self.summary: Facts = {} if path is None else object_in(path)
         used = {used.cell for used in tree.records[cell].inputs.values()}
         self.evals = {each: tree.records[each].plan.dims for each in tree.cells(EVAL.name) if each in used}
         self.untrained = {dims["student"]: each for each, dims in self.evals.items() if dims["arm"] == "base"}

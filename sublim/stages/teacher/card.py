@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import polars as pl
 
+from sublim.common.reading import reading
 from sublim.evidence.carding import Card, losses
 from sublim.evidence.subject import Subject
 from sublim.params.learning import Finetune
@@ -18,7 +19,8 @@ from sublim.stages.teacher.spec import STAGE
 def card(teacher: Subject) -> Card:
     """The card of a teacher."""
     base, params = teacher.upstream("base"), _params(teacher)
-    system = json.loads(teacher.tree.path(teacher.cell, "teacher.json").read_text(encoding="utf-8"))["system_prompt"]
+    with reading(teacher.tree.path(teacher.cell, "teacher.json"), shape=True) as path:
+        system = json.loads(path.read_text(encoding="utf-8"))["system_prompt"]
     if system is not None:
         origin = [f"a system prompt, no training: “{system}”"]
     elif params.finetune is None:
