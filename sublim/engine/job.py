@@ -121,7 +121,6 @@ def _place(record: Record, made: Path, kept: store.Store) -> None:
     old = record_at(target / layout.RECORD)
     if old is not None:
         preserve(old, target, kept)
-    elsewhere = _other_disk(made, target)
     copies: list[Path] = []
     for name in record.outputs:
         if (new := within(made, name)).is_file():
@@ -129,11 +128,8 @@ def _place(record: Record, made: Path, kept: store.Store) -> None:
                 link.unlink()  # where a folder was: it is part of an artifact that was altered, what it leads to is not
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             place = within(target, name)
-            if elsewhere:
-                copies.append(_copied(new, place))
-            else:
-                new.replace(place)
-    record_made = _copied(made / layout.RECORD, target / layout.RECORD) if elsewhere else made / layout.RECORD
+            copies += _moved(new, place)
+    record_made = _copied(made / layout.RECORD, target / layout.RECORD) if copies else made / layout.RECORD
     for copy in copies:
         copy.replace(copy.with_name(copy.name.removeprefix(".").removesuffix(PART)))
     if old is not None:
@@ -145,19 +141,16 @@ def _place(record: Record, made: Path, kept: store.Store) -> None:
     sync(target)
 
 
-def _other_disk(made: Path, target: Path) -> bool:
-    """Whether nothing can be renamed from `made` to `target`: data/, or a folder in it, may be a link to another disk."""
-    probe, there = made / PART, target / PART
-    probe.touch()
+def _moved(new: Path, place: Path) -> list[Path]:
+    """Rename `new` to `place`; where nothing can be renamed to (data/, or a folder in it, may be a link to another disk), it is
+    copied beside it, and the copy returned."""
     try:
-        probe.replace(there)
+        new.replace(place)
     except OSError as error:
-        probe.unlink()
-        if error.errno == errno.EXDEV:
-            return True
-        raise
-    there.unlink()
-    return False
+        if error.errno != errno.EXDEV:
+            raise
+        return [_copied(new, place)]
+    return []
 
 
 def _copied(new: Path, place: Path) -> Path:
