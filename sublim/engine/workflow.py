@@ -100,8 +100,14 @@ class Workflow:
         return lambda wildcards: self._stale[self._cell(stage, wildcards).id] or "it is up to date, but its job was asked for"
 
     def clear(self) -> None:
-        """Remove artifacts that the experiment does not have (any more)."""
+        """Remove artifacts that the experiment does not have (any more), and what Snakemake would wait for without end."""
         clear(cell.id for cell in self._cells)
+        # It copies the pages and figures of an artifact before the artifact is made again.
+        for cell in self._cells:
+            for name in self.figures(stages()[cell.plan.stage]) if self._stale[cell.id] is not None else ():
+                path = layout.artifact(cell.id) / name
+                if path.exists() and not path.is_file() and not path.is_dir():
+                    path.unlink()
 
     def _unfinished(self, names: Collection[str]) -> list[str]:
         """The records of the stale cells of these stages."""
