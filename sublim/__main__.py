@@ -5,6 +5,7 @@ import sys
 from sublim.common.errors import SublimError
 from sublim.common.names import is_cell
 from sublim.engine import layout
+from sublim.engine.surroundings import legible
 
 
 def main() -> None:
@@ -13,6 +14,7 @@ def main() -> None:
     if command == ["run"] and len(words) == 1 and is_cell(words[0]) and layout.plan(words[0]).is_file():
         from sublim.engine.run import run
 
+        legible()
         try:
             print(f"{words[0]}: {run(words[0])}", flush=True)
         except SublimError as error:

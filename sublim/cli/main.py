@@ -6,10 +6,12 @@ import sys
 from sublim.cli import experiment, handover, proof, trace, versioning  # noqa: F401 # pyright: ignore[reportUnusedImport]
 from sublim.cli.app import app
 from sublim.common.errors import SublimError
+from sublim.engine.surroundings import legible
 
 
 def main() -> None:
     """Run the command line."""
+    legible()
     try:
         app()
     except SublimError as error:

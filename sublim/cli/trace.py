@@ -1,6 +1,7 @@
 """Commands that trace: lineage, impact, diff, sql."""
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -106,6 +107,7 @@ def sql(
         for view, columns in found.items():
             print(f"{view}\n  {', '.join(f'{name} {of.lower()}' for name, of in columns.items())}")
         return
+    query = os.fsencode(query).decode(errors="replace")  # UTF-8, also where the locale is another
     answer = views.ask(connection, query, limit + 1, timeout)
     if len(answer) > limit:
         print(f"sublim: the first {limit:,} rows; there are more (--limit N gives N)", file=sys.stderr)

@@ -12,6 +12,7 @@ from sublim.common.progress import Progress
 from sublim.engine import environment, job, layout
 from sublim.engine.record import read
 from sublim.engine.stage import stage
+from sublim.engine.surroundings import legible
 
 
 def compute(cell: str, into: Path | None = None) -> int:
@@ -57,6 +58,7 @@ def _git() -> dict[str, object] | None:
 
 
 if __name__ == "__main__":
+    legible()
     status = compute(sys.argv[1], Path(sys.argv[2]) if sys.argv[2:] else None)
     sys.stdout.flush()
     # Some libraries' threads hang at interpreter exit; the work is done and on the disk.

@@ -5,6 +5,7 @@ import os
 import stat
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import cast
 
@@ -75,7 +76,8 @@ class Digests:
         return {path.name: self(path) for path in paths}
 
     def save(self) -> None:
-        """Write the cache, if there is anything new in it."""
+        """Write the cache, if there is anything new in it and it can be written: who only looks may lack the right to."""
         if self._dirty:
-            files.write_text(self._cache, json.dumps(self._known))
-            self._dirty = False
+            with suppress(OSError):
+                files.write_text(self._cache, json.dumps(self._known))
+                self._dirty = False

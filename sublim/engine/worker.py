@@ -28,6 +28,7 @@ from typing import Any, cast
 from sublim.common.errors import SublimError
 from sublim.engine import environment, layout
 from sublim.engine.code import bytes_digest
+from sublim.engine.surroundings import legible
 
 IDLE_SECONDS = 30.0
 START_SECONDS = 60.0
@@ -403,4 +404,5 @@ def _die_with(server: int) -> None:
 
 if __name__ == "__main__":
     os.environ["OMP_NUM_THREADS"] = "1"
+    legible()
     serve(int(sys.argv[1]))

@@ -18,6 +18,7 @@ from sublim.engine.job import preserve, scratch
 from sublim.engine.record import record_at
 from sublim.engine.stage import Figure, Stage, stages
 from sublim.engine.store import Store, root
+from sublim.engine.surroundings import check_permissions, unwritable
 from sublim.engine.verdict import Cell, Verdict, judge, publish, strays, youngest
 from sublim.judges import access
 from sublim.params.experiment import Experiment
@@ -169,9 +170,15 @@ def _check_keys(experiment: Experiment, verdicts: Iterable[Verdict]) -> None:
 
 
 def lock() -> IO[str]:
-    """Hold this directory until the process ends, however it ends. Snakemake's own lock would survive a SIGKILL."""
-    layout.PLANS.mkdir(parents=True, exist_ok=True)
-    held = layout.RUN_LOCK.open("a+")
+    """Hold this directory until the process ends, however it ends. Snakemake's own lock would survive a SIGKILL. Raises
+    UnwritableError: nothing can be written here. SublimError: another process holds it, or files that this one writes would be
+    closed to itself."""
+    check_permissions()
+    try:
+        layout.PLANS.mkdir(parents=True, exist_ok=True)
+        held = layout.RUN_LOCK.open("a+")
+    except OSError as error:
+        raise unwritable(error) from None
     deadline = time.monotonic() + LOCK_SECONDS  # a dry run holds it for a moment
     while True:
         try:
