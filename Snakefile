@@ -10,8 +10,11 @@ sys.path.insert(
 )  # the code beside this file, whatever is installed: it is what the plans digest
 
 from sublim.common.errors import SublimError
+from sublim.common.terminal import speak_utf8
 from sublim.engine import workflow as sublim_workflow
 from sublim.forecast import announcement
+
+speak_utf8(logger.handlers)
 
 # No `configfile:`: Snakemake would merge --configfile into it, and a smoke run would inherit the default's models.
 try:

@@ -49,6 +49,7 @@ class LogHandler(LogHandlerBase):
     def __post_init__(self) -> None:
         settings = self.common_settings
         self._run, self._began, self._history = Run(), 0.0, 0
+        files.homeless()
         self._home = self._root = Path.cwd()  # Snakemake has not gone to its --directory yet
         self._broken = self._closed = False
         self._ended = threading.Event()

@@ -5,6 +5,7 @@ Snakefile says which sublim is meant.
 """
 
 import json
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -21,6 +22,15 @@ def heartbeat(root: Path, cell: str, since: float) -> str:
         return "" if path.stat().st_mtime < since else " ".join(str(json.loads(path.read_bytes())["line"]).split())
     except (OSError, ValueError, KeyError, TypeError):
         return ""
+
+
+def homeless() -> None:
+    """Give Snakemake's cache a place in the experiment where there can be none in the home of the user: it begins by making
+    that folder, and would end there."""
+    try:
+        (Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "snakemake").mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError):
+        os.environ["XDG_CACHE_HOME"] = os.fspath(Path(".sublim/cache").absolute())
 
 
 def size(path: Path) -> int:

@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Collection
+from contextlib import ExitStack
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -15,6 +16,7 @@ from sublim.engine import layout
 from sublim.engine.stage import stage as stage_named
 from sublim.engine.stage import stages as every_stage
 from sublim.engine.store import Store, root
+from sublim.engine.surroundings import UnwritableError
 
 if TYPE_CHECKING:
     from sublim.evidence.finding import Finding
@@ -137,7 +139,13 @@ def gc(
     from sublim.lineage import gc as collecting
 
     store = Store(root(layout.STORE))
-    with lock(), store.being_cleared():
+    with ExitStack() as held:
+        try:
+            held.enter_context(lock())
+            held.enter_context(store.being_cleared())
+        except (UnwritableError, OSError):
+            if not dry:  # where nothing can be written, there is nobody to wait for
+                raise
         found = collecting.garbage(store, ignore_missing=ignore_missing)
         if not dry:
             collecting.free(found)

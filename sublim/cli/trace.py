@@ -1,6 +1,7 @@
 """Commands that trace: lineage, impact, diff, sql."""
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -88,8 +89,12 @@ def sql(
     rev: Rev = None,
     as_json: AsJson = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV; lists and structs as JSON.")] = False,
+    limit: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Give at most N rows, and say so if there are more.")
+    ] = 100_000,
+    timeout: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="End a query that takes longer.")] = 600,
 ) -> None:
-    """Ask DuckDB about the tables of all stages and the records. Read-only."""
+    """Ask DuckDB about the tables of all stages and the records. Read-only; a query may take 2 GB of memory."""
     import csv
     import shutil
 
@@ -104,9 +109,13 @@ def sql(
         for view, columns in found.items():
             print(f"{view}\n  {', '.join(f'{name} {of.lower()}' for name, of in columns.items())}")
         return
-    answer = views.ask(connection, query)
+    query = os.fsencode(query).decode(errors="replace")  # UTF-8, also where the locale is another
+    answer = views.ask(connection, query, limit + 1, timeout)
+    if len(answer) > limit:
+        print(f"sublim: the first {limit:,} rows; there are more (--limit N gives N)", file=sys.stderr)
+        answer = answer.limit(limit)
     if as_json:
-        print(json.dumps(list(views.rows(answer)), indent=1, ensure_ascii=False))
+        print(json.dumps(list(views.rows(answer)), indent=1, ensure_ascii=False, allow_nan=False))
     elif as_csv:
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(answer.columns)

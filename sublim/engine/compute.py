@@ -11,6 +11,7 @@ from sublim.common.errors import SublimError
 from sublim.common.foreign import told
 from sublim.common.progress import Progress
 from sublim.common.reading import json_in
+from sublim.common.terminal import speak_utf8
 from sublim.engine import environment, job, layout
 from sublim.engine.record import read
 from sublim.engine.stage import stage
@@ -59,6 +60,7 @@ def _git() -> dict[str, object] | None:
 
 
 if __name__ == "__main__":
+    speak_utf8()
     status = compute(sys.argv[1], Path(sys.argv[2]) if sys.argv[2:] else None)
     sys.stdout.flush()
     # Some libraries' threads hang at interpreter exit; the work is done and on the disk.

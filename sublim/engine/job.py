@@ -18,7 +18,7 @@ from sublim.common.files import sha256, sync
 from sublim.common.names import HarmfulNameError, linked, within
 from sublim.common.reading import reading
 from sublim.engine import layout, store
-from sublim.engine.digests import Digests
+from sublim.engine.digests import Digests, differs
 from sublim.engine.record import Input, Output, Plan, Record, RecordError, key, read, record_at, unfit
 
 PART = ".part"
@@ -82,7 +82,7 @@ def reuse(job: Job) -> str | None:
         with scratch(job.plan.cell) as made:
             try:
                 for name, output in record.outputs.items():
-                    if not _same(target, name, output.sha256, digests):
+                    if not _same(target, name, output, digests):
                         kept.fetch(output.sha256, within(made, name))
             except store.LostError:
                 return None
@@ -121,6 +121,8 @@ def _place(record: Record, made: Path, kept: store.Store) -> None:
     old = record_at(target / layout.RECORD)
     if old is not None:
         preserve(old, target, kept)
+    for name in (*record.outputs, layout.RECORD):
+        _no_folder(target / name)
     copies: list[Path] = []
     for name in record.outputs:
         if (new := within(made, name)).is_file():
@@ -161,6 +163,14 @@ def _copied(new: Path, place: Path) -> Path:
     return part
 
 
+def _no_folder(path: Path) -> None:
+    """Stop where a file is to be and a folder with something in it is: what that is, nobody here knows."""
+    if path.is_dir() and not path.is_symlink():
+        if any(path.iterdir()):
+            raise SublimError(f"{path}: expected a file, found a folder. Remove it, and run snakemake again.")
+        path.rmdir()
+
+
 def preserve(record: Record, directory: Path, kept: store.Store) -> None:
     """Keep an artifact that is about to be replaced, if it is whole: in a fresh clone the store has no copy of it."""
     if kept.find(record.key) is None and _intact(directory, record, Digests(layout.DIGESTS)):
@@ -179,13 +189,13 @@ def _input(upstream: str, digests: Digests) -> str:
 
 
 def _intact(directory: Path, record: Record, digests: Digests) -> bool:
-    return all(_same(directory, name, output.sha256, digests) for name, output in record.outputs.items())
+    return all(_same(directory, name, output, digests) for name, output in record.outputs.items())
 
 
-def _same(directory: Path, name: str, sha256: str, digests: Digests) -> bool:
+def _same(directory: Path, name: str, output: Output, digests: Digests) -> bool:
     try:
-        return digests(within(directory, name)) == sha256
-    except (FileNotFoundError, NotADirectoryError, HarmfulNameError):
+        return differs(within(directory, name), output, digests) is None
+    except HarmfulNameError:
         return False
 
 

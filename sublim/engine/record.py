@@ -1,6 +1,7 @@
 """Records: what made an artifact. The source of truth of lineage, and an input of no rule."""
 
 import json
+import stat
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from sublim.common.names import clash, harmful, is_cell, is_sha256
 from sublim.engine import layout
 
 VERSION = 1
+LARGEST = 1 << 27  #: Bytes that a record may have.
 
 
 @dataclass(frozen=True)
@@ -108,14 +110,19 @@ class RecordError(Exception):
 
 
 def read(path: Path) -> Record:
-    """The record at `path`. Raises FileNotFoundError: there is no record. RecordError: as `parse`, or it cannot be opened."""
+    """The record at `path`. Raises FileNotFoundError: there is no record. RecordError: as `parse`, or what is there cannot be a
+    record; it is not opened then, since a pipe would never end."""
     try:
-        written = path.read_bytes()
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode) or found.st_size > LARGEST:
+            raise RecordError(f"is none: expected a file of at most {LARGEST:,} bytes, found something else in its place")
+        return parse(path.read_bytes())
+    except NotADirectoryError as error:
+        raise FileNotFoundError(str(error)) from None
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise RecordError(f"cannot be read ({(error.strerror or type(error).__name__).lower()})") from None
-    return parse(written)
+        raise RecordError(f"cannot be read ({error.strerror or type(error).__name__})") from None
 
 
 def record_at(path: Path) -> Record | None:

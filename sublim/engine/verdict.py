@@ -10,7 +10,7 @@ from typing import Any, Literal, cast
 
 from sublim.common.names import HarmfulNameError, within
 from sublim.engine import layout
-from sublim.engine.digests import Digests
+from sublim.engine.digests import Digests, differs
 from sublim.engine.record import Plan, Record, RecordError, read
 
 VALID_MTIME = 1
@@ -100,15 +100,11 @@ def altered(cell: str, record: Record, digests: Digests) -> tuple[str, ...]:
     found: list[str] = []
     for name, output in record.outputs.items():
         try:
-            digest = digests(within(layout.artifact(cell), name))
-        except (FileNotFoundError, NotADirectoryError):
-            found.append(f"{name}: {output.sha256[:12]} → missing")
-            continue
+            instead = differs(within(layout.artifact(cell), name), output, digests)
         except HarmfulNameError as error:
-            found.append(f"{name}: {output.sha256[:12]} → {error}")
-            continue
-        if digest != output.sha256:
-            found.append(f"{name}: {output.sha256[:12]} → {digest[:12]}")
+            instead = str(error)
+        if instead is not None:
+            found.append(f"{name}: {output.sha256[:12]} → {instead}")
     return tuple(found)
 
 

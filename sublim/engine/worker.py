@@ -10,6 +10,7 @@ import gc
 import importlib
 import json
 import os
+import select
 import selectors
 import signal
 import socket
@@ -19,21 +20,26 @@ import sys
 import time
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, cast
 
 from sublim.common.errors import SublimError
+from sublim.common.terminal import speak_utf8
 from sublim.engine import environment, layout
 from sublim.engine.code import bytes_digest
 
 IDLE_SECONDS = 30.0
 START_SECONDS = 60.0
+REQUEST_SECONDS = 10.0  #: How long a client may take to say what it wants; others are served meanwhile.
+PARTING_SECONDS = 5.0  #: The same for all together who are told to ask another server.
+LARGEST = 1 << 24  #: Bytes that a request may have: a whole environment fits many times.
 HEADER = struct.Struct("!I")
 STALE = 254
 WARM_PACKAGES = ("torch", "transformers", "peft", "polars", "pydantic", "sublim", "numpy", "safetensors", "tokenizers")
 PR_SET_PDEATHSIG = 1
+_REQUEST = frozenset({"cell", "into", "cwd", "environ", "code", "packages"})
 COMPUTE = "sublim.engine.compute"
 """The module whose `compute` a child runs: named, not imported, since it is what imports torch."""
 
@@ -142,6 +148,48 @@ class _Job:
     pid: int
 
 
+@dataclass
+class _Client:
+    """Who has connected, and what it has said so far. It is never waited for: it may say nothing, or stop in the middle."""
+
+    connection: socket.socket
+    deadline: float = field(default_factory=lambda: time.monotonic() + REQUEST_SECONDS)
+    content: bytearray = field(default_factory=bytearray)
+    descriptors: list[int] = field(default_factory=lambda: list[int]())
+
+    def listen(self) -> dict[str, Any] | None:
+        """Take what there is. Returns the request; None if more is to come. Raises OSError: it has gone away. ValueError: it
+        says something that is no request."""
+        try:
+            chunk, descriptors, _, _ = socket.recv_fds(self.connection, 1 << 16, 3)
+        except BlockingIOError:
+            return None
+        self.descriptors += descriptors
+        self.content += chunk
+        if not chunk:
+            raise ConnectionResetError
+        if len(self.content) < HEADER.size:
+            return None
+        (length,) = HEADER.unpack_from(self.content)
+        if length > LARGEST or len(self.descriptors) > 3:
+            raise ValueError(f"expected a request of at most {LARGEST} bytes and 3 descriptors")
+        if len(self.content) < HEADER.size + length:
+            return None
+        request: object = json.loads(self.content[HEADER.size :])
+        if not (isinstance(request, dict) and request.keys() >= _REQUEST):
+            raise ValueError("expected a request")
+        self.connection.settimeout(None)
+        return cast("dict[str, Any]", request)
+
+    def leave(self, *, connected: bool = False) -> None:
+        """Close what belongs to it; with `connected`, all but the connection."""
+        for descriptor in self.descriptors:
+            os.close(descriptor)
+        self.descriptors.clear()
+        if not connected:
+            self.connection.close()
+
+
 def serve(told: int) -> None:
     """Listen, import, then fork a child per request until idle, replaced or out of date.
 
@@ -168,24 +216,37 @@ def serve(told: int) -> None:
     signal.signal(signal.SIGCHLD, _noticed)
     selector.register(wake, selectors.EVENT_READ)
     jobs: dict[int, _Job] = {}
+    clients: dict[int, _Client] = {}
     learned: dict[int, bytes] = {}
     busy = time.monotonic()
     open_for_more = True
     while True:
         for event, _ in selector.select(timeout=1.0):
             if event.fileobj is listener:
-                connection, _ = listener.accept()
-                started = _accept(
-                    connection, code, packages, [listener, wake, poke, *(found.connection for found in jobs.values())]
-                )
-                if isinstance(started, tuple):
+                client = _Client(listener.accept()[0])
+                client.connection.settimeout(0)
+                clients[client.connection.fileno()] = client
+                selector.register(client.connection, selectors.EVENT_READ, client)
+            elif isinstance(event.data, _Client):
+                try:
+                    request = event.data.listen()
+                except (OSError, ValueError):
+                    event.data.deadline = 0.0
+                    continue
+                if request is None:
+                    continue
+                selector.unregister(event.data.connection)
+                del clients[event.data.connection.fileno()]
+                others = [*clients.values(), *(_Client(found.connection) for found in jobs.values())]
+                started = _begin(event.data, request, code, packages, [listener, wake, poke], others)
+                if started is None:
+                    open_for_more = False
+                else:
                     job, pipe = started
                     jobs[job.pid] = job
                     learned[pipe] = b""
-                    selector.register(connection, selectors.EVENT_READ, job)
+                    selector.register(job.connection, selectors.EVENT_READ, job)
                     selector.register(pipe, selectors.EVENT_READ, pipe)
-                elif started == "stale":
-                    open_for_more = False
             elif event.fileobj is wake:
                 with suppress(BlockingIOError):
                     wake.recv(4096)
@@ -201,6 +262,9 @@ def serve(told: int) -> None:
                     selector.unregister(event.data)
                     os.close(event.data)
                     _import(json.loads(learned.pop(event.data) or b"[]"))
+        for descriptor in [each for each, client in clients.items() if client.deadline < time.monotonic()]:
+            selector.unregister(clients[descriptor].connection)
+            clients.pop(descriptor).leave()
         for pid, status in _reap():
             job = jobs.pop(pid)
             with suppress(KeyError):
@@ -218,41 +282,48 @@ def serve(told: int) -> None:
             # Unlinked before it is closed: a client that finds no socket starts another server and waits for none.
             if mine_still:
                 layout.SOCKET.unlink(missing_ok=True)
-            _turn_away(listener, packages)
+            _turn_away(listener, [*clients.values()])
             return
 
 
-def _turn_away(listener: socket.socket, packages: dict[str, str]) -> None:
-    """Tell the clients that have connected and were not served yet to ask another server: closing would look like dying."""
+def _turn_away(listener: socket.socket, clients: Iterable[_Client]) -> None:
+    """Tell `clients` and those who have connected since to ask another server: closing would look like dying. What they say is
+    heard first, else it would look so all the same."""
     listener.settimeout(0)
+    waiting = list(clients)
     with suppress(BlockingIOError):
         while True:
-            connection, _ = listener.accept()
-            connection.settimeout(None)
-            _accept(connection, "", packages, [])
+            waiting.append(_Client(listener.accept()[0]))
+    end = time.monotonic() + PARTING_SECONDS
+    for client in waiting:
+        with suppress(OSError, ValueError):
+            while client.listen() is None and (left := end - time.monotonic()) > 0:
+                select.select([client.connection], [], [], left)
+                client.connection.settimeout(0)
+            client.connection.sendall(HEADER.pack(STALE))
+        client.leave()
 
 
 def _noticed(number: int, frame: FrameType | None) -> None:
     """A child has ended; the wake-up descriptor has told the loop."""
 
 
-def _accept(
-    connection: socket.socket, code: str, packages: dict[str, str], inherited: Iterable[socket.socket]
-) -> tuple[_Job, int] | str | None:
-    """Read a request and fork its child. `stale`: this server runs other code than the client; None: the client went away."""
-    try:
-        head, descriptors, _, _ = socket.recv_fds(connection, HEADER.size, 3)
-        body = connection.recv(HEADER.unpack(head)[0], socket.MSG_WAITALL)
-        request: dict[str, Any] = json.loads(body)
-    except (OSError, struct.error, ValueError):
-        connection.close()
-        return None
+def _begin(
+    client: _Client,
+    request: dict[str, Any],
+    code: str,
+    packages: dict[str, str],
+    inherited: Iterable[socket.socket],
+    others: Iterable[_Client],
+) -> tuple[_Job, int] | None:
+    """Fork the child of a request; None: this server runs other code than the client. The child closes what is `inherited` and
+    what belongs to `others`."""
+    connection = client.connection
     if request["code"] != code or request["packages"] != packages:
-        connection.sendall(HEADER.pack(STALE))
-        connection.close()
-        for descriptor in descriptors:
-            os.close(descriptor)
-        return "stale"
+        with suppress(OSError):
+            connection.sendall(HEADER.pack(STALE))
+        client.leave()
+        return None
     server = os.getpid()
     pipe, told = os.pipe()
     gc.freeze()
@@ -260,17 +331,18 @@ def _accept(
     if pid == 0:
         os.setpgid(0, 0)
         _die_with(server)
-        for number, descriptor in enumerate(descriptors):
+        for number, descriptor in enumerate(client.descriptors):
             os.dup2(descriptor, number)
         for other in [*inherited, connection]:
             other.close()
+        for each in others:
+            each.leave()
         os.close(pipe)
         _child(request, told)
     with suppress(ProcessLookupError, PermissionError):
         os.setpgid(pid, pid)
     os.close(told)
-    for descriptor in descriptors:
-        os.close(descriptor)
+    client.leave(connected=True)
     return _Job(connection, pid), pipe
 
 
@@ -332,4 +404,5 @@ def _die_with(server: int) -> None:
 
 if __name__ == "__main__":
     os.environ["OMP_NUM_THREADS"] = "1"
+    speak_utf8()
     serve(int(sys.argv[1]))

@@ -22,6 +22,7 @@ from sublim.engine.job import preserve, scratch
 from sublim.engine.record import record_at
 from sublim.engine.stage import Figure, Stage, stages
 from sublim.engine.store import Store, root
+from sublim.engine.surroundings import check_permissions, unwritable
 from sublim.engine.verdict import Cell, Verdict, judge, publish, strays, youngest
 from sublim.judges import access
 from sublim.params.experiment import Experiment
@@ -108,8 +109,14 @@ class Workflow:
         return lambda wildcards: self._stale[self._cell(stage, wildcards).id] or "it is up to date, but its job was asked for"
 
     def clear(self) -> None:
-        """Remove artifacts that the experiment does not have (any more)."""
+        """Remove artifacts that the experiment does not have (any more), and what Snakemake would wait for without end."""
         clear(cell.id for cell in self._cells)
+        # It copies the pages and figures of an artifact before the artifact is made again.
+        for cell in self._cells:
+            for name in self.figures(stages()[cell.plan.stage]) if self._stale[cell.id] is not None else ():
+                path = layout.artifact(cell.id) / name
+                if path.exists() and not path.is_file() and not path.is_dir():
+                    path.unlink()
 
     def _unfinished(self, names: Collection[str]) -> list[str]:
         """The records of the stale cells of these stages."""
@@ -176,9 +183,15 @@ def _check_keys(experiment: Experiment, verdicts: Iterable[Verdict]) -> None:
 
 
 def lock() -> IO[str]:
-    """Hold this directory until the process ends, however it ends. Snakemake's own lock would survive a SIGKILL."""
-    layout.PLANS.mkdir(parents=True, exist_ok=True)
-    held = layout.RUN_LOCK.open("a+")
+    """Hold this directory until the process ends, however it ends. Snakemake's own lock would survive a SIGKILL. Raises
+    UnwritableError: nothing can be written here. SublimError: another process holds it, or files that this one writes would be
+    closed to itself."""
+    check_permissions()
+    try:
+        layout.PLANS.mkdir(parents=True, exist_ok=True)
+        held = layout.RUN_LOCK.open("a+")
+    except OSError as error:
+        raise unwritable(error) from None
     deadline = time.monotonic() + LOCK_SECONDS  # a dry run holds it for a moment
     while True:
         try:

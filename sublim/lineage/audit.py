@@ -3,8 +3,8 @@
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from sublim.common.files import sha256
 from sublim.engine import layout
+from sublim.engine.digests import differs
 from sublim.engine.record import record_at
 from sublim.engine.stage import stages as all_stages
 from sublim.engine.store import Store, root
@@ -68,10 +68,9 @@ def audit_revision(tree: Tree, stages: Collection[str]) -> list[Finding]:
     for cell, record in tree.records.items():
         for name, output in record.outputs.items() if record.plan.stage in stages else ():
             path = tree.files.get(f"{cell}/{name}")
-            found = "missing" if path is None else sha256(path)[:12]
-            if found != output.sha256[:12]:
+            if (instead := "missing" if path is None else differs(path, output)) is not None:
                 altered.add(cell)
-                text = f"its bytes are not those of its record: {name}: {output.sha256[:12]} → {found}"
+                text = f"its bytes are not those of its record: {name}: {output.sha256[:12]} → {instead}"
                 findings.append(Finding(cell, record.plan.stage, CORRUPTED, text, fetch))
     links = [finding for finding in chain.check(tree) if finding.stage in stages]
     return [
@@ -96,7 +95,9 @@ def _ownerless(verdicts: Mapping[str, Verdict], others: Sequence[Path], stages: 
     owned = {*(layout.artifact(cell) for cell in verdicts), *others}
     found: dict[Path, int] = {}
     for path in sorted(layout.DATA.rglob("*")):
-        if path.is_file() and path.name != ".gitignore" and owned.isdisjoint(path.parents):
+        # Who has a larger disk links the folder of a stage to it, or that of an artifact.
+        linked = path.is_symlink() and path.is_dir() and (path.parent == layout.DATA or path in owned)
+        if _no_folder(path) and not linked and path.name != ".gitignore" and owned.isdisjoint(path.parents):
             found[path.parent] = found.get(path.parent, 0) + 1
     return [
         Finding(cell, stage, CORRUPTED, f"{files} files here belong to no artifact", f"rm -r {folder}")
@@ -114,8 +115,13 @@ def _strangers(cell: str, stage: str) -> list[Finding]:
     return [
         Finding(cell, stage, CORRUPTED, f"{path.relative_to(directory)} is not in its record", f"rm {path}")
         for path in sorted(directory.rglob("*"))
-        if path.is_file() and path not in known
+        if _no_folder(path) and path not in known
     ]
+
+
+def _no_folder(path: Path) -> bool:
+    """Whether there is anything that is no folder of its own: a link to one would be followed, a pipe be waited for."""
+    return path.is_symlink() or not path.is_dir()
 
 
 def status(findings: Collection[Finding]) -> int:

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sublim.common.errors import SublimError
-from sublim.common.files import sha256
-from sublim.engine.record import RecordError, read
+from sublim.engine.digests import differs
+from sublim.engine.record import Output, RecordError, read
 from sublim.engine.store import Store
 from sublim.evidence.finding import CORRUPTED, Finding
 from sublim.lineage import revision
@@ -18,19 +18,22 @@ def check(store: Store) -> list[Finding]:
 
 
 def _store(store: Store) -> Iterator[Finding]:
+    sizes: dict[str, int] = {}
     for path in sorted(store.computations()):
         try:
-            found = f"is of the key {read(path).key[:12]}"
+            record = read(path)
         except RecordError as error:
             found = str(error)
         else:
-            if path.stem == read(path).key:
+            sizes |= {output.sha256: output.size for output in record.outputs.values()}
+            found = f"is of the key {record.key[:12]}"
+            if path.stem == record.key:
                 continue
         yield Finding(str(path), "store", CORRUPTED, f"this record of the store {found}", f"rm {path}")
     for path in sorted(store.objects()):
-        digest = sha256(path)
-        if digest != path.name:
-            found = f"expected sha256 {path.name[:12]}, found {digest[:12]}"
+        size = sizes.get(path.name, path.stat().st_size if path.is_file() else 0)
+        if (instead := differs(path, Output(path.name, size))) is not None:
+            found = f"expected sha256 {path.name[:12]}, found {instead}"
             yield Finding(str(path), "store", CORRUPTED, found, f"rm {path}; it is made again when it is needed")
 
 
@@ -41,8 +44,10 @@ def _dvc() -> Iterator[Finding]:
         return
     for path in sorted(objects.glob("[0-9a-f][0-9a-f]/*")):
         expected = f"{path.parent.name}{path.name}".removesuffix(".dir")
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "md5").hexdigest()
+        digest = "no file"
+        if path.is_file():
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "md5").hexdigest()
         if digest != expected:
             mend = f"rm -f {path}, then `dvc fetch` if it was pushed, else `dvc repro` and `dvc commit` once the audit passes"
             yield Finding(_shown(path), "dvc", CORRUPTED, f"expected md5 {expected[:12]}, found {digest[:12]}", mend)

@@ -5,6 +5,9 @@ import io
 import json
 import os
 import re
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -169,6 +172,41 @@ def test_output_forms(tree: Tree) -> None:
     listed = runner.invoke(app, ["sql"])
     assert "student_steps\n  cell varchar, teacher varchar" in listed.output
     assert set(json.loads(runner.invoke(app, ["sql", "--json"]).output)) >= {"records", "raw", "samples"}
+
+
+def test_what_is_no_number_is_null_in_json(tree: Tree) -> None:
+    query = "select 'nan'::double as a, [1.5, '-inf'::double] as b, {'c': 'inf'::float} as d, 'NaN' as e, 0.5::double as f"
+    assert _asked(tree, query) == [{"a": None, "b": [1.5, None], "d": {"c": None}, "e": "NaN", "f": 0.5}]
+
+
+ENDLESS = "select count(*) from range(3000000) a, range(3000000) b"
+
+
+def test_a_query_has_bounds(tree: Tree) -> None:
+    connection = views.connected(tree)
+    with pytest.raises(SublimError, match=r"longer than 0.5 s and was ended"):
+        views.ask(connection, ENDLESS, seconds=0.5)
+    with pytest.raises(SublimError, match="needs more memory than it may have"):
+        views.ask(connection, "select list(range) from range(100000000000)")
+    assert len(views.ask(connection, "from range(1000000000000)", most=7)) == 7
+    runner = CliRunner()
+    told = runner.invoke(app, ["sql", "from range(4)", "--json", "--limit", "3"])
+    assert json.loads(told.stdout) == [{"range": 0}, {"range": 1}, {"range": 2}]
+    assert "the first 3 rows; there are more" in told.stderr
+    assert not runner.invoke(app, ["sql", "from range(3)", "--json", "--limit", "3"]).stderr
+
+
+def test_ctrl_c_ends_a_query(tree: Tree) -> None:
+    """DuckDB alone computes on."""
+    assert tree.records
+    command = [sys.executable, "-m", "sublim", "sql", ENDLESS]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, env=os.environ | {"PYTHONPATH": os.fspath(ROOT)}, text=True)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.communicate(timeout=10)  # it is computing by then
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode in (1, 130)
+    assert "Traceback" not in said
 
 
 def _documented() -> list[str]:

@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -200,5 +201,6 @@ def _read(proven: Path | None, version: str) -> frozenset[str]:
 
 def _write(proven: Path, version: str, holds: Collection[str]) -> None:
     text = json.dumps({"code": version, "holds": sorted(holds)})
-    if not (proven.is_file() and proven.read_bytes() == text.encode()):
-        write_text(proven, text)
+    with suppress(OSError):  # who only looks may lack the right to
+        if not (proven.is_file() and proven.read_bytes() == text.encode()):
+            write_text(proven, text)

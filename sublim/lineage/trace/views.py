@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -21,6 +22,7 @@ from sublim.evidence.tree import Tree
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection, DuckDBPyRelation
 
+ROWS, SECONDS = 100_000, 600.0  #: What an answer may have and a query may take, if nothing else is said.
 _PARTS = r"^-- ([a-z]+)\n(.*?)(?=^-- [a-z]+\n|\Z)"
 _SQL = dict(re.findall(_PARTS, Path(__file__).with_suffix(".sql").read_text("utf-8"), re.MULTILINE | re.DOTALL))
 """Name → statements."""
@@ -76,13 +78,28 @@ def _told(tree: Tree, cell: str, name: str) -> str:
     return cell if name == "cell" else str(tree.records[cell].plan.dims[name])
 
 
-def ask(connection: "DuckDBPyConnection", query: str) -> "DuckDBPyRelation":
-    """The answer to one query. Raises SublimError: it is not one statement that only reads, or it is wrong."""
+def ask(connection: "DuckDBPyConnection", query: str, most: int = ROWS, seconds: float = SECONDS) -> "DuckDBPyRelation":
+    """The answer to one query, its first `most` rows. Ctrl-C ends it. Raises SublimError: it is not one statement that only
+    reads, or is wrong, or takes longer than `seconds` or more memory than there may be (views.sql)."""
     import duckdb
 
     try:
         _refuse_writing(connection, query)
-        return connection.sql(query).materialize()
+        # DuckDB does not look for signals while it computes: another thread does that, and this one waits.
+        with ThreadPoolExecutor(1) as pool:
+            answer = pool.submit(lambda: connection.sql(query).limit(most).materialize())
+            try:
+                return answer.result(seconds)
+            except BaseException:
+                connection.interrupt()
+                raise
+    except TimeoutError:
+        raise SublimError(
+            f"the query took longer than {seconds:g} s and was ended: ask for less, or give it --timeout."
+        ) from None
+    except duckdb.OutOfMemoryException as error:
+        said = str(error).splitlines()[0]
+        raise SublimError(f"the query needs more memory than it may have ({said}): ask for fewer rows or columns.") from None
     except duckdb.Error as error:
         raise SublimError(f"{error}\n`sublim sql` lists the views and their columns.") from None
 
@@ -124,9 +141,9 @@ def listing(connection: "DuckDBPyConnection") -> dict[str, dict[str, str]]:
 
 
 def rows(answer: "DuckDBPyRelation") -> Iterator[dict[str, Any]]:
-    """The rows of an answer as JSON values: what JSON lacks is text."""
+    """The rows of an answer as JSON values: what JSON lacks is text, and numbers that are none (NaN, infinity) are null."""
     for row in answer.fetchall():
-        values: list[Any] = [json.loads(json.dumps(value, default=str)) for value in row]
+        values: list[Any] = [json.loads(json.dumps(value, default=str), parse_constant=lambda _: None) for value in row]
         yield dict(zip(answer.columns, values, strict=True))
 
 

@@ -1,6 +1,9 @@
 -- begin
 set autoinstall_known_extensions = false;
 set autoload_known_extensions = false;
+set memory_limit = '2GB';
+-- What does not fit is refused: nothing is written, not even for a while.
+set temp_directory = '';
 -- view
 -- Objects of a cache do not have the names of their cells: what stands in front is looked up by the path.
 create view {view} as
