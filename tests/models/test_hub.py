@@ -185,7 +185,7 @@ REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
     "a tensor twice": (written(("a", "F32", [2], [0, 8]), ("a", "F32", [2], [0, 8])), "twice"),
     "an index of other weights": (of_another_index, "that of the index"),
     "code of the model's own, nested": (
-        lambda folder: change(folder / "config.json", text_config={"x": [{"auto_map": {}}]}),
+        lambda folder: change(folder / "config.json", text_config={"x": [{"auto_map": {"A": "b.C"}}]}),
         "auto_map",
     ),
     "quantized weights": (

@@ -253,13 +253,10 @@ def _unnamed(parts: Parts) -> list[str]:
 
 def _commit(parts: Parts) -> str | None:
     """The one commit that all records name, if the code was as it is there."""
-    states = {(git["commit"], git["dirty"]) if git else None for git in map(_git, parts.records.values())}
+    gits = (environment.commit(record.environment) for record in parts.records.values())
+    states = {(git["commit"], git["dirty"]) if git else None for git in gits}
     (state,) = states if len(states) == 1 else (None,)
     return str(state[0]) if state and state[1] is False and COMMIT.fullmatch(str(state[0])) else None
-
-
-def _git(record: Record) -> Mapping[str, object] | None:
-    return record.environment.get("git")
 
 
 def _committed(commit: str, name: str) -> bytes | None:
