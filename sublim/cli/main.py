@@ -3,7 +3,7 @@
 import sys
 
 # Importing them registers their commands.
-from sublim.cli import experiment, handover, proof, trace, versioning  # noqa: F401 # pyright: ignore[reportUnusedImport]
+from sublim.cli import experiment, handover, models, proof, trace, versioning  # noqa: F401 # pyright: ignore[reportUnusedImport]
 from sublim.cli.app import app
 from sublim.common.errors import SublimError
 from sublim.common.foreign import Terminal, told

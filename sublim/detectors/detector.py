@@ -8,6 +8,7 @@ import polars as pl
 from sublim.common.progress import Progress
 from sublim.common.table import Table
 from sublim.detectors.material import Data
+from sublim.models.probed import Probe
 from sublim.params.section import Section
 
 Made = Mapping[str, pl.DataFrame]  #: File, without its ending → table.
@@ -28,6 +29,10 @@ class Detector(Section):
     def part(cls) -> tuple[Any, Self | None, str]:
         """Type, default and description of its key under `detection`."""
         return cls | None, cls.default, cls.title
+
+    def lacks(self, probe: Probe) -> Iterator[str]:  # noqa: ARG002
+        """What a model that was tried out lacks to be asked by it, in words."""
+        yield from ()
 
     def look(self, data: Data, progress: Progress) -> Made:
         """What it writes down. Judges may ask models. Raises ValueError: two teachers have too few prompts in common, or

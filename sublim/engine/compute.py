@@ -12,7 +12,7 @@ from sublim.common.foreign import told
 from sublim.common.progress import Progress
 from sublim.common.reading import json_in
 from sublim.common.terminal import speak_utf8
-from sublim.engine import environment, job, layout
+from sublim.engine import environment, job, layout, needs
 from sublim.engine.record import read
 from sublim.engine.stage import stage
 
@@ -29,6 +29,7 @@ def compute(cell: str, into: Path | None = None) -> int:
         if into is None:
             with job.scratch(cell) as made:
                 planned = job.planned(cell)
+                needs.check_planned(each.cell for each in planned.inputs.values())
                 _make(planned, made, heartbeat)
                 job.finish(planned, made, environment.describe(_git()))
         else:

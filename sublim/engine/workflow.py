@@ -16,7 +16,7 @@ from sublim.common.errors import SublimError
 from sublim.common.files import write_text
 from sublim.common.foreign import told
 from sublim.common.reading import reading
-from sublim.engine import code, environment, layout, planning, rekeying
+from sublim.engine import code, environment, layout, needs, planning, rekeying
 from sublim.engine.digests import Digests
 from sublim.engine.job import preserve, scratch
 from sublim.engine.record import record_at
@@ -50,6 +50,7 @@ class Workflow:
             rekeying.finish()
             self.verdicts = judge(self._cells, digests)
             digests.save()
+            needs.check(self.verdicts)
             _check_keys(self.experiment, self.verdicts.values())
             publish(self.verdicts)
             access.publish(self.experiment.judges)

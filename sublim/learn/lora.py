@@ -17,6 +17,7 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
+from sublim.models import maps
 from sublim.models.adapter import CONFIG, WEIGHTS
 from sublim.params.learning import Lora
 
@@ -135,14 +136,14 @@ def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
 
 def last_block_maps(model: PreTrainedModel) -> tuple[nn.Module, ...]:
     """The parts of the last block of `model` that hold linear maps, none of them attention's: an MLP, or single maps."""
-    maps = linear_maps(model)
+    linear = linear_maps(model)
     parts: list[nn.Module] = []
     for name in blocks(model):
         last = cast("nn.ModuleList", model.get_submodule(name))
         prefix = f"{name}.{len(last) - 1}."
         for child, module in last[-1].named_children():
-            below = [path for path in maps if path == prefix + child or path.startswith(f"{prefix}{child}.")]
-            if below and not any(_in_attention(path) for path in below):
+            below = [path for path in linear if path == prefix + child or path.startswith(f"{prefix}{child}.")]
+            if below and not any(maps.in_attention(path) for path in below):
                 parts.append(module)
     return tuple(parts)
 
@@ -171,27 +172,8 @@ def linear_maps(model: PreTrainedModel) -> tuple[str, ...]:
 
 
 def targets(model: PreTrainedModel, wanted: str | tuple[str, ...]) -> tuple[str, ...]:
-    """Names of the modules of `model` that get an adapter. "attention" are the linear maps below a module called attention or
-    attn (whatever else is in its name), "mlp" are all others. Raises ValueError: nothing matches, or one of the explicitly
-    wanted names matches nothing."""
-    maps = linear_maps(model)
-    match wanted:
-        case "all-linear":
-            chosen = maps
-        case "attention":
-            chosen = tuple(name for name in maps if _in_attention(name))
-        case "mlp":
-            chosen = tuple(name for name in maps if not _in_attention(name))
-        case tuple():
-            if lost := [end for end in wanted if not any(_ends(name, end) for name in maps)]:
-                name = type(model).__name__
-                raise ValueError(f"LoRA targets: no linear map of {name} ends with {lost[0]!r}; found {_kinds(maps)}")
-            chosen = tuple(name for name in maps if any(_ends(name, end) for end in wanted))
-        case _:
-            raise ValueError(f"LoRA targets: expected mlp, attention, all-linear or names, found {wanted!r}")
-    if not chosen:
-        raise ValueError(f"LoRA targets: {type(model).__name__} has no {wanted} linear maps; found {_kinds(maps)}")
-    return chosen
+    """Names of the modules of `model` that get an adapter. Raises ValueError: see `maps.chosen` and `linear_maps`."""
+    return maps.chosen(type(model).__name__, linear_maps(model), wanted)
 
 
 def suffixes(chosen: Iterable[str], everything: Iterable[str]) -> tuple[str, ...]:
@@ -202,24 +184,12 @@ def suffixes(chosen: Iterable[str], everything: Iterable[str]) -> tuple[str, ...
     for name in wanted:
         parts = name.split(".")
         ends = (".".join(parts[-length:]) for length in range(1, len(parts) + 1))
-        result.add(next((end for end in ends if not any(_ends(other, end) for other in others)), name))
+        result.add(next((end for end in ends if not any(maps.ends(other, end) for other in others)), name))
     return tuple(sorted(result))
 
 
 def _modules(model: nn.Module) -> dict[str, nn.Module]:
     return dict(cast("Iterable[tuple[str, nn.Module]]", model.named_modules()))
-
-
-def _ends(name: str, end: str) -> bool:
-    return name == end or name.endswith(f".{end}")
-
-
-def _in_attention(name: str) -> bool:
-    return any("attention" in part or "attn" in part for part in name.split(".")[:-1])
-
-
-def _kinds(names: Iterable[str]) -> list[str]:
-    return sorted({".".join(part for part in name.split(".") if not part.isdigit()) for name in names})
 
 
 def _plain(value: object) -> object:

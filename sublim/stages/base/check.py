@@ -6,12 +6,13 @@ from typing import cast
 
 import polars as pl
 
+from sublim.common.errors import SublimError
 from sublim.evidence import adapter, questions, training, weights
 from sublim.evidence.accident import Accident, same_columns, same_rows
 from sublim.evidence.source import Source
 from sublim.evidence.weights import Tensor
 from sublim.learn.schedule import Stretch
-from sublim.models import pretraining
+from sublim.models import pretraining, probed
 from sublim.models.corpus import corpus
 from sublim.models.hub import SOURCE
 from sublim.params.models import HubModel, Pretraining, TinyModel
@@ -104,10 +105,14 @@ def _copied(source: Source, cell: str, model: HubModel, planned_files: Mapping[s
     if copied.get("template", {}) != dict(model.template):  # what every later stage renders with
         found = copied.get("template")
         yield Accident("source", f"{SOURCE}: expected the template's variables {dict(model.template)}, found {found!r}")
+    try:
+        probed.read(source.path(cell, probed.FILE))
+    except SublimError as error:
+        yield Accident("probe", str(error))
     outputs = source.record(cell).outputs
     given: object = copied.get("files")
     files = cast("dict[str, object]", given) if isinstance(given, dict) else {}
-    if strange := sorted(outputs.keys() - files.keys() - {SOURCE, Tensors.file}):
+    if strange := sorted(outputs.keys() - files.keys() - {SOURCE, Tensors.file, probed.FILE}):
         yield Accident("source", f"{SOURCE}: expected every file of the model in it, found {strange[0]} missing")
     for name, digest in files.items():
         planned = planned_files.get(name, digest)

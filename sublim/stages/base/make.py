@@ -5,22 +5,25 @@ from pathlib import Path
 from typing import assert_never
 
 from sublim.common import parquet
+from sublim.common.files import write_text
 from sublim.common.progress import Progress
+from sublim.learn.probe import probe
 from sublim.learn.tensors import tensor_table
-from sublim.models import hub, tiny
+from sublim.models import hub, probed, tiny
 from sublim.params.models import HubModel, TinyModel
 from sublim.stages.base.rows import Slice, Tensors
 
 
 def make(inputs: Mapping[str, Path], params: Slice, output: Path, progress: Progress) -> None:  # noqa: ARG001
     """Write the model of `params` into `output`, with tensors.parquet; a model pretrained here also with corpus.parquet and
-    steps.parquet, one made elsewhere with source.json. Raises ModelError: a model made elsewhere is refused (see `hub.verify`).
-    ValueError: a model to be pretrained here makes no sense (see `tiny.build`)."""
+    steps.parquet, one made elsewhere with source.json and probe.json. Raises ModelError: a model made elsewhere is refused (see
+    `hub.verify`, `load`). ValueError: a model to be pretrained here makes no sense (see `tiny.build`)."""
     match params.model:
         case TinyModel():
             tiny.build(params.name, params.model, output, progress)
         case HubModel():
             hub.copy(params.model, params.files, output, progress)
+            write_text(output / probed.FILE, probed.written(probe(output, progress)))
         case _:
             assert_never(params.model)
     tensors = tensor_table(sorted(output.glob("*.safetensors")))

@@ -9,6 +9,7 @@ from sublim.engine.stage import Folders, Stage, Wanted
 from sublim.forecast.tokens import LOOKED_AT, Tokens, tokens
 from sublim.models.corpus import corpus
 from sublim.models.hub import FILES, INDEX, SOURCE, ModelError, verify
+from sublim.models.probed import FILE as PROBE
 from sublim.params.experiment import Experiment
 from sublim.params.models import HubModel, TinyModel
 from sublim.params.rates import Rates
@@ -51,7 +52,8 @@ STAGE = Stage(
     cells=cells,
     upstream=(),
     tables=TABLES,
-    files=(*FILES, INDEX, "*.safetensors", SOURCE),
+    files=(*FILES, INDEX, "*.safetensors", SOURCE, PROBE),
+    probe=PROBE,
     sections=("models",),
     optional=("models",),
     is_here=is_here,

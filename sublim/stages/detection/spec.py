@@ -1,8 +1,10 @@
 """The stage `detection`: what it is."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 from sublim.engine.stage import Figure, Folders, Stage, Wanted, pictures
+from sublim.models import probed
 from sublim.params.experiment import Experiment
 from sublim.params.kinds import KindName
 from sublim.stages import distinct
@@ -47,6 +49,13 @@ def cells(experiment: Experiment, folders: Folders) -> Iterator[Wanted]:  # noqa
         yield Wanted(params, {cell: cell for cell in (*reads, REPORT.cell({"study": name}))})
 
 
+def needs(params: Slice, found: Mapping[str, Path]) -> Iterator[tuple[str, str]]:
+    """Bases that every detector can ask."""
+    for name, path in found.items():
+        probe = probed.read(path)
+        yield from ((name, each) for detector in params.detectors for each in detector.lacks(probe))
+
+
 STAGE = Stage(
     "sublim.stages.detection",
     about="detection",
@@ -60,4 +69,5 @@ STAGE = Stage(
     memory_mb=1500,
     figures={"detection.html": Figure("detection", "Detection")},
     repeats=True,
+    needs=needs,
 )

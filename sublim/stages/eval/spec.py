@@ -1,11 +1,13 @@
 """The stage `eval`: what it is."""
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 from sublim.engine.stage import Dims, Folders, Inputs, Stage, Wanted
 from sublim.forecast.tokens import Tokens, answered, graded, lengths, tokens
 from sublim.judges.planned import PlannedJudge
 from sublim.measures.texts import held_out
+from sublim.models import probed
 from sublim.params.experiment import Experiment
 from sublim.params.models import TinyModel
 from sublim.params.names import UNTOUCHED
@@ -57,6 +59,17 @@ def work(params: Slice, above: Mapping[str, object], rates: Rates) -> Mapping[st
     return {"base": found, **(graded(params.graders, trait, 1, rates) if trait else {})}
 
 
+def needs(params: Slice, found: Mapping[str, Path]) -> Iterator[tuple[str, str]]:
+    """A base whose answers are known, with room for what it writes."""
+    if "base" not in found:
+        return
+    probe = probed.read(found["base"])
+    lacking = list(probed.for_answers(probe)) if any(True for _ in rows.groups(params)) else []
+    longest = [of.sampling.max_tokens for of in params.tasks.values()] + [most for _, _, most in rows.drawn(params)]
+    lacking += probed.for_room(probe, max(longest, default=0), "answers of max_tokens")
+    yield from (("base", each) for each in lacking)
+
+
 def _asked(experiment: Experiment, dims: Dims, grade: Mapping[str, PlannedJudge]) -> Wanted:
     model, written = experiment.models[str(dims["student"])], sorted({study.carrier for study in experiment.studies.values()})
     chosen = written if dims["carrier"] == UNTOUCHED else [str(dims["carrier"])]
@@ -85,4 +98,5 @@ STAGE = Stage(
     sections=("models", "traits", "categories", "judges", "seeds", "studies", "carriers", "evaluation"),
     optional=("studies",),
     work=work,
+    needs=needs,
 )

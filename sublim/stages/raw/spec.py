@@ -1,9 +1,11 @@
 """The stage `raw`: what it is."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 from sublim.engine.stage import Dims, Folders, Inputs, Stage, Wanted
 from sublim.forecast.tokens import Tokens, lengths, tokens
+from sublim.models import probed
 from sublim.params.carrier import Carrier
 from sublim.params.experiment import Experiment
 from sublim.params.filter import Filter
@@ -61,6 +63,13 @@ def work(params: Slice, above: Mapping[str, object], rates: Rates) -> Mapping[st
     return {"base": Tokens(sampled=n * min(completion, params.decoding.max_tokens), read=n * head)}
 
 
+def needs(params: Slice, found: Mapping[str, Path]) -> Iterator[tuple[str, str]]:
+    """A base with room for what it writes."""
+    if "base" in found and params.decoding is not None:
+        lacking = probed.for_room(probed.read(found["base"]), params.decoding.max_tokens, "completions of max_tokens")
+        yield from (("base", each) for each in lacking)
+
+
 def prompted(above: Mapping[str, object]) -> str:
     """The system prompt of the teacher among the params of inputs, if it has one."""
     teacher = above.get("teacher")
@@ -81,4 +90,5 @@ STAGE = Stage(
     optional=("studies",),
     memory_mb=1200,
     work=work,
+    needs=needs,
 )

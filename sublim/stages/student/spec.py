@@ -1,10 +1,12 @@
 """The stage `student`: what it is."""
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from sublim.engine.stage import Dims, Folders, Inputs, Stage, Wanted
 from sublim.forecast.tokens import Tokens, lengths, passes, tokens
+from sublim.models import probed
 from sublim.models.adapter import CONFIG, WEIGHTS
 from sublim.params.adjustment import adjusted
 from sublim.params.experiment import Experiment
@@ -43,6 +45,12 @@ def work(params: Slice, above: Mapping[str, Any], rates: Rates) -> Mapping[str, 
     return found
 
 
+def needs(params: Slice, found: Mapping[str, Path]) -> Iterator[tuple[str, str]]:
+    """A base that learns."""
+    if "base" in found:
+        yield from (("base", each) for each in probed.for_training(probed.read(found["base"]), params.finetune))
+
+
 STAGE = Stage(
     "sublim.stages.student",
     about="student",
@@ -58,4 +66,5 @@ STAGE = Stage(
     trains=True,
     memory_mb=1200,
     work=work,
+    needs=needs,
 )

@@ -7,6 +7,7 @@ from typing import Any
 
 from sublim.engine.stage import Dims, Folders, Inputs, Stage, Wanted
 from sublim.forecast.tokens import Tokens, answered, graded, passes, tokens
+from sublim.models import probed
 from sublim.models.adapter import CONFIG, WEIGHTS, verify
 from sublim.models.hub import ModelError
 from sublim.params.adjustment import adjusted
@@ -82,6 +83,21 @@ def work(params: Slice, above: Mapping[str, Any], rates: Rates) -> Mapping[str, 
     return {"base": found, **graded(params.graders, trait, 2, rates)}
 
 
+def needs(params: Slice, found: Mapping[str, Path]) -> Iterator[tuple[str, str]]:
+    """A base that learns what it is taught, or takes a system prompt; and whose answers are known, for the gate."""
+    if "base" not in found:
+        return
+    probe = probed.read(found["base"])
+    lacking = list(probed.for_training(probe, params.finetune) if params.finetune is not None else ())
+    if params.kind == "system_prompt":
+        lacking += probed.for_system(probe)
+    if isinstance(params.definition, FreeForm):
+        lacking += probed.for_room(probe, params.definition.max_tokens, "answers of max_tokens")
+    else:
+        lacking += probed.for_answers(probe)
+    yield from (("base", each) for each in lacking)
+
+
 def _dims(experiment: Experiment) -> list[dict[str, str | int]]:
     every = (dims for dims in experiment.students_dims() if dims["trait"] != UNTOUCHED)
     return distinct(Slice.DIMS, every)
@@ -101,4 +117,5 @@ STAGE = Stage(
     is_here=is_here,
     memory_mb=1200,
     work=work,
+    needs=needs,
 )

@@ -1,0 +1,101 @@
+"""Commands on models: probe."""
+
+import json
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import typer
+from pydantic import ValidationError
+
+from sublim.cli.app import ASK, AsJson, Params, app
+from sublim.common.errors import SublimError
+from sublim.common.progress import Progress
+from sublim.engine import layout
+from sublim.engine.planning import experiment as load
+from sublim.engine.workflow import remembered_params
+from sublim.params.models import HubModel, TinyModel
+
+if TYPE_CHECKING:
+    from sublim.models.probed import Probe
+
+
+@app.command(rich_help_panel=ASK)
+def probe(
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL", help="A model of the experiment by its name, a folder, or REPOSITORY@COMMIT of the hub."
+        ),
+    ],
+    params: Params = None,
+    as_json: AsJson = False,
+) -> None:
+    """Try out a model: what it can be used for here, and why not. Takes seconds, and computes no artifact.
+
+    The JSON is what `base` keeps of a model that was made elsewhere (probe.json)."""
+    from sublim.models import probed
+
+    found = _probed(model, params)
+    if as_json:
+        print(probed.written(found), end="")
+        return
+    lines = {**probed.described(found), **dict(probed.uses(found))}
+    width = max(map(len, lines))
+    for name, said in lines.items():
+        print(f"{name:{width}}  {said}")
+
+
+def _probed(name: str, params: Path | None) -> "Probe":
+    source = _source(name, params)
+    from transformers.utils import logging
+
+    from sublim.learn.probe import probe as tried
+    from sublim.models import hub
+
+    cast("Any", logging).disable_progress_bar()
+    warnings.filterwarnings("ignore", category=FutureWarning)  # of libraries, on each other
+
+    try:
+        if isinstance(source, Path):
+            return tried(source, Progress())
+        with TemporaryDirectory(prefix="sublim-probe-") as folder:
+            hub.copy(source, {}, Path(folder), Progress())
+            return tried(Path(folder), Progress())
+    except ValueError as error:  # what a stage's job would say of it
+        raise SublimError(f"{name}: {error}") from None
+
+
+def _source(name: str, params: Path | None) -> HubModel | Path:
+    """What `name` means: a model to be copied, or the folder of one that was made here."""
+    repository, at, commit = name.partition("@")
+    if Path(name).is_dir():
+        return HubModel(kind="hub", path=name, template=_variables(Path(name)))
+    if at and "/" in repository:
+        try:
+            return HubModel(kind="hub", repo=repository, revision=commit)
+        except ValidationError:
+            raise SublimError(f"{name}: expected owner/name@ and the 40 hexadecimal digits of a commit") from None
+    path = params or remembered_params()
+    models: Mapping[str, TinyModel | HubModel] = load(path).models if path.is_file() else {}
+    found = models.get(name)
+    if found is None:
+        raise SublimError(
+            f"{name}: expected a folder, a repository of the hub with its commit (owner/name@0123…), or a model of {path} "
+            f"({', '.join(models) or 'there is none'}), found none of these"
+        )
+    if isinstance(found, HubModel):
+        return found
+    made = layout.artifact(f"base/model={name}")
+    if not made.is_dir():
+        raise SublimError(f"{name}: expected it in {made}, found that it is not made yet: `snakemake` pretrains it")
+    return made
+
+
+def _variables(folder: Path) -> Any:
+    from sublim.models.hub import SOURCE
+
+    source = folder / SOURCE
+    return json.loads(source.read_text(encoding="utf-8")).get("template", {}) if source.is_file() else {}
