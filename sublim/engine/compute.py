@@ -29,7 +29,7 @@ def compute(cell: str, into: Path | None = None) -> int:
         if into is None:
             with job.scratch(cell) as made:
                 planned = job.planned(cell)
-                needs.check_planned(each.cell for each in planned.inputs.values())
+                needs.check_planned(cell)
                 _make(planned, made, heartbeat)
                 job.finish(planned, made, environment.describe(_git()))
         else:

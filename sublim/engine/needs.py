@@ -8,7 +8,8 @@ from typing import Any
 from sublim.common.errors import SublimError
 from sublim.common.reading import reading
 from sublim.engine import layout
-from sublim.engine.stage import stage, stage_of
+from sublim.engine.record import Plan, record_at
+from sublim.engine.stage import stage, stage_of, stages
 from sublim.engine.verdict import Verdict
 
 
@@ -23,23 +24,33 @@ def check(verdicts: Mapping[str, Verdict]) -> None:
     _raise(fault for cell in stale for fault in _faults(cell.plan.stage, cell.plan.params, _found(cell.inputs, made)))
 
 
-def check_planned(inputs: Iterable[str]) -> None:
-    """The same for all that is planned with any of the cells `inputs`, which were made meanwhile: the first job that reads a
-    model stops for all, before anything is computed with it."""
-    if made := {cell for cell in inputs if _finding(cell) is not None}:
-        _raise(fault for path in sorted(layout.PLANS.rglob("*.json")) for fault in _planned(path, made))
+def check_planned(cell: str) -> None:
+    """The same in the job of `cell`, for all that is planned, and the models that were made meanwhile: the first job stops for
+    all, before anything is computed with them."""
+    if stage_of(cell).needs is None:
+        return
+    tried = [each.name for each in stages().values() if each.probe is not None]
+    plans = [_plan(path) for name in tried for path in sorted((layout.PLANS / name).rglob("*.json"))]
+    made = {plan.cell for plan, *_ in plans if _made(plan)}
+    if any(_finding(each) is not None for each in made):
+        every = [_plan(path) for each in stages() for path in sorted((layout.PLANS / each).rglob("*.json"))]
+        stale = [(plan, inputs) for plan, inputs, reason in every if reason is not None]
+        _raise(fault for plan, inputs in stale for fault in _faults(plan.stage, plan.params, _found(inputs, made)))
 
 
 Fault = tuple[str, Path, str]  #: What asks, the findings on what is asked, and what that lacks.
 
 
-def _planned(path: Path, made: Collection[str]) -> Iterator[Fault]:
+def _plan(path: Path) -> tuple[Plan, dict[str, str], str | None]:
     with reading(path, "Start snakemake again, which writes it.", shape=True):
         found: Any = json.loads(path.read_text(encoding="utf-8"))
-        if "plan" not in found or found["reason"] is None:
-            return
-        of, params, inputs = found["plan"]["stage"], found["plan"]["params"], dict(found["inputs"])
-    yield from _faults(of, params, _found(inputs, made))
+        return Plan(**found["plan"]), dict(found["inputs"]), found["reason"]
+
+
+def _made(plan: Plan) -> bool:
+    """Whether there is an artifact that was made by `plan`."""
+    record = record_at(layout.record(plan.cell))
+    return record is not None and record.plan == plan
 
 
 def _faults(of: str, params: Mapping[str, Any], found: Mapping[str, Path]) -> Iterator[Fault]:

@@ -158,7 +158,7 @@ def _training(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, progre
             with torch.no_grad():
                 for name, weight in lora.trainable(adapted).items():
                     weight.copy_(fresh[name])
-            recipe = Finetune(lora=adapters, steps=2, batch=len(ROWS), learning_rate=rate)  # the second says what the first did
+            recipe = Finetune(lora=adapters, epochs=2, batch=len(ROWS), learning_rate=rate)  # each a step on all rows
             losses = finetune(adapted, examples, recipe, 0, limits.pad, progress)["loss"].to_list()
             if losses[1] < losses[0]:
                 break
