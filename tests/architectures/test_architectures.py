@@ -48,7 +48,7 @@ def test_sampled_tokens_are_those_of_plain_passes(name: str) -> None:
     prompts = chat.encode(tokenizer, chat.render(tokenizer, PROMPTS))
     found = sample(model, tokenizer, prompts, list(range(len(prompts))), DECODING, Progress())
     expected = [plainly_sampled(model, tokenizer, prompt, seed) for seed, prompt in enumerate(prompts)]
-    assert len({completion.tokens for completion in expected}) > 2  # so that rows end at different times
+    assert len({completion.tokens for completion in expected}) > 1  # so that rows end at different times
     assert found == expected
 
 
@@ -78,7 +78,7 @@ def test_labels_loss_and_gradients_are_those_of_peft(name: str) -> None:
     total = 0.0
     for ids, mask in templated(base(name)[1]):
         labels = torch.tensor([[token if ours else -100 for token, ours in zip(ids, mask, strict=True)]])
-        loss = adapted(input_ids=torch.tensor([ids]), labels=labels).loss * sum(mask)
+        loss = adapted(input_ids=torch.tensor([ids]), labels=labels, use_cache=False).loss * sum(mask)
         loss.backward()
         total += loss.item()
     assert found[0] == pytest.approx(total, rel=1e-4)
