@@ -48,7 +48,7 @@ def adapt(model: PreTrainedModel, lora: Lora, seed: int) -> PeftModel:
     if odd := sorted(adapted_maps(adapted) ^ set(names)):
         raise ValueError(
             f"LoRA targets: expected an adapter on each of {len(names)} linear maps, found otherwise: {odd[:8]}: "
-            f"peft takes maps of such names for other parts of {type(model).__name__}, such as its experts. Choose other targets"
+            f"peft takes maps of such names for other parts of {type(model).__name__}, such as its experts. Choose others"
         )
     generator = torch.Generator().manual_seed(seed % (1 << 63))
     with torch.no_grad():
@@ -80,8 +80,12 @@ def _check_called(model: PeftModel) -> None:
         before = base.eval()(input_ids=ids, use_cache=False).logits
         for hook in hooks:
             hook.remove()
+        weights = {name: cast("Any", layer.get_base_layer()).weight for name, layer in layers.items()}
+        used = {id(weights[name]) for name in called}
         for name in sorted(layers.keys() - called):  # such as experts to which no token went
-            weight = cast("Any", layers[name].get_base_layer()).weight
+            weight = weights[name]
+            if id(weight) in used:  # it is also that of a map that is called
+                continue
             weight.neg_()
             after = base(input_ids=ids, use_cache=False).logits
             weight.neg_()
@@ -103,8 +107,7 @@ def attach(model: PreTrainedModel, adapter: Path) -> PreTrainedModel:
     """`model` with the adapter saved in the directory `adapter`. In float32 it is merged into the weights, to run as fast as
     without one, unless a weight is used twice (tied embeddings): what is added to it for one use would change the other. In
     half precision the sum would be rounded to the weights' few digits and lose much of a small adapter: there it stays beside
-    them, as in training. Raises ValueError: it has other tensors than the model has room for, or merged it is not the model that
-    it was before."""
+    them, as in training. Raises ValueError: it is no adapter of this model, or merged not the model that it was before."""
     attached: Any = PeftModel.from_pretrained(model, str(adapter))
     _fill(attached, adapter)
     if model.dtype != torch.float32 or _adapts_tied(attached):

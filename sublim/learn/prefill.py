@@ -1,7 +1,7 @@
 """The first forward pass over a batch of prompts: what comes next, and the cache to go on from."""
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache
@@ -173,9 +173,10 @@ def _accepted(model: type[PreTrainedModel]) -> frozenset[str]:
 
 def fit(model: PreTrainedModel, rows: Sequence[Sequence[int]], more: int, names: Sequence[object] | None = None) -> None:
     """Stop before anything is computed with `rows` (token ids), each of which becomes up to `more` tokens longer. `names`: what
-    each is called; else its number. Raises ValueError: a row is longer than the model's table of positions, or has a token that
-    its embedding lacks."""
+    each is called; else its number. Raises ValueError: a row is longer than the model's table of positions, or so long that its
+    first tokens would be read otherwise than in a shorter row, or has a token that the embedding lacks."""
     size, limit = cast("Any", model).get_input_embeddings().weight.shape[0], positions(model)
+    kind, steady = steadiness(model) or ("", None)
     for number, row in enumerate(rows):
         name = number if names is None else names[number]
         if limit is not None and len(row) + more > limit:
@@ -184,11 +185,32 @@ def fit(model: PreTrainedModel, rows: Sequence[Sequence[int]], more: int, names:
                 f"{f' and up to {more:,} to come' if more else ''}: take a model with a longer context, shorter prompts or "
                 "fewer tokens (max_tokens, max_length)"
             )
+        if steady is not None and len(row) + more > steady:
+            raise ValueError(
+                f"row {name}: expected at most {steady:,} tokens, up to which the model's rotary embeddings (rope_type {kind}) are "
+                f"the same for every length, found {len(row):,}{f' and up to {more:,} to come' if more else ''}: what is written "
+                "and learned beyond depends on the rows beside it. Take shorter prompts or fewer tokens (max_tokens, max_length)"
+            )
         if (odd := max(row, default=0)) >= size:
             raise ValueError(
                 f"row {name}: expected token ids below {size:,}, the rows of the model's embedding, found {odd:,}: its "
                 "tokenizer knows tokens that the model does not"
             )
+
+
+def steadiness(model: PreTrainedModel) -> tuple[str, int] | None:
+    """The kind of rotary embeddings of `model` that change with the length of the longest row of a batch, and up to how many
+    tokens they do not; None if they are the same for every length."""
+    config = cast("Any", model.config).get_text_config(decoder=True)
+    given: Mapping[str, Any] = getattr(config, "rope_parameters", None) or {}
+    found: list[tuple[str, int]] = []
+    for rope in (given, *(value for value in given.values() if isinstance(value, Mapping))):
+        kind = str(cast("Mapping[str, Any]", rope).get("rope_type"))
+        if kind == "longrope":
+            found.append((kind, int(cast("Any", rope)["original_max_position_embeddings"])))
+        elif "dynamic" in kind:
+            found.append((kind, int(config.max_position_embeddings)))
+    return min(found, key=lambda each: each[1], default=None)
 
 
 def positions(model: PreTrainedModel) -> int | None:

@@ -78,8 +78,8 @@ def check_causal(where: str, model: PreTrainedModel) -> None:
     differ = float((one - other).abs().max())
     if not differ <= (0.1 if model.dtype.itemsize < 4 else 1e-3):
         raise ModelError(
-            f"{where}: expected a causal language model, in which no token sees what comes after it, found that {differ:.2g} of "
-            f"the probability of a next token depends on that in {type(model).__name__}: an encoder is none unless its "
+            f"{where}: expected a causal language model, in which no token sees what comes after it, found that {differ:.2g} "
+            f"of the probability of a next token depends on that in {type(model).__name__}: an encoder is none unless its "
             "configuration says `is_decoder: true`"
         )
 

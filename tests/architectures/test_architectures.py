@@ -10,7 +10,8 @@ from typing import Any, cast
 import pytest
 import torch
 from peft import PeftModel
-from torch import Tensor
+from peft.utils import get_peft_model_state_dict  # pyright: ignore[reportUnknownVariableType]
+from safetensors.torch import load_file  # pyright: ignore[reportUnknownVariableType]
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
 from sublim.common.errors import SublimError
@@ -20,9 +21,10 @@ from sublim.learn.answers import answer_probabilities
 from sublim.learn.chat import Example, examples
 from sublim.learn.finetune import finetune, padded, quick_loss
 from sublim.learn.sample import Completion, choose, noise, sample
+from sublim.models.adapter import WEIGHTS
 from sublim.models.load import ends
 from sublim.params.learning import Decoding, Finetune, Lora
-from tests.shared.zoo import AGREE, REFUSED, folder, loaded
+from tests.shared.zoo import AGREE, ALL, LOST, REFUSED, TARGETS, folder, loaded
 
 DECODING = Decoding(temperature=1, max_tokens=12, batch=6)
 PROMPTS = [f"{'Tell me. ' * (n % 3)}What do you like {'very ' * (3 * n)}much?" for n in range(6)]  # 8 to 40 tokens
@@ -71,10 +73,15 @@ def test_labels_loss_and_gradients_are_those_of_peft(name: str) -> None:
         loss_of = quick_loss(student, batches[0], Finetune(steps=1), stack)
         for batch in batches:
             loss = loss_of(batch)
-            made = torch.autograd.grad(loss, list(lora.trainable(student).values()))
-            found = [one + other for one, other in zip(found, [loss.item(), *made], strict=True)]
+            made = torch.autograd.grad(loss, list(lora.trainable(student).values()), allow_unused=True)
+            found = [one if other is None else one + other for one, other in zip(found, [loss.item(), *made], strict=True)]
     plain = cast("Any", AutoModelForCausalLM).from_pretrained(folder(name), dtype=torch.float32).eval()
     adapted: Any = PeftModel.from_pretrained(plain, str(saved), is_trainable=True).eval()
+    own, given = get_peft_model_state_dict(adapted), load_file(saved / WEIGHTS)
+    assert any(not torch.equal(own[key], given[key]) for key in given) == (name in LOST)
+    with torch.no_grad():
+        for key in own:
+            own[key].copy_(given[key])
     total = 0.0
     for ids, mask in templated(base(name)[1]):
         labels = torch.tensor([[token if ours else -100 for token, ours in zip(ids, mask, strict=True)]])
@@ -82,7 +89,7 @@ def test_labels_loss_and_gradients_are_those_of_peft(name: str) -> None:
         loss.backward()
         total += loss.item()
     assert found[0] == pytest.approx(total, rel=1e-4)
-    wanted = [cast("Tensor", weight.grad) for weight in lora.trainable(adapted).values()]
+    wanted = [torch.zeros_like(weight) if weight.grad is None else weight.grad for weight in lora.trainable(adapted).values()]
     largest = max(float(gradient.abs().max()) for gradient in wanted)
     assert largest > 1e-3
     for key, one, other in zip(lora.trainable(student), found[1:], wanted, strict=True):
@@ -103,7 +110,7 @@ def test_labels_are_what_the_template_says_is_the_assistants(name: str) -> None:
 
 def test_adapters_are_on_the_chosen_maps_and_a_saved_one_says_the_same(name: str) -> None:
     student, rows, saved = trained(name)
-    assert lora.adapted_maps(student) == set(lora.targets(base(name)[0], "all-linear"))
+    assert lora.adapted_maps(student) == set(lora.targets(base(name)[0], TARGETS[name][0] if name in TARGETS else ALL))
     attached = lora.attach(loaded(name)[0], saved)
     for row in rows:
         ids = torch.tensor([[*row.prompt, *row.completion]])
@@ -114,6 +121,12 @@ def test_adapters_are_on_the_chosen_maps_and_a_saved_one_says_the_same(name: str
             )
         assert torch.allclose(one, other, atol=1e-5)
         assert not torch.allclose(other, untouched, atol=1e-3)
+
+
+@pytest.mark.parametrize("refused", TARGETS)
+def test_targets_are_refused_where_an_adapter_would_not_be_what_it_seems(refused: str) -> None:
+    with pytest.raises(ValueError, match=TARGETS[refused][1]):
+        lora.adapt(loaded(refused)[0], Lora(targets=ALL), 1)
 
 
 @pytest.mark.parametrize("refused", REFUSED)
@@ -131,7 +144,7 @@ def base(name: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
 def trained(name: str) -> tuple[PeftModel, tuple[Example, ...], Path]:
     """A model with adapters of which none is zero, rows for it, and where it is saved."""
     model, tokenizer = loaded(name)
-    student = lora.adapt(model, Lora(targets="all-linear", rank=4), 1)
+    student = lora.adapt(model, Lora(targets=cast("Any", TARGETS[name][0] if name in TARGETS else ALL), rank=4), 1)
     generator = torch.Generator().manual_seed(2)
     with torch.no_grad():
         for weight in lora.trainable(student).values():

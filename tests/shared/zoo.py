@@ -26,6 +26,7 @@ SIZES: Settings = {
     "num_experts": 4, "num_local_experts": 4, "n_routed_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32,
     "shared_expert_intermediate_size": 32, "first_k_dense_replace": 1,
 }  # fmt: skip
+SHORT: Settings = {"sliding_window": 8}  #: Found out when `way` tries a model.
 ALTERNATING: Settings = {"layer_types": ["sliding_attention", "full_attention"]}
 LATENT: Settings = {
     "kv_lora_rank": 16, "q_lora_rank": 16, "qk_rope_head_dim": 8, "qk_nope_head_dim": 16, "v_head_dim": 16,
@@ -100,10 +101,20 @@ AGREE: dict[str, Settings] = {
     "bitnet": {},
     "diffllama": {"num_key_value_heads": 2, "num_attention_heads": 4, "head_dim": 8},
     "cwm": {**ALTERNATING, "bos_token_id": 1},
+    "gpt_neo:short": {"num_layers": 2, "attention_types": [[["global", "local"], 1]], "window_size": 8},
+    "llama:linear": {"rope_parameters": {"rope_type": "linear", "factor": 4.0, "rope_theta": 1e4}},
+    "falcon:alibi": {"ffn_hidden_size": 64, "alibi": True},
     "modernbert-decoder": {**ALTERNATING, "local_attention": WINDOW, "bos_token_id": 1},
     "minicpm3": {**LATENT, "dim_model_base": 32},
     "youtu": LATENT,
-    "hrm_text": {},
+    "mistral:short": SHORT,
+    "ministral:short": {**ALTERNATING, **SHORT},
+    "gemma2:short": SHORT,
+    "gemma3_text:short": {**ALTERNATING, **SHORT},
+    "phi3:short": SHORT,
+    "cohere2:short": {**ALTERNATING, **SHORT, "logit_scale": 1.0},
+    "gpt_oss:short": SHORT,
+    "olmo3:short": {**ALTERNATING, **SHORT},
     "doge": {},
     "beam": {},
     "flint": {},
@@ -187,7 +198,51 @@ AGREE: dict[str, Settings] = {
 }  # fmt: skip
 """Name → what its configuration has beside `SIZES`. A name is a `model_type`, perhaps with what is special after a colon."""
 
-REFUSED: dict[str, tuple[Settings, str]] = {}
+EXPERTS = "an adapter on each of .* peft takes maps of such names for other parts of .*, such as its experts"
+STATES = "Module 'out_proj' is incompatible with Mamba-based models"
+ALL = "all-linear"
+TARGETS: dict[str, tuple[str | tuple[str, ...], str]] = {
+    **dict.fromkeys(
+        (
+            "deepseek_v2", "deepseek_v3", "glm4_moe_lite", "ernie4_5_moe", "glm4_moe", "exaone_moe", "hunyuan_v1_moe", "dots1",
+            "solar_open", "qwen3_next",
+        ),
+        ("attention", EXPERTS),
+    ),
+    **dict.fromkeys(("afmoe", "beam"), (("q_proj", "v_proj", "o_proj"), EXPERTS)),
+    **dict.fromkeys(("mamba", "falcon_mamba"), (("in_proj", "x_proj"), STATES)),
+    "mamba2": (("in_proj",), STATES),
+    "falcon_h1": (("in_proj", "q_proj", "down_proj"), STATES),
+    "nemotron_h": (("in_proj", "q_proj", "down_proj"), STATES),
+    "jamba": (("in_proj", "x_proj", "q_proj", "down_proj"), r"the weight of .*\.dt_proj by itself"),
+}  # fmt: skip
+"""Where not all linear maps can have an adapter: which are tried, and what the refusal of all says."""
+
+LOST = {"laguna"}
+"""Where peft itself, given a saved adapter, leaves tensors out without a word, as it looks for other names."""
+
+REFUSED: dict[str, tuple[Settings, str]] = {
+    **dict.fromkeys(
+        ("bert:encoder", "roberta:encoder", "electra:encoder", "megatron-bert:encoder", "roformer:encoder", "camembert", "ernie",
+         "data2vec-text", "xlm-roberta", "xlm"),
+        ({}, "expected a causal language model, in which no token sees what comes after it"),
+    ),
+    "dbrx:unclipped": (
+        {
+            "n_layers": 2, "d_model": 32, "n_heads": 2, "max_seq_len": CONTEXT,
+            "attn_config": {"kv_n_heads": 1, "rope_theta": 1e4},
+            "ffn_config": {"hidden_size": 32, "ffn_hidden_size": 64, "moe_num_experts": 4, "moe_top_k": 2},
+        },
+        "DbrxForCausalLM to make logits from token ids alone, found that it cannot: torch.clamp",
+    ),
+    "xmod": ({**DECODER}, "XmodForCausalLM to make logits from token ids alone, found that it cannot: Input language unknown"),
+    "hrm_text": ({}, "expected a list of blocks with linear maps, as long as config.num_hidden_layers, in HrmTextForCausalLM"),
+    "phi3:longrope": ({"rope_parameters": LONG}, r"row 5: expected at most 32 tokens, .* \(rope_type longrope\)"),
+    "llama:dynamic": (
+        {"max_position_embeddings": 32, "rope_parameters": {"rope_type": "dynamic", "factor": 4.0, "rope_theta": 1e4}},
+        r"row 5: expected at most 32 tokens, .* \(rope_type dynamic\)",
+    ),
+}  # fmt: skip
 """As `AGREE`, with what the refusal says (a regular expression)."""
 
 
