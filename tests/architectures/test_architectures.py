@@ -93,7 +93,7 @@ def test_labels_loss_and_gradients_are_those_of_peft(name: str) -> None:
     largest = max(float(gradient.abs().max()) for gradient in wanted)
     assert largest > 1e-3
     for key, one, other in zip(lora.trainable(student), found[1:], wanted, strict=True):
-        assert torch.allclose(one, other, rtol=1e-3, atol=1e-4 * largest), key
+        assert torch.allclose(one, other, rtol=1e-3, atol=3e-4 * largest), key
     assert [*lora.trainable(adapted)] == [*lora.trainable(student)]
 
 

@@ -223,9 +223,10 @@ LOST = {"laguna"}
 
 REFUSED: dict[str, tuple[Settings, str]] = {
     **dict.fromkeys(
-        ("bert:encoder", "roberta:encoder", "electra:encoder", "megatron-bert:encoder", "roformer:encoder", "camembert",
-            "ernie",
-         "data2vec-text", "xlm-roberta", "xlm"),
+        (
+            "bert:encoder", "roberta:encoder", "electra:encoder", "megatron-bert:encoder", "roformer:encoder", "camembert",
+            "ernie", "data2vec-text", "xlm-roberta", "xlm",
+        ),
         ({}, "expected a causal language model, in which no token sees what comes after it"),
     ),
     "dbrx:unclipped": (
@@ -238,7 +239,10 @@ REFUSED: dict[str, tuple[Settings, str]] = {
     ),
     "xmod": ({**DECODER}, "XmodForCausalLM to make logits from token ids alone, found that it cannot: Input language unknown"),
     "hrm_text": ({}, "expected a list of blocks with linear maps, as long as config.num_hidden_layers, in HrmTextForCausalLM"),
-    "phi3:longrope": ({"rope_parameters": LONG, "original_max_position_embeddings": 32}, r"row \d: expected at most 32 tokens, .* \(rope_type longrope\)"),
+    "phi3:longrope": (
+        {"rope_parameters": LONG, "original_max_position_embeddings": 32},
+        r"row \d: expected at most 32 tokens, .* \(rope_type longrope\)",
+    ),
     "llama:dynamic": (
         {"max_position_embeddings": 32, "rope_parameters": {"rope_type": "dynamic", "factor": 4.0, "rope_theta": 1e4}},
         r"row \d: expected at most 32 tokens, .* \(rope_type dynamic\)",
