@@ -4,6 +4,7 @@ import json
 import math
 import re
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from shutil import copyfile
 from typing import Any, cast
@@ -73,7 +74,8 @@ def _check_called(model: PeftModel) -> None:
     layers = {name: module for name, module in _modules(base).items() if isinstance(module, BaseTunerLayer)}
     called, hooks = set[str](), list[Any]()
     for name, layer in layers.items():
-        hooks.append(cast("nn.Module", layer).register_forward_pre_hook(lambda *_, name=name: called.add(name)))
+        noted = partial(_note, called, name)
+        hooks.append(cast("nn.Module", layer).register_forward_pre_hook(noted))
     ids = _tried(base)
     training = base.training
     with torch.no_grad():
@@ -95,6 +97,10 @@ def _check_called(model: PeftModel) -> None:
                     "itself, where an adapter would have no effect: choose targets without it"
                 )
     base.train(training)
+
+
+def _note(called: set[str], name: str, _module: nn.Module, _inputs: object) -> None:
+    called.add(name)
 
 
 def _tried(model: PreTrainedModel) -> torch.Tensor:

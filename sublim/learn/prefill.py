@@ -211,10 +211,10 @@ def steadiness(model: PreTrainedModel) -> tuple[str, int] | None:
     config = cast("Any", model.config).get_text_config(decoder=True)
     given: Mapping[str, Any] = getattr(config, "rope_parameters", None) or {}
     found: list[tuple[str, int]] = []
-    for rope in (given, *(value for value in given.values() if isinstance(value, Mapping))):
-        kind = str(cast("Mapping[str, Any]", rope).get("rope_type"))
+    for rope in (given, *(cast("Mapping[str, Any]", value) for value in given.values() if isinstance(value, Mapping))):
+        kind = str(rope.get("rope_type"))
         if kind == "longrope":
-            found.append((kind, int(cast("Any", rope)["original_max_position_embeddings"])))
+            found.append((kind, int(rope["original_max_position_embeddings"])))
         elif "dynamic" in kind:
             found.append((kind, int(config.max_position_embeddings)))
     return min(found, key=lambda each: each[1], default=None)

@@ -274,7 +274,7 @@ def random(architecture: str, settings: Settings) -> PreTrainedModel:
     """A model whose every weight is random and far from zero, also those that a new one has at zero or one."""
     auto = cast("Any", AutoConfig)
     default = auto.for_model(architecture)
-    known = {*default.to_dict(), *type(default).attribute_map}
+    known: set[str] = {*default.to_dict(), *type(default).attribute_map}
     ids = {"bos_token_id": None, "eos_token_id": token(END), "pad_token_id": token(PAD)}
     sizes = {"vocab_size": trained().get_vocab_size(), **ids, **SIZES}
     config = auto.for_model(architecture, **{key: value for key, value in sizes.items() if key in known} | dict(settings))
