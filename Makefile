@@ -1,4 +1,4 @@
-# `make` sets everything up and runs the default experiment; `make test` and `make test-slow` run the tests. Each works on its own on a fresh clone.
+# `make` sets everything up and runs the default experiment; `make test`, `make test-models` and `make test-slow` run the tests. Each works on its own on a fresh clone.
 PYTHON ?= python3
 VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
@@ -6,7 +6,7 @@ export OMP_NUM_THREADS := 1
 export DVC_NO_ANALYTICS := 1
 TESTS := pytest -n 3 --dist worksteal# for two cores: tests that start other processes wait for them a third of the time
 
-.PHONY: run test test-slow lint clean-environment
+.PHONY: run test test-models test-slow lint clean-environment
 
 run: $(VENV)/installed
 	snakemake -j8
@@ -14,7 +14,11 @@ run: $(VENV)/installed
 	@echo "The overview is $(CURDIR)/data/overview/overview.html"
 
 test: $(VENV)/installed $(VENV)/third-party/installed
-	$(TESTS) --ignore=tests/slow
+	$(TESTS) --ignore=tests/slow --ignore=tests/architectures
+
+# A hundred architectures of transformers, each set beside plain transformers and peft.
+test-models: $(VENV)/installed
+	$(TESTS) tests/architectures
 
 # What takes longer: faults at every step, adoption, the guide to versioning.
 test-slow: $(VENV)/installed $(VENV)/third-party/installed

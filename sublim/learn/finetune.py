@@ -61,6 +61,9 @@ class _UnfitError(Exception):
     """A shortcut does not suit this model."""
 
 
+_UNSUITED = (_UnfitError, RuntimeError, ValueError, TypeError, IndexError)
+"""What comes of running parts of a model where they do not map each position by itself: shapes that do not fit."""
+
 Loss = Callable[[Batch], Tensor]
 """The summed cross-entropy of a batch's labels, or divergence from its soft targets, differentiable."""
 
@@ -184,7 +187,7 @@ def quick_loss(model: PeftModel, first: Batch, params: Finetune, stack: ExitStac
                 loss = shortcut(plain, attempt)
                 with torch.no_grad(), _without_dropout(model, params.lora.dropout):
                     found = loss(first).item()
-            except _UnfitError:
+            except _UNSUITED:
                 continue
             if math.isclose(found, expected, rel_tol=tolerance):
                 stack.enter_context(attempt.pop_all())

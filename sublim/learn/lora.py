@@ -4,6 +4,7 @@ import json
 import math
 import re
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from shutil import copyfile
 from typing import Any, cast
@@ -24,14 +25,17 @@ from sublim.params.learning import Lora
 
 def adapt(model: PreTrainedModel, lora: Lora, seed: int) -> PeftModel:
     """`model` with fresh adapters: A uniform in ± 1/√(inputs), as peft's default, from `seed` alone; B zero, so that the
-    function is unchanged. The modules of `model` are changed in place."""
+    function is unchanged. The modules of `model` are changed in place. Raises ValueError: peft cannot put an adapter on each of
+    the maps, or one would have no effect there."""
     names = targets(model, lora.targets)
     modules = _modules(model)
+    ends = suffixes(names, linear_maps(model))
+    alike = any(_ends(name, end) for name in modules.keys() - linear_maps(model) for end in ends)
     config = LoraConfig(
         r=lora.rank,
         lora_alpha=cast("int", lora.alpha),
         lora_dropout=lora.dropout,
-        target_modules=list(suffixes(names, linear_maps(model))),
+        target_modules=f"(?:{'|'.join(map(re.escape, names))})" if alike else list(ends),
         fan_in_fan_out=all(isinstance(modules[name], Conv1D) for name in names),
         bias="none",
         task_type=TaskType.CAUSAL_LM,
@@ -44,7 +48,10 @@ def adapt(model: PreTrainedModel, lora: Lora, seed: int) -> PeftModel:
             config.target_modules = f"(?:{'|'.join(map(re.escape, names))})"
             adapted = cast("PeftModel", get_peft_model(plain, config))
     if odd := sorted(adapted_maps(adapted) ^ set(names)):
-        raise ValueError(f"LoRA targets: expected an adapter on each of {len(names)} linear maps, found otherwise: {odd[:8]}")
+        raise ValueError(
+            f"LoRA targets: expected an adapter on each of {len(names)} linear maps, found otherwise: {odd[:8]}: "
+            f"peft takes maps of such names for other parts of {type(model).__name__}, such as its experts. Choose others"
+        )
     generator = torch.Generator().manual_seed(seed % (1 << 63))
     with torch.no_grad():
         for name, weight in sorted(trainable(adapted).items()):
@@ -53,6 +60,7 @@ def adapt(model: PreTrainedModel, lora: Lora, seed: int) -> PeftModel:
             else:
                 bound = 1 / math.sqrt(weight.shape[1])
                 weight.copy_((torch.rand(weight.shape, generator=generator) * 2 - 1) * bound)
+    _check_called(adapted)
     return adapted
 
 
@@ -61,16 +69,57 @@ def adapted_maps(model: PeftModel) -> set[str]:
     return {name for name, module in _modules(model.get_base_model()).items() if isinstance(module, BaseTunerLayer)}
 
 
+def _check_called(model: PeftModel) -> None:
+    """No map that has an adapter is left out of a forward pass while its weight is used in it, as some state spaces do."""
+    base: Any = model.get_base_model()
+    layers = {name: module for name, module in _modules(base).items() if isinstance(module, BaseTunerLayer)}
+    called, hooks = set[str](), list[Any]()
+    for name, layer in layers.items():
+        noted = partial(_note, called, name)
+        hooks.append(cast("nn.Module", layer).register_forward_pre_hook(noted))
+    ids = _tried(base)
+    training = base.training
+    with torch.no_grad():
+        before = base.eval()(input_ids=ids, use_cache=False).logits
+        for hook in hooks:
+            hook.remove()
+        weights = {name: cast("Any", layer.get_base_layer()).weight for name, layer in layers.items()}
+        used = {id(weights[name]) for name in called}
+        for name in sorted(layers.keys() - called):  # such as experts to which no token went
+            weight = weights[name]
+            if id(weight) in used:  # it is also that of a map that is called
+                continue
+            weight.neg_()
+            after = base(input_ids=ids, use_cache=False).logits
+            weight.neg_()
+            if not torch.equal(before, after):
+                raise ValueError(
+                    f"LoRA targets: expected maps that {type(base).__name__} calls, found that it uses the weight of {name} by "
+                    "itself, where an adapter would have no effect: choose targets without it"
+                )
+    base.train(training)
+
+
+def _note(called: set[str], name: str, _module: nn.Module, _inputs: object) -> None:
+    called.add(name)
+
+
+def _tried(model: PreTrainedModel) -> torch.Tensor:
+    """A few tokens [1, tokens]."""
+    ids = torch.arange(_TRIED, device=next(model.parameters()).device)[None]
+    return ids % int(cast("Any", model).get_input_embeddings().weight.shape[0])
+
+
 def attach(model: PreTrainedModel, adapter: Path) -> PreTrainedModel:
     """`model` with the adapter saved in the directory `adapter`. In float32 it is merged into the weights, to run as fast as
     without one, unless a weight is used twice (tied embeddings): what is added to it for one use would change the other. In
     half precision the sum would be rounded to the weights' few digits and lose much of a small adapter: there it stays beside
-    them, as in training. Raises ValueError: merged it is not the model that it was before."""
+    them, as in training. Raises ValueError: it is no adapter of this model, or merged not the model that it was before."""
     attached: Any = PeftModel.from_pretrained(model, str(adapter))
+    _fill(attached, adapter)
     if model.dtype != torch.float32 or _adapts_tied(attached):
         return cast("PreTrainedModel", attached.get_base_model()).eval()
-    ids = torch.arange(_TRIED, device=next(model.parameters()).device)[None]
-    ids %= int(cast("Any", model).get_input_embeddings().weight.shape[0])
+    ids = _tried(model)
     with torch.inference_mode():
         before = attached.eval()(input_ids=ids, use_cache=False).logits
     merged: Any = attached.merge_and_unload().eval()
@@ -84,6 +133,17 @@ def attach(model: PreTrainedModel, adapter: Path) -> PreTrainedModel:
 
 
 _TRIED, _MERGED = 8, 1e-3  #: Tokens that a merged adapter is tried on, and what its probabilities may differ by.
+
+
+def _fill(model: PeftModel, adapter: Path) -> None:
+    """Every tensor of the adapter is in `model` as it is in the file: peft renames some by what transformers renames in the
+    weights of a few architectures, does not find them then, and says nothing."""
+    state, given = get_peft_model_state_dict(model), load_file(adapter / WEIGHTS)
+    if lost := sorted(state.keys() ^ given.keys()):
+        raise ValueError(f"{adapter}: expected the tensors of an adapter of this model, found others, first {lost[0]}")
+    with torch.no_grad():
+        for name, tensor in given.items():
+            state[name].copy_(tensor)
 
 
 def _adapts_tied(model: PeftModel) -> bool:
@@ -155,13 +215,16 @@ def blocks(model: PreTrainedModel) -> tuple[str, ...]:
 
 
 def linear_maps(model: PreTrainedModel) -> tuple[str, ...]:
-    """Names of the linear maps inside the model's blocks (also transformers' Conv1D, fused or not), in order. Raises
+    """Names of the linear maps inside the model's blocks (also transformers' Conv1D, fused or not; not routers that give more
+    than they map to, and not experts that are one tensor), in order. Raises
     ValueError: the model has no list of as many blocks as its config says."""
     lists = blocks(model)
     found = tuple(
         name
         for name, module in _modules(model).items()
-        if isinstance(module, nn.Linear | Conv1D) and any(name.startswith(f"{block}.") for block in lists)
+        if isinstance(module, nn.Linear | Conv1D)
+        and _gives_tensor(module)
+        and any(name.startswith(f"{block}.") for block in lists)
     )
     if not found:
         raise ValueError(
@@ -169,6 +232,19 @@ def linear_maps(model: PreTrainedModel) -> tuple[str, ...]:
             f"in {type(model).__name__}, found {lists}"
         )
     return found
+
+
+def _gives_tensor(module: nn.Linear | Conv1D) -> bool:
+    """Whether a map gives what it maps to alone; routers are linear maps in some architectures and give more, which peft's
+    adapters cannot go around."""
+    if type(module).forward in (nn.Linear.forward, Conv1D.forward):
+        return True
+    weight: torch.Tensor = module.weight
+    try:
+        with torch.no_grad():
+            return isinstance(module(weight.new_zeros(1, weight.shape[1])), torch.Tensor)
+    except (RuntimeError, ValueError, TypeError, LookupError):
+        return True
 
 
 def targets(model: PreTrainedModel, wanted: str | tuple[str, ...]) -> tuple[str, ...]:

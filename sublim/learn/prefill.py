@@ -1,7 +1,7 @@
 """The first forward pass over a batch of prompts: what comes next, and the cache to go on from."""
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache
@@ -118,6 +118,7 @@ def way(model: PreTrainedModel) -> Way:
 _WAYS: "WeakKeyDictionary[PreTrainedModel, Way]" = WeakKeyDictionary()
 _UNSUITED = (RuntimeError, ValueError, TypeError, AttributeError, LookupError, AssertionError)
 """What transformers raises where a model has another cache, or none."""
+_DRIFT = 2e-5  #: The share of probability that a step with a cache may put elsewhere in float32; rounding is a tenth of it.
 _LENGTHS = (9, 4)  #: Tokens of the rows that are tried: two lengths, so that one is padded.
 
 
@@ -135,10 +136,12 @@ def _tried(model: PreTrainedModel) -> Way:
     more = torch.tensor(drawn.integers(size, size=(3, len(rows))), device=next(model.parameters()).device)
     try:
         state = _prefill(model, rows, 0, cached=True)
-        right = _right(model, state)
+        right, rounding = _right(model, state)
         for tokens in more[:2]:
             state = advance(model, state, tokens)
-            right &= _right(model, state)
+            same, drift = _right(model, state)
+            # Some state spaces go one step on by another formula than they read texts by, and slowly drift away.
+            right &= same and (model.dtype.itemsize < 4 or drift <= max(_DRIFT, 30 * rounding))
         assert state.cache is not None  # noqa: S101
         kinds = [type(layer) for layer in state.cache.layers]
     except _UNSUITED:
@@ -147,16 +150,19 @@ def _tried(model: PreTrainedModel) -> Way:
         return Way(cached=False, compaction=True, shared=False)
     try:
         state = advance(model, keep(state, torch.tensor([1], device=more.device)), more[2][1:])
-        compaction = _right(model, state)
+        compaction, _ = _right(model, state)
     except _UNSUITED:
         compaction = False
     return Way(cached=True, compaction=compaction, shared=all(kind is DynamicLayer for kind in kinds))
 
 
-def _right(model: PreTrainedModel, state: State) -> bool:
-    """Whether the logits of `state` are those of a plain pass over each row."""
-    each = zip(state.ids, state.mask, state.logits, strict=True)
-    return all(agree(model, plain(model, row[seen.bool()]), logits) for row, seen, logits in each)
+def _right(model: PreTrainedModel, state: State) -> tuple[bool, float]:
+    """Whether the logits of `state` are those of a plain pass over each row, and the largest share of a row's probability that
+    they put elsewhere."""
+    expected = [plain(model, row[seen.bool()]) for row, seen in zip(state.ids, state.mask, strict=True)]
+    pairs = list(zip(expected, state.logits, strict=True))
+    elsewhere = [(one.double().softmax(-1) - other.double().softmax(-1)).abs().sum().item() / 2 for one, other in pairs]
+    return all(agree(model, one, other) for one, other in pairs), max(elsewhere)
 
 
 def arguments(model: PreTrainedModel, mask: Tensor, tokens: int, logits: int) -> dict[str, Any]:
@@ -173,9 +179,10 @@ def _accepted(model: type[PreTrainedModel]) -> frozenset[str]:
 
 def fit(model: PreTrainedModel, rows: Sequence[Sequence[int]], more: int, names: Sequence[object] | None = None) -> None:
     """Stop before anything is computed with `rows` (token ids), each of which becomes up to `more` tokens longer. `names`: what
-    each is called; else its number. Raises ValueError: a row is longer than the model's table of positions, or has a token that
-    its embedding lacks."""
+    each is called; else its number. Raises ValueError: a row is longer than the model's table of positions, or so long that its
+    first tokens would be read otherwise than in a shorter row, or has a token that the embedding lacks."""
     size, limit = cast("Any", model).get_input_embeddings().weight.shape[0], positions(model)
+    kind, steady = steadiness(model) or ("", None)
     for number, row in enumerate(rows):
         name = number if names is None else names[number]
         if limit is not None and len(row) + more > limit:
@@ -184,11 +191,33 @@ def fit(model: PreTrainedModel, rows: Sequence[Sequence[int]], more: int, names:
                 f"{f' and up to {more:,} to come' if more else ''}: take a model with a longer context, shorter prompts or "
                 "fewer tokens (max_tokens, max_length)"
             )
+        if steady is not None and len(row) + more > steady:
+            raise ValueError(
+                f"row {name}: expected at most {steady:,} tokens, up to which the model's rotary embeddings (rope_type {kind}) "
+                f"are the same for every length, found {len(row):,}{f' and up to {more:,} to come' if more else ''}: what is "
+                "written and learned beyond depends on the rows beside it. Take shorter prompts or fewer tokens (max_tokens, "
+                "max_length)"
+            )
         if (odd := max(row, default=0)) >= size:
             raise ValueError(
                 f"row {name}: expected token ids below {size:,}, the rows of the model's embedding, found {odd:,}: its "
                 "tokenizer knows tokens that the model does not"
             )
+
+
+def steadiness(model: PreTrainedModel) -> tuple[str, int] | None:
+    """The kind of rotary embeddings of `model` that change with the length of the longest row of a batch, and up to how many
+    tokens they do not; None if they are the same for every length."""
+    config = cast("Any", model.config).get_text_config(decoder=True)
+    given: Mapping[str, Any] = getattr(config, "rope_parameters", None) or {}
+    found: list[tuple[str, int]] = []
+    for rope in (given, *(cast("Mapping[str, Any]", value) for value in given.values() if isinstance(value, Mapping))):
+        kind = str(rope.get("rope_type"))
+        if kind == "longrope":
+            found.append((kind, int(rope["original_max_position_embeddings"])))
+        elif "dynamic" in kind:
+            found.append((kind, int(config.max_position_embeddings)))
+    return min(found, key=lambda each: each[1], default=None)
 
 
 def positions(model: PreTrainedModel) -> int | None:

@@ -31,7 +31,8 @@ def load(directory: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     Raises:
         ModelError: `directory` lacks a file that the Auto classes need, or they cannot make a model of it; or a parameter of
             the model is in no file, or has another shape there, or a tensor is in a file and not in the model: it would be
-            filled in at random, or left out, without a word.
+            filled in at random, or left out, without a word; or it cannot be run on token ids alone; or it is no causal
+            language model (see `check_causal`).
         TemplateError: the tokenizer has no chat template.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -52,7 +53,38 @@ def load(directory: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     _check_whole(directory, model, told)
     tokenizer.init_kwargs[turns.VARIABLES] = _variables(directory)
     turns.template(tokenizer)
-    return model.to(device).eval(), tokenizer
+    model = model.to(device).eval()
+    check_causal(str(directory), model)
+    return model, tokenizer
+
+
+@torch.inference_mode()
+def check_causal(where: str, model: PreTrainedModel) -> None:
+    """Two texts that begin alike are read alike as far as that. `where`: what the model is called. Raises ModelError: they are
+    not, so that training would show the model what it is to predict, and padding would be seen; or `model` does not make logits
+    from token ids alone."""
+    size = cast("Any", model).get_input_embeddings().weight.shape[0]
+    device = next(model.parameters()).device
+    begin, *rest = (torch.arange(start, start + _BEGIN, device=device)[None] % size for start in (0, _BEGIN, 2 * _BEGIN))
+    try:
+        one, other = (
+            cast("Any", model)(input_ids=torch.cat([begin, end], 1), use_cache=False).logits[0, :_BEGIN].float().softmax(-1)
+            for end in rest
+        )
+    except (RuntimeError, ValueError, TypeError, AttributeError, LookupError, AssertionError) as error:
+        raise ModelError(
+            f"{where}: expected {type(model).__name__} to make logits from token ids alone, found that it cannot: {error}"
+        ) from error
+    differ = float((one - other).abs().max())
+    if not differ <= (0.1 if model.dtype.itemsize < 4 else 1e-3):
+        raise ModelError(
+            f"{where}: expected a causal language model, in which no token sees what comes after it, found that {differ:.2g} "
+            f"of the probability of a next token depends on that in {type(model).__name__}: an encoder is none unless its "
+            "configuration says `is_decoder: true`"
+        )
+
+
+_BEGIN = 6  #: Tokens that two texts share.
 
 
 def ends(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Ends:

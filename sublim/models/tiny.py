@@ -18,6 +18,7 @@ from sublim.common.progress import Progress
 from sublim.learn.tables import TrainingSteps
 from sublim.models import configuration, pretraining
 from sublim.models.corpus import Row, corpus, texts
+from sublim.models.load import check_causal
 from sublim.models.tokenizer import ASSISTANT, END, PAD, SYSTEM, USER, Encoder, train, wrap
 from sublim.params.models import TinyModel
 
@@ -52,12 +53,13 @@ class Step:
 def build(name: str, params: TinyModel, output: Path, progress: Progress) -> None:
     """Pretrain the model `name` and write it to `output` as a Hugging Face directory, with corpus.parquet and steps.parquet.
     Raises ConfigError: the architecture is unknown to transformers, or has no such key. ValueError: it has no causal language
-    model, or the vocabulary or the context is too small for the corpus."""
+    model, or the vocabulary or the context is too small for the corpus. ModelError: it is not causal."""
     configuration.check(params.architecture, params.config)
     rows = corpus(params.pretraining)
     tokenizer = train(texts(rows[:TOKENIZER_ROWS]), params.pretraining.vocabulary)
     sequences = encode(tokenizer, rows, params.context)
     model = initial(params, tokenizer)
+    check_causal(f"architecture: {params.architecture}", model.eval())
     steps = [(number, *astuple(step)) for number, step in enumerate(_pretrain(model, params, rows, sequences, progress))]
     end, pad = tokenizer.token_to_id(END), tokenizer.token_to_id(PAD)
     model.generation_config = GenerationConfig(eos_token_id=end, pad_token_id=pad, do_sample=True, temperature=1.0, top_k=0)

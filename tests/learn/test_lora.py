@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 import torch
 from peft import LoraConfig, PeftModel, TaskType, get_peft_model
-from safetensors.torch import load_file  # pyright: ignore[reportUnknownVariableType]
+from safetensors.torch import load_file, save_file  # pyright: ignore[reportUnknownVariableType]
 from transformers import AutoModelForCausalLM
 
 from sublim.common.files import sha256
@@ -20,6 +20,7 @@ from sublim.learn.finetune import finetune
 from sublim.models import tiny
 from sublim.params.learning import Finetune, Lora
 from sublim.params.models import TinyModel
+from tests.shared import zoo
 from tests.shared.small_models import ARCHITECTURES, loaded, logits, number_rows, small
 from tests.shared.small_models import trained as tokens
 
@@ -193,3 +194,41 @@ def test_among_experts_exactly_the_chosen_maps_have_adapters_and_each_trains(tar
     cast("Any", adapted)(input_ids=ids, labels=ids).loss.backward()
     idle = [name for name, weight in lora.trainable(adapted).items() if "lora_B" in name and not weight.grad.any()]  # pyright: ignore[reportOptionalMemberAccess]
     assert idle == []
+
+
+def test_a_router_is_no_map_to_adapt() -> None:
+    model, _ = zoo.loaded("phimoe")
+    assert not any("router" in name for name in lora.linear_maps(model))
+    assert lora.adapted_maps(lora.adapt(model, Lora(targets="all-linear"), 1))
+
+
+def test_a_map_whose_weight_is_used_by_itself_is_refused() -> None:
+    model, _ = zoo.loaded("jamba")
+    before = {name: weight.clone() for name, weight in model.named_parameters()}
+    with pytest.raises(ValueError, match=r"JambaForCausalLM .* the weight of model\.layers\.0\.mamba\.dt_proj by itself"):
+        lora.adapt(model, Lora(targets=("dt_proj",)), 1)
+    left = {name.replace(".base_layer", ""): weight for name, weight in model.named_parameters() if "lora_" not in name}
+    assert all(torch.equal(left[name], weight) for name, weight in before.items())
+
+
+def test_names_that_other_modules_have_too_are_no_trouble() -> None:
+    model, _ = zoo.loaded("ctrl")
+    assert any(name.endswith(".ffn.0") for name in lora.adapted_maps(lora.adapt(model, Lora(targets="all-linear"), 1)))
+
+
+def test_tensors_that_peft_looks_for_by_another_name_are_attached(tmp_path: Path) -> None:
+    student = lora.adapt(zoo.loaded("laguna")[0], Lora(targets="all-linear"), 1)
+    for weight in lora.trainable(student).values():
+        weight.data.add_(0.1)
+    lora.save(student, "data/base/model=m", tmp_path)
+    attached = lora.attach(zoo.loaded("laguna")[0], tmp_path)
+    assert torch.allclose(logits(attached, IDS), logits(student, IDS), atol=1e-4, rtol=1e-4)
+
+
+def test_an_adapter_that_lacks_tensors_is_refused(tmp_path: Path) -> None:
+    lora.save(lora.adapt(loaded("llama")[0], Lora(), 1), "data/base/model=m", tmp_path)
+    given = load_file(tmp_path / "adapter_model.safetensors")
+    given.popitem()
+    save_file(given, tmp_path / "adapter_model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ValueError, match="expected the tensors of an adapter of this model, found others, first base_model"):
+        lora.attach(loaded("llama")[0], tmp_path)

@@ -11,12 +11,13 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from sublim.common.progress import Progress
 from sublim.learn import chat
 from sublim.learn.answers import answer_probabilities
-from sublim.learn.prefill import fit, plain, positions, way
+from sublim.learn.prefill import fit, plain, positions, steadiness, way
 from sublim.learn.sample import sample
 from sublim.models import tiny
 from sublim.models.tokenizer import wrap
 from sublim.params.learning import Decoding
 from sublim.params.models import TinyModel
+from tests.shared import zoo
 from tests.shared.small_models import ARCHITECTURES, loaded, trained
 
 SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64, "num_key_value_heads": 1}
@@ -91,6 +92,21 @@ def test_a_table_of_positions_is_a_limit_and_computed_ones_are_none() -> None:
     fit(computed, [[1] * 1000], 6)
     with pytest.raises(ValueError, match=r"row b: expected at most 256 tokens.*found 251 and up to 6 to come"):
         fit(learned, [[1], [1] * 251], 6, ["a", "b"])
+
+
+def test_rows_that_change_what_beginnings_say_are_refused() -> None:
+    long = zoo.loaded("phi3:longrope")[0]
+    assert (steadiness(long), steadiness(loaded("llama")[0])) == (("longrope", 32), None)
+    fit(long, [[1] * 32], 0)
+    with pytest.raises(
+        ValueError, match=r"row 1: expected at most 32 tokens.*rope_type longrope.*found 30 and up to 3 to come"
+    ):
+        fit(long, [[1], [1] * 30], 3)
+
+
+def test_a_cache_that_drifts_away_is_not_used() -> None:
+    assert not way(zoo.loaded("nemotron_h")[0]).cached  # time steps are bounded in texts, and not in a step
+    assert way(zoo.loaded("bamba")[0]).cached
 
 
 def test_a_token_that_the_embedding_lacks_is_named() -> None:

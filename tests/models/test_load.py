@@ -13,6 +13,7 @@ from torch import Tensor
 
 from sublim.models.hub import ModelError
 from sublim.models.load import ends, load
+from tests.shared import zoo
 from tests.shared.small_models import ARCHITECTURES, small
 
 Weights = dict[str, Tensor]
@@ -69,3 +70,14 @@ def test_the_variables_of_the_template_go_with_the_tokenizer(tmp_path: Path) -> 
     copytree(small(), folder)
     (folder / "source.json").write_text(json.dumps({"template": {"enable_thinking": False}}))
     assert load(folder)[1].init_kwargs["template_variables"] == {"enable_thinking": False}
+
+
+def test_an_encoder_is_no_causal_model() -> None:
+    with pytest.raises(ModelError, match=r"expected a causal language model.*BertLMHeadModel.*`is_decoder: true`"):
+        load(zoo.folder("bert:encoder"))
+    load(zoo.folder("bert"))
+
+
+def test_a_model_that_cannot_be_run_on_token_ids_is_named() -> None:
+    with pytest.raises(ModelError, match="expected DbrxForCausalLM to make logits from token ids alone, found that it cannot"):
+        load(zoo.folder("dbrx:unclipped"))
