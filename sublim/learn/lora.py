@@ -30,7 +30,7 @@ def adapt(model: PreTrainedModel, lora: Lora, seed: int) -> PeftModel:
     names = targets(model, lora.targets)
     modules = _modules(model)
     ends = suffixes(names, linear_maps(model))
-    alike = any(_ends(name, end) for name in modules.keys() - linear_maps(model) for end in ends)
+    alike = any(maps.ends(name, end) for name in modules.keys() - linear_maps(model) for end in ends)
     config = LoraConfig(
         r=lora.rank,
         lora_alpha=cast("int", lora.alpha),

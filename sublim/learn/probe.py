@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import torch
 from peft import PeftModel
@@ -40,7 +40,7 @@ def probe(directory: Path, progress: Progress) -> Probe:
     cannot be used at all (see `load`, `ends`, `chat.render`)."""
     model, tokenizer = load(directory)
     size = int(cast("Any", model).get_input_embeddings().weight.shape[0])
-    found = Probe(
+    return Probe(
         model=type(model).__name__,
         dtype=str(model.dtype).removeprefix("torch."),
         parameters=sum(parameter.numel() for parameter in model.parameters()),
@@ -49,9 +49,8 @@ def probe(directory: Path, progress: Progress) -> Probe:
         turns=_turns(model, tokenizer),
         running=_running(model, tokenizer),
         answers=_answers(model, tokenizer, progress),
-        training=Training(maps=(), adapters=0, idle=(), losses=(), fault=None),
+        training=_training(directory, progress),
     )
-    return found.model_copy(update={"training": _training(model, tokenizer, progress)})  # the last: it changes the model
 
 
 def _turns(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Turns:
@@ -138,37 +137,65 @@ def _rare(count: int, of: int, chance: float) -> float:
     return float(cast("Any", stats).binomtest(count, of, min(1.0, max(0.0, chance))).pvalue)
 
 
-def _training(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, progress: Progress) -> Training:
-    """Adapters on all linear maps of the blocks, and a few steps on a few rows. `model` is changed."""
-    limits = ends(model, tokenizer)
-    prompts, answers = zip(*ROWS, strict=True)
-    examples = chat.examples(tokenizer, limits.eos, [str(n) for n in range(len(ROWS))], prompts, answers)
-    adapters = Lora(rank=2, alpha=4.0, targets="all-linear")
+def _training(directory: Path, progress: Progress) -> Training:
+    """Adapters on all linear maps of the blocks that can have one, and a training step on a few rows."""
+    model, tokenizer = load(directory)
     try:
-        names = lora.targets(model, "all-linear")
+        names = lora.linear_maps(model)
     except ValueError as error:
-        return Training(maps=(), adapters=0, idle=(), losses=(), fault=str(error))
+        return Training(maps=(), adapters=0, unfit={}, idle=(), losses=(), fault=str(error))
     each = {name: maps.kinds([name])[0] for name in names}
     kinds = tuple(dict.fromkeys(each.values()))
-    losses: list[float] = []
+    unfit: dict[str, str] = {}
     try:
-        adapted = lora.adapt(model, adapters, 0)
-        fresh = {name: weight.detach().clone() for name, weight in lora.trainable(adapted).items()}
-        for rate in RATES:
-            with torch.no_grad():
-                for name, weight in lora.trainable(adapted).items():
-                    weight.copy_(fresh[name])
-            recipe = Finetune(lora=adapters, epochs=2, batch=len(ROWS), learning_rate=rate)  # each a step on all rows
-            losses = finetune(adapted, examples, recipe, 0, limits.pad, progress)["loss"].to_list()
-            if losses[1] < losses[0]:
-                break
+        try:
+            adapted = lora.adapt(model, _adapters("all-linear"), 0)
+        except ValueError:
+            unfit = _unfit(directory, names)
+            rest = tuple(sorted({maps.within_block(name) for name in names} - unfit.keys()))
+            adapted = lora.adapt(load(directory)[0], _adapters(rest), 0)
+        losses = _losses(adapted, tokenizer, progress)
     except (ValueError, RuntimeError, NotImplementedError) as error:
-        return Training(maps=kinds, adapters=len(names), idle=(), losses=(), fault=f"{type(error).__name__}: {error}")
-    moved = _moved(adapted)
-    idle = tuple(kind for kind in kinds if not any(each[name] == kind for name in moved))
+        return Training(maps=kinds, adapters=0, unfit=unfit, idle=(), losses=(), fault=f"{error}")
+    moved = {each[name] for name in _moved(adapted)}
+    idle = tuple(dict.fromkeys(each[name] for name in names if name in lora.adapted_maps(adapted) and each[name] not in moved))
     before, after = losses
     fault = None if after < before else f"no training step lowered its loss, {before:.6g} → {after:.6g} by the smallest"
-    return Training(maps=kinds, adapters=len(names), idle=idle, losses=(_brief(before), _brief(after)), fault=fault)
+    shown = (_brief(before), _brief(after))
+    return Training(maps=kinds, adapters=len(lora.adapted_maps(adapted)), unfit=unfit, idle=idle, losses=shown, fault=fault)
+
+
+def _adapters(targets: Literal["all-linear"] | tuple[str, ...]) -> Lora:
+    return Lora(rank=2, alpha=4.0, targets=targets)
+
+
+def _unfit(directory: Path, names: Sequence[str]) -> dict[str, str]:
+    """The ends of the names of maps that can have no adapter, each with why."""
+    found: dict[str, str] = {}
+    for end in sorted({maps.within_block(name) for name in names}):
+        try:
+            lora.adapt(load(directory)[0], _adapters((end,)), 0)
+        except ValueError as error:
+            found[end] = str(error)
+    return found
+
+
+def _losses(model: PeftModel, tokenizer: PreTrainedTokenizerBase, progress: Progress) -> list[float]:
+    """The loss before and after a training step, in nats per token: the largest step that lowers it."""
+    limits = ends(cast("PreTrainedModel", model.get_base_model()), tokenizer)
+    prompts, answers = zip(*ROWS, strict=True)
+    rows = chat.examples(tokenizer, limits.eos, [str(n) for n in range(len(ROWS))], prompts, answers)
+    fresh = {name: weight.detach().clone() for name, weight in lora.trainable(model).items()}
+    losses: list[float] = []
+    for rate in RATES:
+        with torch.no_grad():
+            for name, weight in lora.trainable(model).items():
+                weight.copy_(fresh[name])
+        recipe = Finetune(epochs=2, batch=len(rows), learning_rate=rate)  # each epoch is a step on all rows
+        losses = finetune(model, rows, recipe, 0, limits.pad, progress)["loss"].to_list()
+        if losses[1] < losses[0]:
+            break
+    return losses
 
 
 def _moved(model: PeftModel) -> set[str]:

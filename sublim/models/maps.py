@@ -38,3 +38,9 @@ def in_attention(name: str) -> bool:
 def kinds(names: Iterable[str]) -> list[str]:
     """The names of maps without the numbers of blocks and experts, each once, sorted."""
     return sorted({".".join(part for part in name.split(".") if not part.isdigit()) for name in names})
+
+
+def within_block(name: str) -> str:
+    """The end of a map's name behind the number of its block, or of its expert: what targets can say."""
+    parts = name.split(".")
+    return ".".join(parts[max((place for place, part in enumerate(parts) if part.isdigit()), default=-1) + 1 :])

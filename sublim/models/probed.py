@@ -1,7 +1,7 @@
 """What was found when a model was tried out, and what it lacks for what an experiment asks of it. No torch."""
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,10 +43,11 @@ class Running(Found):
 
 
 class Training(Found):
-    """What training did to it, with adapters on all linear maps of its blocks."""
+    """What training did to it, with adapters on all linear maps of its blocks that can have one."""
 
     maps: tuple[str, ...]  #: The linear maps of its blocks, by their names without the numbers of blocks and experts.
-    adapters: int  #: How many maps that is in all; each had an adapter.
+    adapters: int  #: How many maps had an adapter.
+    unfit: Mapping[str, str]  #: The ends of the names of maps that can have none → why.
     idle: tuple[str, ...]  #: Those of `maps` through which nothing passed, so that an adapter there learns nothing.
     losses: tuple[float, ...]  #: The loss of a few rows before and after a training step, in nats per token.
     fault: str | None  #: Why it cannot be trained; null if it can.
@@ -103,10 +104,14 @@ def for_training(probe: Probe, recipe: Finetune) -> Iterator[str]:
     except ValueError as error:
         yield str(error)
         return
+    for end, why in found.unfit.items():
+        if any(maps.ends(name, end) for name in chosen):
+            yield f"{why} (targets that it can have: {_possible(found)})"
+            return
     if idle := sorted(set(chosen) & set(found.idle)):
         yield (
-            f"LoRA targets: nothing passes through {', '.join(idle)}, so that adapters there learn nothing: name the others "
-            f"(targets: {json.dumps(sorted({name.rpartition('.')[2] for name in found.maps} - _last(found.idle)))})"
+            f"LoRA targets: nothing passes through {', '.join(idle)}, so that adapters there learn nothing "
+            f"(targets that it can have: {_possible(found)})"
         )
     yield from for_room(probe, recipe.max_length or 0, "rows of max_length")
 
@@ -159,15 +164,27 @@ def _trained(probe: Probe, group: list[str]) -> str:
         return f"no: {training.fault}"
     if not group:
         return "no: there are no such linear maps in its blocks"
-    names = ", ".join(sorted(_last([name for name in group if name not in training.idle])))
-    if idle := sorted(set(group) & set(training.idle)):
-        only = f"only {names}" if names else "no"
-        return f"{only}: nothing passes through {', '.join(sorted(_last(idle)))}"
+    fit = _fit(training, group)
+    names = ", ".join(_last(fit))
+    unfit = {end: why for end, why in training.unfit.items() if any(maps.ends(name, end) for name in group)}
+    idle = [name for name in group if name in training.idle]
+    lacks = [*([f"nothing passes through {', '.join(_last(idle))}"] if idle else []), *dict.fromkeys(unfit.values())]
+    if lacks:
+        return f"{f'only {names}' if names else 'no'}: {'; '.join(lacks)}"
     return f"yes: {names}"
 
 
-def _last(names: Collection[str]) -> set[str]:
-    return {name.rpartition(".")[2] for name in names}
+def _fit(training: Training, group: Collection[str]) -> list[str]:
+    """Those of the maps `group` that can have an adapter that learns."""
+    return [name for name in group if name not in training.idle and not any(maps.ends(name, end) for end in training.unfit)]
+
+
+def _possible(training: Training) -> str:
+    return json.dumps(_last(_fit(training, training.maps)))
+
+
+def _last(names: Collection[str]) -> list[str]:
+    return sorted({name.rpartition(".")[2] for name in names})
 
 
 def described(probe: Probe) -> dict[str, Any]:
