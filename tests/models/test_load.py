@@ -12,8 +12,8 @@ from safetensors.torch import load_file, save_file  # pyright: ignore[reportUnkn
 from torch import Tensor
 
 from sublim.models.hub import ModelError
-from sublim.models.load import ends, load
-from tests.shared.small_models import ARCHITECTURES, small
+from sublim.models.load import ends, load, skeleton
+from tests.shared.small_models import ARCHITECTURES, mixture, small
 
 Weights = dict[str, Tensor]
 
@@ -69,3 +69,37 @@ def test_the_variables_of_the_template_go_with_the_tokenizer(tmp_path: Path) -> 
     copytree(small(), folder)
     (folder / "source.json").write_text(json.dumps({"template": {"enable_thinking": False}}))
     assert load(folder)[1].init_kwargs["template_variables"] == {"enable_thinking": False}
+
+
+def verdict(of: Callable[[Path], object], folder: Path) -> str | None:
+    try:
+        of(folder)
+    except ModelError as error:
+        return str(error)
+    return None
+
+
+@pytest.mark.parametrize("architecture", [*ARCHITECTURES, "mixtral", "qwen2_moe"])
+def test_a_skeleton_is_refused_for_what_the_model_is(architecture: str, tmp_path: Path) -> None:
+    """Without its weights being read; those of mixtures are put together from several tensors."""
+    source = small(architecture) if architecture in ARCHITECTURES else mixture(architecture)
+    names = sorted(load_file(source / "model.safetensors"))
+    changes: dict[str, Callable[[Weights], object]] = {
+        "whole": lambda _: None,
+        "more": lambda weights: weights.update(extra=torch.zeros(2)),
+    }
+    for name in names[:: max(1, len(names) // 6)]:
+        changes[f"{name} missing"] = lambda weights, name=name: weights.pop(name)
+        changes[f"{name} odd"] = lambda weights, name=name: weights.update({name: torch.zeros(3, 3)})
+    for what, change in changes.items():
+        folder = changed(source, tmp_path / what, change)
+        found = verdict(load, folder)
+        assert (found is None) == (what == "whole")
+        assert verdict(skeleton, folder) == found
+
+
+def test_a_skeleton_has_no_weights_and_its_template_variables(tmp_path: Path) -> None:
+    model, tokenizer = skeleton(small(), {"enable_thinking": False})
+    assert {parameter.device.type for parameter in model.parameters()} == {"meta"}
+    assert tokenizer.init_kwargs["template_variables"] == {"enable_thinking": False}
+    assert verdict(skeleton, tmp_path / "nowhere") is not None
