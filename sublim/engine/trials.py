@@ -1,5 +1,5 @@
-"""Trials (`sublim.params.trial`): held in one process of their own, which may import torch, and remembered by all that they depend
-on. This module is also that process."""
+"""Trials (`sublim.params.trial`): held in one process of their own, which may import torch, and remembered by all that they
+depend on. This module is also that process."""
 
 import json
 import os
@@ -9,14 +9,13 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from hashlib import sha256
 from importlib import import_module
-from pathlib import Path
 from typing import Any, cast
 
 from sublim.common.errors import SublimError
 from sublim.common.files import write_text
 from sublim.engine import code, environment, layout
 from sublim.engine.digests import Digests
-from sublim.params.trial import Trial
+from sublim.params.trial import Trial, TrialError
 
 SECONDS = 600.0  #: How long the trials of an experiment may take, all together: no weights are read, but libraries are.
 # It is to use neither the network nor a GPU, which may be at work, and to say nothing.
@@ -27,8 +26,8 @@ _ENVIRON = {
 
 
 def check(trials: Sequence[Trial], digests: Digests) -> None:
-    """Hold those of `trials` that were not passed before with the same files, code and packages. Raises ValueError: some are
-    failed; each is a sentence, behind the key at fault."""
+    """Hold those of `trials` that were not passed before with the same files, code and packages. Raises TrialError: some are
+    failed."""
     if not trials:
         return
     passed = _remembered()
@@ -42,7 +41,7 @@ def check(trials: Sequence[Trial], digests: Digests) -> None:
     # What is refused is not remembered: it may be for want of memory, or of a file that comes back.
     faults = [trial.before + fault for trial, fault in zip(due.values(), said, strict=True) if fault is not None]
     if faults:
-        raise ValueError("\n".join(faults))
+        raise TrialError(faults)
 
 
 def _key(trial: Trial, digests: Digests) -> str:

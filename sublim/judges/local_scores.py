@@ -3,7 +3,6 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, assert_never
 
 from pydantic import TypeAdapter
@@ -52,7 +51,7 @@ def look(folder: str, scoring: Mapping[str, Any], variables: Mapping[str, Any]) 
     """Whether the model in `folder` can be asked as `scoring` says, as far as can be told without its weights. Raises
     ModelError: it is not whole, or cannot be loaded (see `sublim.models.load`). ValueError: its template or its tokenizer
     cannot ask."""
-    model, tokenizer = skeleton(Path(folder), variables)
+    model, tokenizer = skeleton(folder, variables)
     how: Text | Options | Likelihood = TypeAdapter[Any](Scoring).validate_json(json.dumps(scoring))
     prompt, completion = "prompt", "completion"
     try:

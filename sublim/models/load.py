@@ -40,10 +40,13 @@ def load(directory: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     return cast("Any", model).to(device).eval(), tokenizer
 
 
-def skeleton(directory: Path, variables: Mapping[str, Any] | None = None) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+def skeleton(
+    directory: str | Path, variables: Mapping[str, Any] | None = None
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """As `load`, with all that it raises, but no weights are read: the model has their names and shapes alone. `variables` are
     those of the chat template, where no source.json says them."""
-    return _read(directory, "meta", variables if variables is not None else _variables(directory))
+    folder = Path(directory)
+    return _read(folder, "meta", variables if variables is not None else _variables(folder))
 
 
 def _read(

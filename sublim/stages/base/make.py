@@ -8,19 +8,21 @@ from sublim.common import parquet
 from sublim.common.progress import Progress
 from sublim.learn.tensors import tensor_table
 from sublim.models import hub, tiny
+from sublim.models.load import skeleton
 from sublim.params.models import HubModel, TinyModel
 from sublim.stages.base.rows import Slice, Tensors
 
 
 def make(inputs: Mapping[str, Path], params: Slice, output: Path, progress: Progress) -> None:  # noqa: ARG001
     """Write the model of `params` into `output`, with tensors.parquet; a model pretrained here also with corpus.parquet and
-    steps.parquet, one made elsewhere with source.json. Raises ModelError: a model made elsewhere is refused (see `hub.verify`).
-    ValueError: a model to be pretrained here makes no sense (see `tiny.build`)."""
+    steps.parquet, one made elsewhere with source.json. Raises ModelError: a model made elsewhere is refused (see `hub.verify`) or
+    not whole (see `load.skeleton`). ValueError: a model to be pretrained here makes no sense (see `tiny.build`)."""
     match params.model:
         case TinyModel():
             tiny.build(params.name, params.model, output, progress)
         case HubModel():
             hub.copy(params.model, params.files, output, progress)
+            skeleton(output)  # whoever reads it first, it would be found there, perhaps after hours of training
         case _:
             assert_never(params.model)
     tensors = tensor_table(sorted(output.glob("*.safetensors")))

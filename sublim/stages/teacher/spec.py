@@ -98,6 +98,7 @@ STAGE = Stage(
     files=("teacher.json", CONFIG, WEIGHTS),
     sections=("models", "traits", "categories", "judges", "seeds", "studies", "teacher"),
     optional=("studies",),
+    after=("base",),
     is_here=is_here,
     memory_mb=1200,
     work=work,
