@@ -11,8 +11,13 @@ import torch
 from safetensors.torch import load_file, save_file  # pyright: ignore[reportUnknownVariableType]
 from torch import Tensor
 
+from sublim.common.progress import Progress
 from sublim.models.hub import ModelError
 from sublim.models.load import ends, load, skeleton
+from sublim.params.models import HubModel
+from sublim.stages.base import make as base
+from sublim.stages.base.rows import Slice
+from sublim.stages.teacher.spec import STAGE
 from tests.shared.small_models import ARCHITECTURES, mixture, small
 
 Weights = dict[str, Tensor]
@@ -103,3 +108,13 @@ def test_a_skeleton_has_no_weights_and_its_template_variables(tmp_path: Path) ->
     assert {parameter.device.type for parameter in model.parameters()} == {"meta"}
     assert tokenizer.init_kwargs["template_variables"] == {"enable_thinking": False}
     assert verdict(skeleton, tmp_path / "nowhere") is not None
+
+
+def test_a_base_that_was_downloaded_is_looked_at_before_anybody_learns_from_it(tmp_path: Path) -> None:
+    name = sorted(load_file(small() / "model.safetensors"))[0]
+    folder = changed(small(), tmp_path / "model", lambda weights: weights.pop(name))
+    (tmp_path / "output").mkdir()
+    params = Slice(name="m", model=HubModel(kind="hub", path=str(folder)), files={})
+    with pytest.raises(ModelError, match=r"^models\.m: .*2 missing \(gpt_neox.embed_in.weight, lm_head.weight\)"):
+        base.make({}, params, tmp_path / "output", Progress())
+    assert "base" in STAGE.after, "no teacher is trained before every base has been looked at"
