@@ -32,6 +32,9 @@ LOOKS = frozenset({
     "aria-hidden", "aria-label", "aria-roledescription",
 })  # fmt: skip
 """What charts consist of: nothing of it can run, load or link anything."""
+CALLED = frozenset({"translate", "rotate", "scale", "matrix", "rgb", "rgba", "hsl"})
+"""The functions that are called in values: of transforms and of colours."""
+_SAID = frozenset({"aria-label", "aria-roledescription"})  #: Attributes that are text.
 _SVG = re.compile(r"<svg\b.*?</svg>", re.DOTALL)
 _NAMESPACE = "{http://www.w3.org/2000/svg}"
 
@@ -113,6 +116,12 @@ def _foreign(drawing: str) -> str | None:
         if name not in SHAPES:
             return f"<{name}>"
         for attribute, value in element.attrib.items():
-            if attribute not in LOOKS or "url(" in value.lower():
+            if attribute not in LOOKS or _calls(attribute, value):
                 return f"<{name} {attribute}={short(value)}>"
     return None
+
+
+def _calls(attribute: str, value: str) -> bool:
+    """Whether a value of an attribute is more than a look: it calls what could load something, under whatever name."""
+    named = {name.lower() for name in re.findall(r"([^\s,()]*)\s*\(", value)}
+    return attribute not in _SAID and ("\\" in value or not named <= CALLED)
