@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -676,6 +675,22 @@ def page_around_a_drawing(data: Path) -> Named:
     return {(REPORT, "figures")}
 
 
+def more_on_a_page(data: Path) -> Named:
+    """A script, and what says something else where drawings are."""
+    for path, old, new in (
+        (
+            data / REPORT / "report.html",
+            "</svg>",
+            '</svg><svg xmlns="http://www.w3.org/2000/svg"><text>p = 0.0001</text></svg>',
+        ),
+        (data / "overview/overview.html", "</body>", "<script>alert(1)</script></body>"),
+    ):
+        text = path.read_text(encoding="utf-8")
+        assert old in text
+        path.write_text(text.replace(old, new, 1), encoding="utf-8")
+    return {(REPORT, "page"), ("overview", "page")}
+
+
 def forged_statistics(data: Path) -> Named:
     """Of a whole table in its footer, and of a page in the index before it: queries skip what they say is not there."""
     longest = (24).to_bytes(8, "little")
@@ -709,7 +724,7 @@ ACCIDENTS = (
     copied_evaluation, swapped_base_evaluations, low_gate, lost_column, other_type, gap, gap_in_list, no_number, cut_off,
     no_json, cut_off_weights, empty_tables, another_scale, another_scale_of_one_map, unknown_setting, another_start,
     target_without_weights, strange_files, table_of_another_trait, more_numbers, more_said_of_a_teacher, code_of_a_model,
-    script_in_a_drawing, page_around_a_drawing, forged_statistics, nudged_evaluation,
+    script_in_a_drawing, page_around_a_drawing, more_on_a_page, forged_statistics, nudged_evaluation,
 )  # fmt: skip
 
 
@@ -721,76 +736,6 @@ def test_an_accident_is_found_and_named(data: Path, accident: Callable[[Path], N
     for finding in findings:
         assert finding.status == CORRUPTED
         assert f"data/{finding.artifact}/record.json" in finding.mend
-
-
-FOREIGN = {
-    "script": "<script>alert(1)</script>",
-    "module": '<script type="module" src="https://example.org/x.js"></script>',
-    "frame": '<iframe src="https://example.org"></iframe>',
-    "picture": '<img src="x" onerror="alert(1)">',
-    "link": '<a href="javascript:alert(1)">more</a>',
-    "style": '<link rel="stylesheet" href="https://example.org/x.css">',
-    "object": '<object data="data:text/html,%3Cscript%3Ealert(1)%3C/script%3E"></object>',
-    "refresh": '<meta http-equiv="refresh" content="0;url=https://example.org">',
-    "drawing too many": '<svg xmlns="http://www.w3.org/2000/svg"><text>p = 0.0001</text></svg>',
-    "loud drawing": "<SVG onload=alert(1)></SVG>",
-    "drawing that loads": "<svg/onload=alert(1)></svg>",
-    "drawing with a page": "<svg><foreignObject><iframe></iframe></foreignObject></svg>",
-    "drawing in half": "<svg><text></svg><b>p = 0.0001</b></text>",
-    "heading of no drawing": "<div><h3>p = 0.0001</h3></div>",
-    "panel of no drawing": "<div></div>",
-    "comment": "<!-- p = 0.0001 -->",
-}
-PAGES = ((REPORT, "report.html"), ("overview", "overview.html"))
-
-
-@pytest.mark.parametrize("what", FOREIGN)
-def test_nothing_foreign_in_a_page_goes_unseen(data: Path, what: str) -> None:
-    """Before its end, inside of a text, and beside a drawing."""
-    for number, old in enumerate(("</body>", "<h2>", "</svg>")):
-        copy = data.with_name(f"{number}")
-        shutil.copytree(data, copy, symlinks=True)
-        for cell, name in PAGES:
-            text = (data / cell / name).read_text(encoding="utf-8")
-            assert old in text
-            new = old + FOREIGN[what] if old == "</svg>" else FOREIGN[what] + old
-            (copy / cell / name).unlink()
-            (copy / cell / name).write_text(text.replace(old, new, 1), encoding="utf-8")
-        launder(copy)
-        named = {
-            artifact
-            for artifact, kind in kinds(story.check(tree(copy), ("report", "overview"), None))
-            if kind in ("page", "figures")
-        }
-        assert named == {cell for cell, _ in PAGES}, old
-
-
-def test_no_drawing_of_a_page_is_left_out_or_called_something_else(data: Path) -> None:
-    page = data / REPORT / "report.html"
-    text = page.read_text(encoding="utf-8")
-    drawings = re.findall(r"<svg\b.*?</svg>", text, re.DOTALL)
-    assert len(drawings) > 4
-    for old, new in (
-        (drawings[1], ""),
-        (drawings[1], drawings[1] * 2),
-        (drawings[0], drawings[1]),
-        ("Gains of every run", "Proof of every run"),
-    ):
-        assert old in text
-        page.write_text(text.replace(old, new, 1), encoding="utf-8")
-        launder(data)
-        assert kinds(story.check(tree(data), ("report",), None)) == {(REPORT, "page")}
-
-
-@pytest.mark.parametrize(
-    "value", ["url(https://example.org/x#y)", r"\75 rl(https://example.org/x#y)", r"\75\72\6c(//x)", "src('//x')", "URL (//x)"]
-)
-def test_no_drawing_loads_anything_under_any_name(data: Path, value: str) -> None:
-    path = data / REPORT / "gains.svg"
-    text = path.read_text(encoding="utf-8")
-    path.write_text(text.replace("<g ", f'<g stroke="{value}" ', 1), encoding="utf-8")
-    launder(data)
-    assert kinds(story.check(tree(data), ("report",), None)) == {(REPORT, "figures")}
 
 
 def test_statistics_that_another_library_wrote_cannot_be_called_corrupted(data: Path) -> None:

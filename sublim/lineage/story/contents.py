@@ -48,7 +48,7 @@ def check(source: Source, cell: str) -> Iterator[Accident]:
         elif name.endswith(".parquet"):
             yield from _as_written(source, cell, name)
         elif name.endswith((".svg", ".html")):
-            yield from _drawn(source.path(cell, name))
+            yield from drawn(source.path(cell, name))
         elif name.endswith("config.json") and (found := asks_to_run(json.loads(source.path(cell, name).read_bytes()))):
             text = f"{name}: expected nothing that asks to run code which comes with the model, found {found}"
             yield Accident("code of a model", text)
@@ -94,7 +94,7 @@ def _statistics(path: Path) -> dict[tuple[int, str], tuple[object, ...]]:
     return {(n, name): (each.min, each.max, each.null_count) if each is not None else () for n, name, each in of}
 
 
-def _drawn(path: Path) -> Iterator[Accident]:
+def drawn(path: Path) -> Iterator[Accident]:
     """Whether the drawings of a file hold shapes and text alone. The rest of a page is compared with the page made again."""
     text = path.read_text(encoding="utf-8")
     for drawing in [text] if path.suffix == ".svg" else _SVG.findall(text):

@@ -38,7 +38,7 @@ def make(inputs: Mapping[str, Path], params: Slice, output: Path, progress: Prog
 
 
 def page_of(inputs: Mapping[str, Path], params: Slice, output: Path, drawn: Mapping[str, str] | None) -> str:
-    """The page of the overview whose tables are in `output`. `drawn`: its figures as SVG; None for a page with their places alone."""
+    """The page of the overview whose tables are in `output`. `drawn`: its figures as SVG; None for their places alone."""
     studied, why = overview.summaries(_reports(inputs, params)), theory.read(output)
     about, said = "gain in each condition of each study", None
     figure = charts.inline(drawn["overview"], about) if studied and drawn is not None else charts.place(about)
