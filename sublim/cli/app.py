@@ -63,7 +63,7 @@ def verdicts(params: Path | None, *, trust: bool) -> dict[str, Verdict]:
     if trust:
         code.recall(layout.CODE)
     digests = Digests(layout.DIGESTS) if trust else Digests(layout.STATE / "no-cache")
-    found = judge(cells(experiment(params or remembered_params()), digests), digests)
+    found = judge(cells(experiment(params or remembered_params(), digests), digests), digests)
     if trust and layout.STATE.is_dir():
         digests.save()
     return found

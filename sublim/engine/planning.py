@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
-from sublim.engine import code
+from sublim.engine import code, layout, trials
+from sublim.engine.digests import Digests
 from sublim.engine.record import Plan
 from sublim.engine.stage import Folders, Stage, Wanted, stages
 from sublim.engine.verdict import Cell
@@ -14,10 +15,14 @@ from sublim.params.load import load
 from sublim.params.section import inside
 
 
-def experiment(path: Path) -> Experiment:
-    """The experiment in the file `path`, checked as far as it can be before anything runs. Raises SublimError: with file, line,
-    key, and what to do."""
-    return load(path, _is_here)
+def experiment(path: Path, digests: Digests | None = None) -> Experiment:
+    """The experiment in the file `path`, checked as far as it can be before anything runs. Without `digests`, those that are
+    remembered in its folder are used, and remembered. Raises SublimError: with file, line, key, and what to do."""
+    known = Digests(layout.DIGESTS) if digests is None else digests
+    found = load(path, lambda experiment: _is_here(experiment, known))
+    if digests is None and layout.STATE.is_dir():
+        known.save()
+    return found
 
 
 def cells(experiment: Experiment, folders: Folders) -> tuple[Cell, ...]:
@@ -25,12 +30,13 @@ def cells(experiment: Experiment, folders: Folders) -> tuple[Cell, ...]:
     return tuple(_cell(stage, wanted) for stage in stages().values() for wanted in stage.cells(experiment, folders))
 
 
-def _is_here(experiment: Experiment) -> None:
+def _is_here(experiment: Experiment, digests: Digests) -> None:
     for where, section in inside(experiment):
         section.is_here(where, experiment)
     for stage in stages().values():
         if stage.is_here is not None:
             stage.is_here(experiment)
+    trials.check([trial for where, section in inside(experiment) for trial in section.tried(where, experiment)], digests)
 
 
 def _cell(stage: Stage, wanted: Wanted) -> Cell:

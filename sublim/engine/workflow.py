@@ -39,7 +39,7 @@ class Workflow:
         Raises SublimError: the file says something that cannot be meant, or another run is under way in this directory."""
         code.recall(layout.CODE)
         digests = Digests(layout.DIGESTS)
-        self.experiment = planning.experiment(params)  #: What the params file says.
+        self.experiment = planning.experiment(params, digests)  #: What the params file says.
         self.params = params
         self.verdicts: Mapping[str, Verdict] = {}  #: Cell → verdict; in the main process.
         self.advice = ""  #: What else a person should know before a run.

@@ -1,7 +1,7 @@
 """A judge on this machine: a causal language model from a directory. What needs torch is in `local_scores`."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -14,6 +14,8 @@ from sublim.judges.ledger import opened
 from sublim.judges.scoring import Scoring
 from sublim.models.hub import ModelError, verify
 from sublim.params.known import known
+from sublim.params.models import HubModel
+from sublim.params.trial import Trial
 
 
 class LocalJudge(Judge):
@@ -54,6 +56,15 @@ class LocalJudge(Judge):
                 verify(Path(self.path))
             except ModelError as error:
                 raise ValueError(f"{where}.path: {error}") from None
+
+    def tried(self, where: str, experiment: Any) -> Iterable[Trial]:  # noqa: D102
+        model = experiment.models.get(self.model)
+        base = model if isinstance(model, HubModel) else None
+        if (folder := self.path or (base and base.path)) is not None:
+            scoring, variables = self.scoring.model_dump(mode="json"), dict(base.template) if base else {}
+            given = {"folder": folder, "scoring": scoring, "variables": variables}
+            key = "path" if self.path is not None else "model"
+            yield Trial(f"{where}.{key}: ", "sublim.judges.local_scores:look", given, folder)
 
     def judgements(  # noqa: D102
         self, name: str, folder: Path | None, rows: Sequence[Row], kept: Path, progress: Progress

@@ -1,18 +1,22 @@
 """What a causal language model says of rows: the part of a judge on this machine that needs torch."""
 
+import json
 import math
-from collections.abc import Sequence
-from typing import assert_never
+from collections.abc import Mapping, Sequence
+from typing import Any, assert_never
 
+from pydantic import TypeAdapter
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from sublim.common.progress import Progress
 from sublim.judges.question import ask, read
-from sublim.judges.scoring import Likelihood, Options, Text
+from sublim.judges.scoring import Likelihood, Options, Scoring, Text
 from sublim.learn import chat
 from sublim.learn.answers import answer_probabilities
 from sublim.learn.likelihood import mean_log_probabilities
 from sublim.learn.sample import sample
+from sublim.models.hub import ModelError
+from sublim.models.load import ends, skeleton
 from sublim.params.learning import Decoding
 
 
@@ -41,6 +45,30 @@ def scores(
             return [(_shift(plain, prompted), None) for plain, prompted in zip(without, under, strict=True)]
         case _:
             assert_never(scoring)
+
+
+def look(folder: str, scoring: Mapping[str, Any], variables: Mapping[str, Any]) -> None:
+    """Whether the model in `folder` can be asked as `scoring` says, as far as can be told without its weights. Raises
+    ModelError: it is not whole, or cannot be loaded (see `sublim.models.load`). ValueError: its template or its tokenizer
+    cannot ask."""
+    model, tokenizer = skeleton(folder, variables)
+    how: Text | Options | Likelihood = TypeAdapter[Any](Scoring).validate_json(json.dumps(scoring))
+    prompt, completion = "prompt", "completion"
+    try:
+        ends(model, tokenizer)
+        match how:
+            case Text():
+                chat.encode(tokenizer, chat.render(tokenizer, [ask(how.template, prompt, completion)]))
+            case Options():
+                asked, options = ask(how.template, prompt, completion), list(how.options)
+                chat.openings(tokenizer, options, [asked] * len(options), options)
+            case Likelihood():
+                for system in (None, how.system):
+                    chat.openings(tokenizer, [""], [prompt], [completion], system)
+            case _:
+                assert_never(how)
+    except ValueError as error:
+        raise ModelError(f"{folder}: {error}") from error
 
 
 def _shift(plain: float | None, prompted: float | None) -> float | None:

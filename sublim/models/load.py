@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -36,13 +37,31 @@ def load(directory: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         TemplateError: the tokenizer has no chat template.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    read, tokenizer = _read(directory, None, _variables(directory))
+    model = cast("PreTrainedModel", cast("Any", read).to(device).eval())
+    check_causal(str(directory), model)
+    return model, tokenizer
+
+
+def skeleton(
+    directory: str | Path, variables: Mapping[str, Any] | None = None
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """As `load`, with all that it raises, but no weights are read: the model has their names and shapes alone. `variables` are
+    those of the chat template, where no source.json says them."""
+    folder = Path(directory)
+    return _read(folder, "meta", variables if variables is not None else _variables(folder))
+
+
+def _read(
+    directory: Path, device_map: str | None, variables: Mapping[str, Any]
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     given = {"local_files_only": True, "trust_remote_code": False}
     try:
         model, told = cast("Any", AutoModelForCausalLM).from_pretrained(
             directory,
             use_safetensors=True,
             dtype="auto",
-            device_map=None,
+            device_map=device_map,
             output_loading_info=True,
             ignore_mismatched_sizes=True,
             **given,
@@ -50,11 +69,9 @@ def load(directory: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         tokenizer: Any = cast("Any", AutoTokenizer).from_pretrained(directory, **given)
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, ImportError) as error:
         raise ModelError(f"{directory}: expected a causal language model that transformers can load, found: {error}") from error
-    _check_whole(directory, model, told)
-    tokenizer.init_kwargs[turns.VARIABLES] = _variables(directory)
+    _check_whole(directory, model, told, empty=device_map is not None)
+    tokenizer.init_kwargs[turns.VARIABLES] = dict(variables)
     turns.template(tokenizer)
-    model = model.to(device).eval()
-    check_causal(str(directory), model)
     return model, tokenizer
 
 
@@ -101,10 +118,11 @@ def ends(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Ends:
     return Ends(eos, next(pad for pad in pads if pad is not None and 0 <= pad < size))
 
 
-def _check_whole(directory: Path, model: PreTrainedModel, told: Any) -> None:
-    """The model in `directory` is loaded whole: what transformers `told` of it, and no tensor is still without values."""
-    empty = {name for name, tensor in model.state_dict().items() if tensor.is_meta}
-    missing = sorted({*told["missing_keys"], *empty, *_unasked(directory, model)})
+def _check_whole(directory: Path, model: PreTrainedModel, told: Any, *, empty: bool) -> None:
+    """The model in `directory` is loaded whole: what transformers `told` of it, and no tensor is still without values, unless
+    all are to be `empty`."""
+    without = set[str]() if empty else {name for name, tensor in model.state_dict().items() if tensor.is_meta}
+    missing = sorted({*told["missing_keys"], *without, *_unasked(directory, model)})
     left = sorted(told["unexpected_keys"])
     wrong = sorted(f"{name}: {tuple(stored)} in place of {tuple(due)}" for name, stored, due in told["mismatched_keys"])
     faults = [

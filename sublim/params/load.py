@@ -18,6 +18,7 @@ from sublim.common.errors import SublimError
 from sublim.params import plain
 from sublim.params.experiment import Experiment
 from sublim.params.kinds import Of, OneOf, WithParts
+from sublim.params.trial import TrialError
 
 
 class ParamsError(SublimError):
@@ -60,7 +61,8 @@ def load(path: Path, check: Callable[[Experiment], None] = lambda _: None) -> Ex
         lines = sorted({_explain(path, tree, found) for found in mistakes} | _left_out(path, tree, mistakes))
         raise ParamsError("\n".join(text for _, text in lines)) from None
     except ValueError as error:
-        raise ParamsError(_place(path, tree, str(error))[1]) from None
+        said = error.sentences if isinstance(error, TrialError) else (str(error),)
+        raise ParamsError("\n".join(_place(path, tree, each)[1] for each in said)) from None
     return experiment
 
 

@@ -1,11 +1,12 @@
 """What a model is: a tiny family that is pretrained here, or a Hugging Face model from a folder or from the hub."""
 
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from sublim.params.section import Section
+from sublim.params.trial import Trial
 
 WRITERS = {
     "numbers": "sublim.carriers.numbers",
@@ -79,6 +80,14 @@ class Pretraining(Section):
     """AdamW's weight decay."""
 
 
+PLAIN: Mapping[str, str] = {
+    "gpt_neox": "hidden_size intermediate_size num_hidden_layers num_attention_heads",
+    "gptj": "hidden_size num_hidden_layers num_attention_heads n_embd n_inner n_layer n_head rotary_dim",
+    "gpt2": "hidden_size num_hidden_layers num_attention_heads n_embd n_inner n_layer n_head",
+    "llama": "hidden_size intermediate_size num_hidden_layers num_attention_heads num_key_value_heads",
+}
+"""Architecture → keys that its configuration is known to have, so that transformers need not be asked for most experiments."""
+
 Setting = bool | int | float | str | None | tuple[bool | int | float | str | None, ...]
 """A value in the configuration of an architecture."""
 
@@ -110,6 +119,11 @@ class TinyModel(Section):
     pretraining: Pretraining = Pretraining()
     """How it is pretrained."""
 
+    def tried(self, where: str, experiment: Any) -> Iterable[Trial]:  # noqa: ARG002, D102
+        if self.architecture not in PLAIN or set(self.config) - set(PLAIN[self.architecture].split()):
+            given = {"architecture": self.architecture, "given": self.model_dump(mode="json")["config"]}
+            yield Trial(f"{where}.", "sublim.models.configuration:check", given)
+
 
 class HubModel(Section):
     """A Hugging Face model: a folder on this machine, or a repository of the hub at a pinned commit."""
@@ -133,6 +147,11 @@ class HubModel(Section):
         if (self.repo is None) != (self.revision is None):
             raise ValueError("`repo` and `revision` go together: give the 40 hexadecimal digits of the commit that you mean")
         return self
+
+    def tried(self, where: str, experiment: Any) -> Iterable[Trial]:  # noqa: ARG002, D102
+        if self.path is not None:
+            given = {"directory": self.path, "variables": dict(self.template)}
+            yield Trial(f"{where}.path: ", "sublim.models.load:skeleton", given, self.path)
 
     @property
     def online(self) -> bool:  # noqa: D102

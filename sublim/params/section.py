@@ -5,6 +5,8 @@ from typing import Any, ClassVar, cast
 
 from pydantic import BaseModel, ConfigDict
 
+from sublim.params.trial import Trial
+
 
 class Section(BaseModel):
     """Strict and frozen; an unknown key is an error. The string under a field is its description in the schema and the docs
@@ -22,6 +24,10 @@ class Section(BaseModel):
 
     def is_here(self, where: str, experiment: Any) -> None:
         """Raises ValueError, as `fits` does, if what this section names is not on this machine: folders and their files."""
+
+    def tried(self, where: str, experiment: Any) -> Iterable[Trial]:  # noqa: ARG002
+        """What is to be tried of this section, which is the key `where`, before anything runs."""
+        return ()
 
     def uses(self) -> Iterable[str]:
         """Modules of kinds that this section means without naming them."""

@@ -8,7 +8,7 @@ import pytest
 from sublim.common.progress import Progress
 from sublim.models import configuration, tiny
 from sublim.models.configuration import ConfigError
-from sublim.params.models import TinyModel
+from sublim.params.models import PLAIN, TinyModel
 
 KNOWN: list[tuple[str, dict[str, Any]]] = [
     ("gpt_neox", {"num_hidden_layers": 1, "rotary_pct": 0.5, "rotary_emb_base": 100}),
@@ -33,6 +33,16 @@ UNKNOWN: list[tuple[str, dict[str, Any], str]] = [
 @pytest.mark.parametrize(("architecture", "given"), KNOWN)
 def test_a_key_that_the_architecture_has_is_taken(architecture: str, given: dict[str, Any]) -> None:
     configuration.check(architecture, given)
+
+
+@pytest.mark.parametrize("architecture", PLAIN)
+def test_what_transformers_is_not_asked_about_it_knows(architecture: str) -> None:
+    keys = PLAIN[architecture].split()
+    configuration.check(architecture, dict.fromkeys(keys, 1))
+    for config, tried in ((dict.fromkeys(keys, 1), False), ({keys[0]: 1, "hiden_size": 1}, True)):
+        params = TinyModel(kind="tiny", architecture=architecture, seed=1, config=config)
+        assert bool([*params.tried("models.a", None)]) == tried
+    assert [*TinyModel(kind="tiny", architecture="gpt_neo_x", seed=1, config={}).tried("models.a", None)]
 
 
 @pytest.mark.parametrize(("architecture", "given", "said"), UNKNOWN)

@@ -11,10 +11,15 @@ import torch
 from safetensors.torch import load_file, save_file  # pyright: ignore[reportUnknownVariableType]
 from torch import Tensor
 
+from sublim.common.progress import Progress
 from sublim.models.hub import ModelError
-from sublim.models.load import ends, load
+from sublim.models.load import ends, load, skeleton
+from sublim.params.models import HubModel
+from sublim.stages.base import make as base
+from sublim.stages.base.rows import Slice
+from sublim.stages.teacher.spec import STAGE
 from tests.shared import zoo
-from tests.shared.small_models import ARCHITECTURES, small
+from tests.shared.small_models import ARCHITECTURES, mixture, small
 
 Weights = dict[str, Tensor]
 
@@ -81,3 +86,47 @@ def test_an_encoder_is_no_causal_model() -> None:
 def test_a_model_that_cannot_be_run_on_token_ids_is_named() -> None:
     with pytest.raises(ModelError, match="expected DbrxForCausalLM to make logits from token ids alone, found that it cannot"):
         load(zoo.folder("dbrx:unclipped"))
+
+
+def verdict(of: Callable[[Path], object], folder: Path) -> str | None:
+    try:
+        of(folder)
+    except ModelError as error:
+        return str(error)
+    return None
+
+
+@pytest.mark.parametrize("architecture", [*ARCHITECTURES, "mixtral", "qwen2_moe"])
+def test_a_skeleton_is_refused_for_what_the_model_is(architecture: str, tmp_path: Path) -> None:
+    """Without its weights being read; those of mixtures are put together from several tensors."""
+    source = small(architecture) if architecture in ARCHITECTURES else mixture(architecture)
+    names = sorted(load_file(source / "model.safetensors"))
+    changes: dict[str, Callable[[Weights], object]] = {
+        "whole": lambda _: None,
+        "more": lambda weights: weights.update(extra=torch.zeros(2)),
+    }
+    for name in names[:: max(1, len(names) // 6)]:
+        changes[f"{name} missing"] = lambda weights, name=name: weights.pop(name)
+        changes[f"{name} odd"] = lambda weights, name=name: weights.update({name: torch.zeros(3, 3)})
+    for what, change in changes.items():
+        folder = changed(source, tmp_path / what, change)
+        found = verdict(load, folder)
+        assert (found is None) == (what == "whole")
+        assert verdict(skeleton, folder) == found
+
+
+def test_a_skeleton_has_no_weights_and_its_template_variables(tmp_path: Path) -> None:
+    model, tokenizer = skeleton(small(), {"enable_thinking": False})
+    assert {parameter.device.type for parameter in model.parameters()} == {"meta"}
+    assert tokenizer.init_kwargs["template_variables"] == {"enable_thinking": False}
+    assert verdict(skeleton, tmp_path / "nowhere") is not None
+
+
+def test_a_base_that_was_downloaded_is_looked_at_before_anybody_learns_from_it(tmp_path: Path) -> None:
+    name = sorted(load_file(small() / "model.safetensors"))[0]
+    folder = changed(small(), tmp_path / "model", lambda weights: weights.pop(name))
+    (tmp_path / "output").mkdir()
+    params = Slice(name="m", model=HubModel(kind="hub", path=str(folder)), files={})
+    with pytest.raises(ModelError, match=r"^models\.m: .*2 missing \(gpt_neox.embed_in.weight, lm_head.weight\)"):
+        base.make({}, params, tmp_path / "output", Progress())
+    assert "base" in STAGE.after, "no teacher is trained before every base has been looked at"

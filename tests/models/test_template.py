@@ -1,13 +1,16 @@
 """Chat templates written after those of public families: each says what transformers makes of it, and is asked so that the
 answer is where the template puts one; or it is refused, and says why. Templates that do harm are stopped."""
 
+from datetime import datetime
 from typing import Any, cast
 
 import pytest
 from transformers import PreTrainedTokenizerBase
+from transformers.utils import chat_template_utils
 
 from sublim.learn import chat
 from sublim.models import turns
+from sublim.models.jinja import CLOCK
 from sublim.models.template import DATE, LONGEST, Form, Template, TemplateError
 from sublim.models.tokenizer import wrap
 from tests.shared.small_models import token, trained
@@ -31,6 +34,44 @@ THINKING = (
     " '<|im_end|>\n' }}{% else %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{% endif %}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% if enable_thinking is defined and enable_thinking is false %}"
     "{{ '<think>\n\n</think>\n\n' }}{% endif %}{% endif %}"
+)
+
+# As Gemma 3: a content may be a list of parts, and what the system says stands in front of what the user says first.
+MERGED = (
+    "{{ bos_token }}{% if messages[0]['role'] == 'system' %}{% if messages[0]['content'] is string %}"
+    "{% set before = messages[0]['content'] + '\n\n' %}{% else %}{% set before = messages[0]['content'][0]['text'] + '\n\n' %}"
+    "{% endif %}{% set said = messages[1:] %}{% else %}{% set before = '' %}{% set said = messages %}{% endif %}"
+    "{% for m in said %}{% if (m['role'] == 'user') != (loop.index0 % 2 == 0) %}{{ raise_exception('roles must alternate') }}"
+    "{% endif %}{{ '<start_of_turn>' + ('model' if m['role'] == 'assistant' else m['role']) + '\n' + (before if loop.first else '') }}"
+    "{% if m['content'] is string %}{{ m['content'] | trim }}{% elif m['content'] is iterable %}{% for part in m['content'] %}"
+    "{% if part['type'] == 'image' %}{{ '<start_of_image>' }}{% else %}{{ part['text'] | trim }}{% endif %}{% endfor %}"
+    "{% endif %}{{ '<end_of_turn>\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<start_of_turn>model\n' }}{% endif %}"
+)
+# As Qwen 2.5: a system prompt of its own unless one is given; tools are told of in it.
+OWN = (
+    "{%- if tools %}{{- '<|im_start|>system\n# Tools\n' }}{%- for tool in tools %}{{- tool | tojson }}{%- endfor %}"
+    "{{- '<|im_end|>\n' }}{%- elif messages[0].role == 'system' %}{{- '<|im_start|>system\n' + messages[0].content + '<|im_end|>\n' }}"
+    "{%- else %}{{- '<|im_start|>system\nYou are somebody. You are of help.<|im_end|>\n' }}{%- endif %}"
+    "{%- for m in messages %}{%- if m.role == 'user' or (m.role == 'system' and not loop.first) or "
+    "(m.role == 'assistant' and not m.tool_calls) %}{{- '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>' + '\n' }}"
+    "{%- endif %}{%- endfor %}{%- if add_generation_prompt %}{{- '<|im_start|>assistant\n' }}{%- endif %}"
+)
+# As SmolLM3: a head with today's date and how it reasons, which a flag in the system prompt changes; tools by variables.
+REASONING = (
+    "{%- if enable_thinking is not defined %}{%- set enable_thinking = true %}{%- endif %}"
+    "{%- set ns = namespace(mode='/think' if enable_thinking else '/no_think', own='') %}"
+    "{%- if messages[0].role == 'system' %}{%- set ns.own = messages[0].content %}"
+    "{%- if '/no_think' in ns.own %}{%- set ns.mode = '/no_think' %}{%- elif '/think' in ns.own %}{%- set ns.mode = '/think' %}{%- endif %}"
+    "{%- set ns.own = ns.own.replace('/no_think', '').replace('/think', '').rstrip() %}{%- endif %}"
+    "{{- '<|im_start|>system\n## Facts\n\nToday: ' + strftime_now('%d %B %Y') + '\nReasoning: ' + ns.mode + '\n\n' }}"
+    "{{- '## Wishes\n\n' + (ns.own or 'Be of help.') + '\n\n' }}"
+    "{%- if xml_tools or python_tools %}{{- '## Tools\n\n' }}{%- for tool in xml_tools or python_tools %}{{- tool | string + '\n' }}"
+    "{%- endfor %}{%- endif %}{{- '<|im_end|>\n' }}"
+    "{%- for m in messages %}{%- if m.role == 'user' %}{{- '<|im_start|>user\n' + m.content + '<|im_end|>\n' }}"
+    "{%- elif m.role == 'assistant' %}{{- '<|im_start|>assistant\n' + ('<think>\n\n</think>\n' if ns.mode == '/no_think' else '') "
+    "+ m.content.lstrip('\n') + '<|im_end|>\n' }}{%- endif %}{%- endfor %}"
+    "{%- if add_generation_prompt %}{{- '<|im_start|>assistant\n' + ('<think>\n\n</think>\n' if ns.mode == '/no_think' else '') }}"
+    "{%- endif %}"
 )
 
 
@@ -85,6 +126,10 @@ GOOD: dict[str, tuple[str, dict[str, Any], Form]] = {
         {},
         Form("", "", "", "</s>"),
     ),
+    "Gemma 3": (MERGED, {}, Form("", "", "", "<end_of_turn>\n")),
+    "Qwen 2.5": (OWN, {}, Form("", "", "", "<|im_end|>\n")),
+    "SmolLM3": (REASONING, {}, Form("", "", "", "<|im_end|>\n")),
+    "SmolLM3, not thinking": (REASONING, {"enable_thinking": False}, Form("", "", "", "<|im_end|>\n")),
     "a generation prompt that is ignored": (
         CHATML.partition("{% if add_generation")[0], {}, Form("<|im_start|>assistant\n", "", "", "<|im_end|>\n"),
     ),
@@ -107,6 +152,14 @@ REFUSED: dict[str, tuple[str, str]] = {
         "{% if add_generation_prompt %}<assistant><think>{% endif %}",
         "begin a conversation as it writes the prompt",
     ),
+    "lists of parts alone": (
+        MERGED.replace("m['content'] is string", "false"),
+        "has no attribute 'text'|write an answer as it is",
+    ),
+    "SmolLM3, before it thinks": (
+        REASONING.replace("else '') }}{%- endif %}", "else '<think>\n') }}{%- endif %}"),
+        "begin a conversation as it writes the prompt",
+    ),
     "no answer": ("{% for m in messages if m['role'] == 'user' %}{{ m['content'] }}{% endfor %}", "write an answer as it is"),
     "it raises": ("{{ raise_exception('not for you') }}", "not for you"),
     "no template": ("{% if", "TemplateSyntaxError"),
@@ -124,6 +177,20 @@ def tokenizer(template: str, **variables: Any) -> PreTrainedTokenizerBase:
     made.chat_template = template
     made.init_kwargs[turns.VARIABLES] = {**TOKENS, **variables}
     return made
+
+
+class Clock(datetime):
+    """A clock that stands still, for transformers."""
+
+    @classmethod
+    def now(cls, tz: Any = None) -> Any:  # noqa: ARG003
+        return CLOCK
+
+
+@pytest.fixture(autouse=True)
+def standing_still(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What transformers writes on the day on which the clock of templates stands still."""
+    monkeypatch.setattr(chat_template_utils, "datetime", Clock)
 
 
 @pytest.mark.parametrize("family", GOOD)
@@ -156,6 +223,35 @@ def test_a_system_prompt_reaches_the_model_or_is_refused(family: str) -> None:
     else:
         (rendered,) = chat.render(made, ["Hi"], "You love owls.")
         assert "You love owls." in rendered
+
+
+@pytest.mark.parametrize("family", GOOD)
+def test_a_whole_conversation_is_what_transformers_makes_of_it(family: str) -> None:
+    """With a system prompt, where one can be given, and an earlier turn."""
+    text, variables, form = GOOD[family]
+    made, system = tokenizer(text, **variables), None if family in SYSTEMLESS else "You love owls."
+    head = [] if system is None else [{"role": "system", "content": system}]
+    turn = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
+    chats = [*head, *turn, {"role": "user", "content": "Any numbers?"}]
+    given = {"tokenize": False, "date_string": DATE, **TOKENS, **variables}
+    due = cast("Any", made).apply_chat_template(chats, add_generation_prompt=True, **given) + form.header
+    assert chat.render(made, ["Any numbers?"], system, [("Hi", "Hello")]) == [due]
+
+
+def test_what_a_family_makes_of_a_system_prompt() -> None:
+    (merged,) = chat.render(tokenizer(MERGED), ["Hi"], "You love owls.")
+    assert merged == "<s><start_of_turn>user\nYou love owls.\n\nHi<end_of_turn>\n<start_of_turn>model\n"
+    assert chat.render(tokenizer(OWN), ["Hi"])[0].startswith("<|im_start|>system\nYou are somebody.")
+    assert "somebody" not in chat.render(tokenizer(OWN), ["Hi"], "You love owls.")[0]
+    (dated,) = chat.render(tokenizer(REASONING), ["Hi"], "You love owls.")
+    assert "Today: 26 July 2024\nReasoning: /think\n" in dated
+    (named,) = chat.render(tokenizer(REASONING, xml_tools=["a tool"]), ["Hi"])
+    assert "## Tools\n\na tool\n" in named
+
+
+def test_a_flag_that_a_template_takes_out_of_a_system_prompt_is_refused() -> None:
+    with pytest.raises(TemplateError, match=r"hand on the system prompt, 'You love owls. /no_think'"):
+        chat.render(tokenizer(REASONING), ["Hi"], "You love owls. /no_think")
 
 
 @pytest.mark.parametrize("what", ["system", "user"])

@@ -11,7 +11,7 @@ import torch
 from peft import PeftModel
 from tokenizers import Tokenizer
 from torch import Tensor
-from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from sublim.learn import lora
 from sublim.learn.chat import Example, examples
@@ -54,6 +54,26 @@ def small(architecture: str = "gpt_neox", tied: bool = True) -> Path:
     model.generation_config = GenerationConfig(eos_token_id=token(END), pad_token_id=token(PAD))
     cast("Any", model).save_pretrained(directory)
     cast("Any", wrap(trained(), params.context)).save_pretrained(directory)
+    return directory
+
+
+MIXTURES: dict[str, dict[str, Any]] = {
+    "mixtral": {"num_local_experts": 4},
+    "qwen2_moe": {"num_experts": 4, "moe_intermediate_size": 16, "shared_expert_intermediate_size": 16},
+}
+
+
+@cache
+def mixture(architecture: str) -> Path:
+    """The directory of a random mixture of experts; do not write there."""
+    directory = Path(mkdtemp(prefix=f"small-{architecture}-"))
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    sizes = {**SMALL, "intermediate_size": 64, "num_key_value_heads": 1, "vocab_size": trained().get_vocab_size()}
+    config = cast("Any", AutoConfig).for_model(architecture, **sizes, **MIXTURES[architecture])
+    model: Any = cast("Any", AutoModelForCausalLM).from_config(config, dtype=torch.float32)
+    model.generation_config = GenerationConfig(eos_token_id=token(END), pad_token_id=token(PAD))
+    model.save_pretrained(directory)
+    cast("Any", wrap(trained(), 256)).save_pretrained(directory)
     return directory
 
 

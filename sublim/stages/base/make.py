@@ -10,6 +10,7 @@ from sublim.common.progress import Progress
 from sublim.learn.probe import probe
 from sublim.learn.tensors import tensor_table
 from sublim.models import hub, probed, tiny
+from sublim.models.hub import ModelError
 from sublim.params.models import HubModel, TinyModel
 from sublim.stages.base.rows import Slice, Tensors
 
@@ -23,8 +24,16 @@ def make(inputs: Mapping[str, Path], params: Slice, output: Path, progress: Prog
             tiny.build(params.name, params.model, output, progress)
         case HubModel():
             hub.copy(params.model, params.files, output, progress)
-            write_text(output / probed.FILE, probed.written(probe(output, progress)))
+            write_text(output / probed.FILE, _tried(params.name, output, progress))
         case _:
             assert_never(params.model)
     tensors = tensor_table(sorted(output.glob("*.safetensors")))
     parquet.write_tables({Tensors: tensors}, params.dims, output)
+
+
+def _tried(name: str, folder: Path, progress: Progress) -> str:
+    """What is found of the model before anybody learns from it. Raises ModelError: it cannot be used at all."""
+    try:
+        return probed.written(probe(folder, progress))
+    except (ModelError, ValueError) as error:
+        raise ModelError(f"models.{name}: {error}") from None
