@@ -40,6 +40,7 @@ import sys
 from pathlib import Path
 import torch
 from sublim.learn import lora
+from sublim.models.load import load
 from sublim.params.learning import Lora
 torch.manual_seed(99)
 lora.save(lora.adapt(load(Path(sys.argv[1]))[0], Lora(targets="all-linear"), 7), "data/base/model=m", Path(sys.argv[2]))

@@ -218,5 +218,5 @@ def test_a_model_made_elsewhere_goes_through_the_same_stage(tmp_path: Path) -> N
     files = {path.name: sha256(path) for path in source.iterdir()}
     base.make({}, Slice(name="small", model=HubModel(kind="hub", path=str(source)), files=files), output, Progress())
     assert sha256(output / "tensors.parquet") == sha256(made() / "tensors.parquet")
-    assert {path.name for path in output.iterdir()} == {*files, "source.json", "tensors.parquet"}
+    assert {path.name for path in output.iterdir()} == {*files, "source.json", "probe.json", "tensors.parquet"}
     load(output)
