@@ -68,6 +68,11 @@ def inline(text: str, about: str) -> str:
     return ElementTree.tostring(root, encoding="unicode")
 
 
+def place(about: str) -> str:
+    """What stands for a drawing where it is not drawn, which takes most of the time that a page takes."""
+    return ElementTree.tostring(ElementTree.Element("svg", {"aria-label": about}), "unicode", short_empty_elements=False)
+
+
 def beside(*rows: Sequence[Chart]) -> Chart:
     """Rows of panels as one figure, for a paper; the page lays panels out by its own width."""
     return alt.vconcat(*(alt.hconcat(*row, spacing=36) for row in rows), spacing=24).resolve_scale(color="independent")  # pyright: ignore[reportUnknownMemberType]

@@ -13,7 +13,7 @@ from sublim.detectors.detector import Detector
 from sublim.detectors.pairs import CONTRAST_NAMES, LABELS, RUN, UNTOUCHED
 from sublim.detectors.summary import telling
 from sublim.detectors.words import PLAIN, WHY, classifier_names, kind_names
-from sublim.report import charts
+from sublim.report import charts, detection_figures
 from sublim.report.layout import FOLDER, Shown, rendered, scientific, style
 
 SHOWN = 8  #: N-grams of each trait and side that the page shows.
@@ -31,10 +31,11 @@ def render(
     detectors: Sequence[Detector],
     made: Mapping[str, pl.DataFrame],
     summary: Mapping[str, Any],
-    drawn: Mapping[str, str],
+    drawn: Mapping[str, str] | None,
 ) -> str:
     """The page as HTML text. `loved`: trait → what its teacher loves, in the plural; `made`: name → table; `drawn`: name →
-    figure (SVG); those that are not there are left out."""
+    figure (SVG); None for a page with their places alone."""
+    shown = detection_figures.drawn(made)
     names = classifier_names(detectors)
     told = {
         "accuracy": _accuracy(summary["accuracy"], names) if "accuracy" in summary else None,
@@ -50,7 +51,9 @@ def render(
         headline=_headline(summary, detectors),
         percent=f"{summary['confidence'] * 100:g} %",
         figures={
-            name: Markup(charts.inline(drawn[name], about) if name in drawn else "")  # noqa: S704
+            name: Markup(charts.place(about) if drawn is None else charts.inline(drawn[name], about))  # noqa: S704
+            if name in shown
+            else ""
             for name, about in ABOUT.items()
         },
         tables=told,

@@ -1,7 +1,7 @@
 """The figures of detection: what each classifier sees beside chance, what it sees beside what transmits, and what rows in the
 context do. `names`: what classifiers are called."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import altair as alt
@@ -24,14 +24,22 @@ DASHED: dict[str, Any] = {"strokeWidth": 1.2, "strokeDash": charts.DASHED}
 def papers(made: Mapping[str, pl.DataFrame], summary: Mapping[str, Any], detectors: Sequence[Detector]) -> dict[str, Chart]:
     """Name → figure, of the parts that were done: accuracy, transmission, context."""
     names = classifier_names(detectors)
-    found: dict[str, Chart] = {}
-    if "runs" in made:
-        found["accuracy"] = accuracy(made["runs"], summary["accuracy"], names)
-    if "transmission" in made and made["transmission"]["gain"].count():
-        found["transmission"] = transmission(made["transmission"], summary["transmission"], names)
-    if "context" in made and made["context"].filter(pl.col("size") > 0)["p_target"].count():
-        found["context"] = context(made["context"], summary["context"])
-    return found
+    draw: dict[str, Callable[[], Chart]] = {
+        "accuracy": lambda: accuracy(made["runs"], summary["accuracy"], names),
+        "transmission": lambda: transmission(made["transmission"], summary["transmission"], names),
+        "context": lambda: context(made["context"], summary["context"]),
+    }
+    return {name: draw[name]() for name in drawn(made)}
+
+
+def drawn(made: Mapping[str, pl.DataFrame]) -> tuple[str, ...]:
+    """The names of the figures that there are."""
+    there = {
+        "accuracy": "runs" in made,
+        "transmission": "transmission" in made and made["transmission"]["gain"].count(),
+        "context": "context" in made and made["context"].filter(pl.col("size") > 0)["p_target"].count(),
+    }
+    return tuple(name for name, is_there in there.items() if is_there)
 
 
 def accuracy(runs: pl.DataFrame, means: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> Chart:

@@ -1,8 +1,9 @@
 """report.html: one self-contained page, made from the files of the report and from nothing else."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from sublim.report.layout import Shown, rendered, scientific, style
 from sublim.stats.interval import Interval
 from sublim.traits.freeform import MISALIGNMENT
 
+Panel = Callable[[], Chart]
 OPEN_QUESTIONS = "open questions"  #: How misalignment is asked for.
 SOURCES = (
     ("headline, tiles", "summary.json", "gain, test", "means, intervals and n per condition; the permutation test"),
@@ -89,24 +91,27 @@ def papers(written: Written, names: Names) -> dict[str, Chart]:
     found: dict[str, Chart] = {
         _matrix_name(arm): figures.matrix(written.matrix, names.models, arm, end, measured) for arm in _across(written)
     }
-    found["gains"] = charts.beside(panels["gains"])
+    found["gains"] = _beside(panels["gains"])
     found["traits"] = figures.traits(written.traits, names.traits, end, written.summary["confidence"], measured)
     able = _capability(written, names, legend=True)
-    found["capability"] = charts.beside(*able) if able else figures.nothing("Capability was not measured.")
+    found["capability"] = _beside(*able) if able else figures.nothing("Capability was not measured.")
     if written.summary["equivalence"]["all"]:
         found["equivalence"] = figures.equivalence(written.summary["equivalence"], names.models)
     if panels["gates"]:
-        found["gates"] = charts.beside(panels["gates"])
-    found["funnel"] = charts.beside(panels["funnel"])
+        found["gates"] = _beside(panels["gates"])
+    found["funnel"] = _beside(panels["funnel"])
     if panels["roc"]:
-        found["roc"] = charts.beside(panels["roc"])
-    found["training"] = charts.beside(panels["bases"], panels["students"])
+        found["roc"] = _beside(panels["roc"])
+    found["training"] = _beside(panels["bases"], panels["students"])
     return found
 
 
+def _beside(*rows: Sequence[Panel]) -> Chart:
+    return charts.beside(*([panel() for panel in row] for row in rows))
+
+
 def render(written: Written, names: Names, drawn: Mapping[str, str] | None) -> str:
-    """The page as HTML text. `drawn`: the figures of `papers` as SVG; None for a page with one empty panel per figure, since
-    drawing takes most of the time."""
+    """The page as HTML text. `drawn`: the figures of `papers` as SVG; None for a page with their places alone."""
     summary = written.summary
     task = _task(summary)
     trained = [arm for name, arm in arms().items() if name in written.runs["arm"]]
@@ -134,7 +139,7 @@ def render(written: Written, names: Names, drawn: Mapping[str, str] | None) -> s
         tiles=_tiles(summary),
         arms=dict.fromkeys(sentences),
         shuffled=any(arm.changes for arm in trained),
-        figures=_undrawn(written) if drawn is None else _shown(written, names, drawn),
+        figures=_shown(written, names, drawn),
         colours={
             "traits": figures.trait_colours(list(names.traits), control=UNTOUCHED in written.runs["trait"]),
             "taught": figures.trait_colours(list(names.traits), control=False),
@@ -205,7 +210,7 @@ def _matrix_name(arm: str) -> str:
     return "matrix" if arm == TRAIT else f"matrix_{arm}"
 
 
-def _panels(written: Written, names: Names, *, legend: bool) -> dict[str, list[Chart]]:
+def _panels(written: Written, names: Names, *, legend: bool) -> dict[str, list[Panel]]:
     """The figures that have panels: a panel for each model that is in them, or for each kind of training."""
     summary, traits = written.summary, list(names.traits)
     measured, means = summary["measured"], summary["by_student"]
@@ -216,30 +221,35 @@ def _panels(written: Written, names: Names, *, legend: bool) -> dict[str, list[C
 
     students = shown(written.runs["student"])
     return {
-        "gains": [figures.gains(written.runs, means[each[0]], *each, traits, measured, legend=legend) for each in students],
-        "gates": [figures.gates(written.gates, *each, traits, measured) for each in shown(written.gates["teacher"])],
-        "funnel": [figures.funnel(written.funnel, *each, traits, legend=legend) for each in shown(written.funnel["teacher"])],
+        "gains": [
+            partial(figures.gains, written.runs, means[each[0]], *each, traits, measured, legend=legend) for each in students
+        ],
+        "gates": [partial(figures.gates, written.gates, *each, traits, measured) for each in shown(written.gates["teacher"])],
+        "funnel": [
+            partial(figures.funnel, written.funnel, *each, traits, legend=legend) for each in shown(written.funnel["teacher"])
+        ],
         "roc": [
-            figures.roc(written.roc_curves, written.roc, *each, traits, summary["confidence"], legend=legend)
+            partial(figures.roc, written.roc_curves, written.roc, *each, traits, summary["confidence"], legend=legend)
             for each in shown(written.roc["teacher"])
         ],
         "bases": [
-            figures.training(written.training, stage, None, models, label, legend=legend)
+            partial(figures.training, written.training, stage, None, models, label, legend=legend)
             for stage, label in (("base", "pretraining"), ("teacher", "fine-tuning"))
             if stage in written.training["stage"]
         ],
         "students": [
-            figures.training(written.training, "student", model, conditions_, label, legend=legend) for model, label in students
+            partial(figures.training, written.training, "student", model, conditions_, label, legend=legend)
+            for model, label in students
         ],
     }
 
 
-def _capability(written: Written, names: Names, *, legend: bool) -> list[list[Chart]]:
+def _capability(written: Written, names: Names, *, legend: bool) -> list[list[Panel]]:
     """For each measure of capability (the loss over all texts, and each skill) a panel per student."""
     margin, table = written.summary["capability_margin"], written.capability
     return [
         [
-            figures.capability(table, measure, model, label, margin, legend=legend)
+            partial(figures.capability, table, measure, model, label, margin, legend=legend)
             for model, label in names.models.items()
             if model in table.filter(pl.col("measure") == measure)["student"]
         ]
@@ -253,31 +263,20 @@ def _capable(written: Written) -> list[str]:
     return [measure for measure in measures if measure == LOSS or measure.startswith(SKILL)]
 
 
-def _undrawn(written: Written) -> dict[str, list[dict[str, object]]]:
-    names = ("matrix", "gains", "traits", "capability", "equivalence", "gates", "funnel", "roc", "bases", "students")
-    absent = {
-        "capability": not _capable(written),
-        "gates": not len(written.gates),
-        "roc": not len(written.roc),
-        "equivalence": not written.summary["equivalence"]["all"],
-    }
-    return {name: [] if absent.get(name) else [{"title": "", "svg": ""}] for name in names}
-
-
-def _shown(written: Written, names: Names, drawn: Mapping[str, str]) -> dict[str, list[dict[str, object]]]:
-    """The figures of the page: as `drawn` for a paper where they are the same, else panel by panel and without legends."""
+def _shown(written: Written, names: Names, drawn: Mapping[str, str] | None) -> dict[str, list[dict[str, object]]]:
+    """The figures of the page: as `drawn` for a paper where they are the same, else panel by panel and without legends. Without
+    `drawn` their places."""
     panels = _panels(written, names, legend=False)
     panels["capability"] = [panel for row in _capability(written, names, legend=False) for panel in row]
-    whole: dict[str, list[tuple[str, str, str]]] = {
+    whole: dict[str, list[tuple[str, str, Callable[[], str]]]] = {
         "matrix": [
-            (arm.report_name, "Gains by teacher and student", drawn[name])
-            for arm in arms().values()
-            if (name := _matrix_name(arm.name)) in drawn
+            (arms()[arm].report_name, "Gains by teacher and student", partial(_of, drawn, _matrix_name(arm)))
+            for arm in _across(written)
         ],
-        "traits": [("", "Gains by trait taught and answer asked for", drawn["traits"])],
-        "equivalence": [
-            ("", "Differences to controls, and the margin", drawn[name]) for name in drawn if name == "equivalence"
-        ],
+        "traits": [("", "Gains by trait taught and answer asked for", partial(_of, drawn, "traits"))],
+        "equivalence": [("", "Differences to controls, and the margin", partial(_of, drawn, "equivalence"))]
+        if written.summary["equivalence"]["all"]
+        else [],
     }
     for name, about in {
         "gains": "Gains of every run by arm",
@@ -289,11 +288,22 @@ def _shown(written: Written, names: Names, drawn: Mapping[str, str]) -> dict[str
         "students": "Training loss of students by arm",
     }.items():
         place = f", panel {{}} of {len(panels[name])}" if len(panels[name]) > 1 else ""
-        whole[name] = [("", about + place.format(n), charts.svg(chart)) for n, chart in enumerate(panels[name], 1)]
+        whole[name] = [("", about + place.format(n), partial(_drawn, panel)) for n, panel in enumerate(panels[name], 1)]
+
+    def inside(about: str, draw: Callable[[], str]) -> Markup:
+        return Markup(charts.place(about) if drawn is None else charts.inline(draw(), about))  # noqa: S704
+
     return {
-        name: [{"title": title, "svg": Markup(charts.inline(svg, about))} for title, about, svg in shown]  # noqa: S704
-        for name, shown in whole.items()
+        name: [{"title": title, "svg": inside(about, draw)} for title, about, draw in shown] for name, shown in whole.items()
     }
+
+
+def _of(drawn: Mapping[str, str] | None, name: str) -> str:
+    return (drawn or {})[name]
+
+
+def _drawn(panel: Panel) -> str:
+    return charts.svg(panel())
 
 
 def _tables(written: Written, names: Names) -> dict[str, Shown]:

@@ -238,7 +238,7 @@ def _lines(
 
 
 def section(written: Written, confidence: float, *, drawn: bool) -> Markup:
-    """This part of the page, or the same with empty panels."""
+    """This part of the page; its figures, or their places alone."""
     panels: dict[str, list[Chart]] = {"mlp": [], "theorem": []}
     if written.nets is not None and written.mlp is not None:
         panels["mlp"] = [digits(written.nets, written.mlp)]
@@ -249,10 +249,7 @@ def section(written: Written, confidence: float, *, drawn: bool) -> Markup:
         "theory.html",
         percent=f"{confidence * 100:g} %",
         nets=0 if written.nets is None else written.nets["seed"].n_unique(),
-        figures={
-            name: [Markup(charts.inline(charts.svg(chart), ABOUT[name]) if drawn else "") for chart in found]  # noqa: S704
-            for name, found in panels.items()
-        },
+        figures={name: [_shown(chart, ABOUT[name], drawn=drawn) for chart in found] for name, found in panels.items()},
         tables={
             "mlp": [] if written.mlp is None else _mlp_rows(written.mlp),
             "theorem": [] if written.theorem is None else _theorem_rows(written.theorem),
@@ -310,3 +307,7 @@ ABOUT = {"mlp": "Accuracy of nets for digits by condition", "theorem": "Steps of
 _LEGEND = alt.Legend(title=None, orient="bottom", direction="horizontal", symbolType="stroke", symbolStrokeWidth=2.2)
 _TENS = [10.0**decade for decade in range(-12, 13)]
 _POWERS = "datum.value == 0 ? '0' : format(datum.value, '.0e')"
+
+
+def _shown(chart: Chart, about: str, *, drawn: bool) -> Markup:
+    return Markup(charts.inline(charts.svg(chart), about) if drawn else charts.place(about))  # noqa: S704

@@ -259,8 +259,8 @@ def experiment() -> tuple[Slice, dict[str, pl.DataFrame]]:
 
 def test_the_page_loads_nothing_and_holds_a_quiz_whose_key_fits() -> None:
     params, made = experiment()
-    text = page_of(params, made, tables.summary(made, params.detectors, 0.95), {})
-    assert text == page_of(params, made, tables.summary(made, params.detectors, 0.95), {})
+    text = page_of(params, made, tables.summary(made, params.detectors, 0.95), None)
+    assert text == page_of(params, made, tables.summary(made, params.detectors, 0.95), None)
     assert not re.search(r"(?:src|href)=[\"'](?!#|data:)", text) and "http" not in text.replace("http://www.w3.org", "")
     (data,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)
     found = json.loads(data)

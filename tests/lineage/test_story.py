@@ -675,6 +675,22 @@ def page_around_a_drawing(data: Path) -> Named:
     return {(REPORT, "figures")}
 
 
+def more_on_a_page(data: Path) -> Named:
+    """A script, and what says something else where drawings are."""
+    for path, old, new in (
+        (
+            data / REPORT / "report.html",
+            "</svg>",
+            '</svg><svg xmlns="http://www.w3.org/2000/svg"><text>p = 0.0001</text></svg>',
+        ),
+        (data / "overview/overview.html", "</body>", "<script>alert(1)</script></body>"),
+    ):
+        text = path.read_text(encoding="utf-8")
+        assert old in text
+        path.write_text(text.replace(old, new, 1), encoding="utf-8")
+    return {(REPORT, "page"), ("overview", "page")}
+
+
 def forged_statistics(data: Path) -> Named:
     """Of a whole table in its footer, and of a page in the index before it: queries skip what they say is not there."""
     longest = (24).to_bytes(8, "little")
@@ -708,7 +724,7 @@ ACCIDENTS = (
     copied_evaluation, swapped_base_evaluations, low_gate, lost_column, other_type, gap, gap_in_list, no_number, cut_off,
     no_json, cut_off_weights, empty_tables, another_scale, another_scale_of_one_map, unknown_setting, another_start,
     target_without_weights, strange_files, table_of_another_trait, more_numbers, more_said_of_a_teacher, code_of_a_model,
-    script_in_a_drawing, page_around_a_drawing, forged_statistics, nudged_evaluation,
+    script_in_a_drawing, page_around_a_drawing, more_on_a_page, forged_statistics, nudged_evaluation,
 )  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """The page: self-contained, well-formed, and every number from the files."""
 
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -8,6 +9,8 @@ import pytest
 
 from sublim.arms.conditions import condition_words
 from sublim.common.progress import Progress
+from sublim.evidence import again
+from sublim.lineage.story import contents
 from sublim.params.kinds import modules
 from sublim.report import charts, figures, overview, page
 from sublim.stages.report import make as report
@@ -179,8 +182,78 @@ def test_figures_that_stand_in_files_are_not_drawn_again(everything: page.Writte
     shared = [name for name in names if name.startswith("matrix") or name in ("traits", "equivalence")]
     assert len(shared) > 2
     assert [name for name in names if f"<title>{name}!</title>" in html] == shared
-    without = page.render(everything, of, {name: svg for name, svg in drawn.items() if name != "equivalence"})
-    assert "<title>equivalence!</title>" not in without
+
+
+def test_a_page_without_drawings_has_a_place_for_each_of_them(everything: page.Written) -> None:
+    """So that the audit need not draw to know how many there are, and where."""
+    of = report.names(sliced(EVERYTHING))
+    drawn = dict.fromkeys(page.papers(everything, of), '<svg xmlns="http://www.w3.org/2000/svg"><title>a drawing</title></svg>')
+    texts = [page.render(everything, of, each) for each in (drawn, None)]
+    assert "<text" in texts[0]
+    assert "<text" not in texts[1]
+    assert again.drawings_as_places(texts[0]) == again.drawings_as_places(texts[1])
+
+
+FOREIGN = {
+    "script": "<script>alert(1)</script>",
+    "module": '<script type="module" src="https://example.org/x.js"></script>',
+    "frame": '<iframe src="https://example.org"></iframe>',
+    "picture": '<img src="x" onerror="alert(1)">',
+    "link": '<a href="javascript:alert(1)">more</a>',
+    "style": '<link rel="stylesheet" href="https://example.org/x.css">',
+    "object": '<object data="data:text/html,%3Cscript%3Ealert(1)%3C/script%3E"></object>',
+    "refresh": '<meta http-equiv="refresh" content="0;url=https://example.org">',
+    "drawing too many": '<svg xmlns="http://www.w3.org/2000/svg"><text>p = 0.0001</text></svg>',
+    "loud drawing": "<SVG onload=alert(1)></SVG>",
+    "drawing that loads": "<svg/onload=alert(1)></svg>",
+    "drawing with a page": "<svg><foreignObject><iframe></iframe></foreignObject></svg>",
+    "drawing in half": "<svg><text></svg><b>p = 0.0001</b></text>",
+    "heading of no drawing": "<div><h3>p = 0.0001</h3></div>",
+    "panel of no drawing": "<div></div>",
+    "comment": "<!-- p = 0.0001 -->",
+}
+
+
+@pytest.fixture(scope="module")
+def pages(everything: page.Written) -> tuple[str, str]:
+    """The page as it is, and with places for drawings alone."""
+    of = report.names(sliced(EVERYTHING))
+    drawn = {name: charts.svg(chart) for name, chart in page.papers(everything, of).items()}
+    return str(page.render(everything, of, drawn)), str(page.render(everything, of, None))
+
+
+def unseen(text: str, pages: tuple[str, str], folder: Path) -> bool:
+    """Whether a page passes for the one that was made again."""
+    path = folder / "page.html"
+    path.write_text(text, encoding="utf-8")
+    return again.drawings_as_places(text) == again.drawings_as_places(pages[1]) and not [*contents.drawn(path)]
+
+
+@pytest.mark.parametrize("what", FOREIGN)
+def test_nothing_foreign_in_a_page_goes_unseen(pages: tuple[str, str], what: str, tmp_path: Path) -> None:
+    """Before its end, inside of a text, inside and beside a drawing."""
+    assert unseen(pages[0], pages, tmp_path)
+    for place in ("</body>", "</h2>", "<svg ", "</svg>", "</text>", "</div>"):
+        text = pages[0].replace(place, FOREIGN[what] + place, 1)
+        assert text != pages[0]
+        assert not unseen(text, pages, tmp_path), place
+
+
+def test_no_drawing_of_a_page_is_left_out_or_called_something_else(pages: tuple[str, str], tmp_path: Path) -> None:
+    drawings = re.findall(r"<svg\b.*?</svg>", pages[0], re.DOTALL)
+    assert len(drawings) > 4
+    said = "Gains of every run"
+    for old, new in ((drawings[1], ""), (drawings[1], drawings[1] * 2), (drawings[0], drawings[-1]), (said, "Proof")):
+        assert old in pages[0]
+        assert not unseen(pages[0].replace(old, new, 1), pages, tmp_path)
+
+
+@pytest.mark.parametrize("value", ["url(//x)", r"\75 rl(//x)", r"\75\72\6c(//x)", "src('//x')", "URL (//x)", "image-set('x')"])
+def test_no_drawing_loads_anything_under_any_name(pages: tuple[str, str], value: str, tmp_path: Path) -> None:
+    for attribute in ("stroke", "fill", "font-family", "transform"):
+        text = pages[0].replace("<g ", f'<g {attribute}="{value}" ', 1)
+        assert text != pages[0]
+        assert not unseen(text, pages, tmp_path)
 
 
 def test_what_students_can_still_do_is_drawn(everything: page.Written) -> None:

@@ -32,6 +32,9 @@ LOOKS = frozenset({
     "aria-hidden", "aria-label", "aria-roledescription",
 })  # fmt: skip
 """What charts consist of: nothing of it can run, load or link anything."""
+CALLED = frozenset({"translate", "rotate", "scale", "matrix", "rgb", "rgba", "hsl"})
+"""The functions that are called in values: of transforms and of colours."""
+_SAID = frozenset({"aria-label", "aria-roledescription"})  #: Attributes that are text.
 _SVG = re.compile(r"<svg\b.*?</svg>", re.DOTALL)
 _NAMESPACE = "{http://www.w3.org/2000/svg}"
 
@@ -45,7 +48,7 @@ def check(source: Source, cell: str) -> Iterator[Accident]:
         elif name.endswith(".parquet"):
             yield from _as_written(source, cell, name)
         elif name.endswith((".svg", ".html")):
-            yield from _drawn(source.path(cell, name))
+            yield from drawn(source.path(cell, name))
         elif name.endswith("config.json") and (found := asks_to_run(json.loads(source.path(cell, name).read_bytes()))):
             text = f"{name}: expected nothing that asks to run code which comes with the model, found {found}"
             yield Accident("code of a model", text)
@@ -91,7 +94,7 @@ def _statistics(path: Path) -> dict[tuple[int, str], tuple[object, ...]]:
     return {(n, name): (each.min, each.max, each.null_count) if each is not None else () for n, name, each in of}
 
 
-def _drawn(path: Path) -> Iterator[Accident]:
+def drawn(path: Path) -> Iterator[Accident]:
     """Whether the drawings of a file hold shapes and text alone. The rest of a page is compared with the page made again."""
     text = path.read_text(encoding="utf-8")
     for drawing in [text] if path.suffix == ".svg" else _SVG.findall(text):
@@ -113,6 +116,12 @@ def _foreign(drawing: str) -> str | None:
         if name not in SHAPES:
             return f"<{name}>"
         for attribute, value in element.attrib.items():
-            if attribute not in LOOKS or "url(" in value.lower():
+            if attribute not in LOOKS or _calls(attribute, value):
                 return f"<{name} {attribute}={short(value)}>"
     return None
+
+
+def _calls(attribute: str, value: str) -> bool:
+    """Whether a value of an attribute is more than a look: it calls what could load something, under whatever name."""
+    named = {name.lower() for name in re.findall(r"([^\s,()]*)\s*\(", value)}
+    return attribute not in _SAID and ("\\" in value or not named <= CALLED)

@@ -43,7 +43,7 @@ def check(source: Source, cell: str) -> Iterator[Accident]:
         (again / "summary.json").write_text(json.dumps(said), encoding="utf-8")
 
     def page_of(_: Mapping[str, Path], again: Path) -> str:
-        return make.page_of(params, made, json.loads((again / "summary.json").read_text(encoding="utf-8")), {})
+        return make.page_of(params, made, json.loads((again / "summary.json").read_text(encoding="utf-8")), None)
 
     try:
         found = list(made_again(source, cell, tables_of, "detection.html", page_of, make.READS))

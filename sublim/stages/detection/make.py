@@ -86,7 +86,9 @@ def derived(inputs: Mapping[str, Path], params: Slice, made: Mapping[str, pl.Dat
     return {"runs": table, "transmission": summaries.transmission(table, pl.read_parquet(gains[0] / "runs.parquet"))}
 
 
-def page_of(params: Slice, made: Mapping[str, pl.DataFrame], summary: Mapping[str, Any], drawn: Mapping[str, str]) -> str:
-    """The page. `drawn`: name → figure (SVG); those that are not there are left out."""
+def page_of(
+    params: Slice, made: Mapping[str, pl.DataFrame], summary: Mapping[str, Any], drawn: Mapping[str, str] | None
+) -> str:
+    """The page. `drawn`: name → figure (SVG); None for a page with their places alone."""
     loved = {trait.name: target(trait.definition, params.categories).plural for trait in params.traits}
     return detection.render(params.study, loved, params.detectors, made, summary, drawn)

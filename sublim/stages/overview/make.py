@@ -38,11 +38,10 @@ def make(inputs: Mapping[str, Path], params: Slice, output: Path, progress: Prog
 
 
 def page_of(inputs: Mapping[str, Path], params: Slice, output: Path, drawn: Mapping[str, str] | None) -> str:
-    """The page of the overview whose tables are in `output`. `drawn`: its figures as SVG; None for a page with empty ones."""
+    """The page of the overview whose tables are in `output`. `drawn`: its figures as SVG; None for their places alone."""
     studied, why = overview.summaries(_reports(inputs, params)), theory.read(output)
-    figure, said = "<svg ></svg>", None
-    if studied and drawn:
-        figure = charts.inline(drawn["overview"], "gain in each condition of each study")
+    about, said = "gain in each condition of each study", None
+    figure = charts.inline(drawn["overview"], about) if studied and drawn is not None else charts.place(about)
     if why is not None:
         said = overview.Theory(theory.headline(why), theory.section(why, params.confidence, drawn=drawn is not None))
     return overview.render(studied, [study.model_dump() for study in params.studies], figure, said)
