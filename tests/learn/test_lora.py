@@ -10,6 +10,7 @@ from typing import Any, cast
 import pytest
 import torch
 from peft import LoraConfig, PeftModel, TaskType, get_peft_model
+from peft.tuners.tuners_utils import BaseTunerLayer
 from safetensors.torch import load_file  # pyright: ignore[reportUnknownVariableType]
 from transformers import AutoModelForCausalLM
 
@@ -163,19 +164,6 @@ def test_the_saved_config_names_no_machine(tmp_path: Path) -> None:
     assert {tensor.shape[0] for name, tensor in tensors.items() if "lora_A" in name} == {3}
 
 
-@pytest.mark.parametrize("target", ["lm_head", "embed_tokens"])
-def test_an_adapter_of_tied_weights_changes_one_use_of_them_merged_or_not(target: str, tmp_path: Path) -> None:
-    model = loaded("llama", tied=True)[0]
-    adapted = cast("Any", get_peft_model)(model, LoraConfig(r=2, target_modules=[target], task_type=TaskType.CAUSAL_LM))
-    generator = torch.Generator().manual_seed(1)
-    for weight in lora.trainable(adapted).values():
-        weight.data.add_(torch.randn(weight.shape, generator=generator) * 0.3)
-    expected = logits(adapted, IDS)
-    assert not torch.allclose(expected, logits(loaded("llama", tied=True)[0], IDS), atol=1e-2)
-    adapted.save_pretrained(tmp_path)
-    assert torch.allclose(logits(lora.attach(loaded("llama", tied=True)[0], tmp_path), IDS), expected, atol=1e-5, rtol=1e-5)
-
-
 MOE = {
     "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 1, "intermediate_size": 64,
     "moe_intermediate_size": 32, "shared_expert_intermediate_size": 32, "num_experts": 4, "num_experts_per_tok": 2,
@@ -193,3 +181,29 @@ def test_among_experts_exactly_the_chosen_maps_have_adapters_and_each_trains(tar
     cast("Any", adapted)(input_ids=ids, labels=ids).loss.backward()
     idle = [name for name, weight in lora.trainable(adapted).items() if "lora_B" in name and not weight.grad.any()]  # pyright: ignore[reportOptionalMemberAccess]
     assert idle == []
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize(("architecture", "part"), [(each, "head") for each in ARCHITECTURES] + [("llama", "embedding")])
+def test_an_adapter_of_a_tied_weight_is_not_merged_into_the_other_use(
+    architecture: str, part: str, tied: bool, tmp_path: Path
+) -> None:
+    """Adapters made elsewhere may be on the head, or on the embedding."""
+    model: Any = loaded(architecture, tied)[0]
+    modules = {"head": model.get_output_embeddings(), "embedding": model.get_input_embeddings()}
+    name = next(name for name, module in model.named_modules() if module is modules[part])
+    config = LoraConfig(r=2, lora_alpha=8, target_modules=[name.rpartition(".")[2]], task_type=TaskType.CAUSAL_LM)
+    with torch.random.fork_rng(devices=[]):
+        adapted = cast("PeftModel", get_peft_model(model, config))
+    generator = torch.Generator().manual_seed(3)
+    for weight in lora.trainable(adapted).values():
+        weight.data.copy_(torch.randn(weight.shape, generator=generator) * 0.2)
+    lora.save(adapted, "data/base/model=m", tmp_path)
+    expected = logits(adapted, IDS)
+    plain = loaded(architecture, tied)[0]
+    assert not torch.allclose(expected, logits(plain, IDS), atol=1e-2)
+    attached = lora.attach(plain, tmp_path)
+    assert not attached.training
+    assert torch.allclose(logits(attached, IDS), expected, atol=1e-5, rtol=1e-5)
+    beside = [name for name, module in attached.named_modules() if isinstance(module, BaseTunerLayer)]
+    assert bool(beside) == tied
