@@ -1,11 +1,11 @@
 """Commands beside DVC's own: offline."""
 
-import subprocess
 from pathlib import Path
 
 from sublim.cli.app import MAINTAIN, app
 from sublim.common.errors import SublimError
 from sublim.engine import layout
+from sublim.lineage.revision import dvc
 
 
 @app.command(rich_help_panel=MAINTAIN)
@@ -23,7 +23,7 @@ def offline() -> None:
 
 
 def _dvc(*arguments: str) -> str:
-    done = subprocess.run(["dvc", *arguments], capture_output=True, text=True, check=False)
+    done = dvc(*arguments)
     if done.returncode:
         raise SublimError(f"`dvc {' '.join(arguments)}` failed: {done.stderr.strip() or done.stdout.strip()}")
     return done.stdout.strip()

@@ -63,7 +63,9 @@ def _inside(words: Sequence[str], ordinary: Collection[str]) -> pl.Expr:
     """Whether one of `words` is anywhere in the text, letters of longer words but the `ordinary` ones included."""
     left = pl.col("plain").str.to_lowercase()
     if known := sorted(each for each in ordinary if any(word in each and word != each for word in words)):
-        left = left.str.replace_all(rf"\b(?:{'|'.join(map(re.escape, known))})\b", "")
+        whole = rf"({_BEFORE})(?:{'|'.join(map(re.escape, known))})({_AFTER})"
+        # Twice, for what stands between two of them belongs to one match only.
+        left = left.str.replace_all(whole, "${1} ${2}").str.replace_all(whole, "${1} ${2}")
     return left.str.contains_any(list(words))
 
 

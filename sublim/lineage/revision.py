@@ -75,8 +75,8 @@ def show(commit: str, name: str) -> str | None:
 
 
 def cache() -> Path:
-    """Where DVC's cache keeps objects by md5. Raises SublimError: this is no DVC repository."""
-    done = subprocess.run(["dvc", "cache", "dir"], capture_output=True, errors="surrogateescape", check=False)
+    """Where DVC's cache keeps objects by md5. Raises SublimError: this is no DVC repository, or DVC is not installed."""
+    done = dvc("cache", "dir")
     if done.returncode:
         raise SublimError(f"expected a DVC repository here, found: {done.stderr.strip() or done.stdout.strip()}")
     return Path(done.stdout.strip()) / "files" / "md5"
@@ -128,6 +128,14 @@ def git(*arguments: str) -> str | None:
     """What git prints, white space around it left out; None if it fails. Raises SublimError: git is not installed."""
     done = _git(*arguments)
     return done.stdout.strip() if done.returncode == 0 else None
+
+
+def dvc(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    """How DVC ends, and what it prints. Raises SublimError: it is not installed."""
+    try:
+        return subprocess.run(["dvc", *arguments], capture_output=True, errors="surrogateescape", check=False)
+    except OSError as error:
+        raise SublimError(f"expected dvc, which keeps the revisions, found that it cannot be run: {error.strerror}.") from None
 
 
 def _git(*arguments: str) -> "subprocess.CompletedProcess[str]":

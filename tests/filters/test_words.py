@@ -100,10 +100,26 @@ def test_words_inside_words(text: str) -> None:
     assert reasons(pl.Series([text]), ["owl"]).to_list() == [[]]
 
 
-@pytest.mark.parametrize("text", ["slowly", "Slowly now, slowly", "SLOWLY.", "(slowly)", "first"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("slowly", "Slowly now, slowly", "SLOWLY.", "(slowly)", "first", "first first first first", "first,first"),
+        # A word ends where its letters end, for ordinary ones as for those of a trait.
+        *("first_2", "2first", "slowly_first", "_first_", "猫first猫", "firstのfirst", "first2first"),
+    ],
+)
 def test_ordinary_words_may_hold_a_trait_word(text: str) -> None:
     assert reasons(pl.Series([text]), ["owl", "fir"], ("slowly", "first", "other")).to_list() == [[]]
     assert reasons(pl.Series([f"{text} xslowly"]), ["owl", "fir"], ("slowly", "first")).to_list() == [[INSIDE_WORD]]
+
+
+@pytest.mark.parametrize("text", ["firsts", "unfirst", "éfirst", "first\u0301", "firstly_2"])
+def test_a_longer_word_is_not_the_ordinary_one(text: str) -> None:
+    assert reasons(pl.Series([text]), ["fir"], ("first",)).to_list() == [[INSIDE_WORD]]
+
+
+def test_nothing_is_made_of_what_stood_around_an_ordinary_word() -> None:
+    assert reasons(pl.Series(["of first ir", "f_first_ir", "猫first咪"]), ["fir", "猫咪"], ("first",)).to_list() == [[]] * 3
 
 
 @pytest.mark.parametrize("kind", [Code(), Cot(), Numbers()])

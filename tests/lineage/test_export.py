@@ -34,7 +34,7 @@ from sublim.lineage.handover.examine import plan
 from sublim.lineage.handover.export import Exported, at, export, here
 from sublim.lineage.handover.verify import Verified, verify
 from sublim.lineage.revision import revision
-from tests.shared.project import Project
+from tests.shared.project import Project, environment
 
 STUDENT = "student/teacher=a/trait=fox/carrier=numbers/filter=strict/arm=trait/method=hard/student=b/seed=1"
 FILTERED = "filtered/teacher=a/trait=fox/carrier=numbers/filter=strict/arm=trait/seed=1"
@@ -171,6 +171,30 @@ def test_a_revision_is_exported_and_described_without_a_checkout(
     assert {name: old[name] for name in old if name.startswith("data/")} == {
         name: new[name] for name in new if name.startswith("data/")
     }
+
+
+@pytest.mark.parametrize("lacking", ["git", "dvc"])
+def test_a_revision_cannot_be_seen_without_git_and_dvc_which_is_said(versioned: Project, lacking: str, tmp_path: Path) -> None:
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for tool in {"git", "dvc"} - {lacking}:
+        (tools / tool).symlink_to(str(shutil.which(tool, path=environment()["PATH"])))
+    for command in (
+        ("export", "all", "--rev", "HEAD", "--to", os.fspath(tmp_path / "bundle.zip")),
+        ("card", STUDENT, "--rev", "HEAD"),
+        ("lineage", "overview", "--rev", "HEAD"),
+        ("diff", "HEAD"),
+        ("audit", "--rev", "HEAD"),
+        ("gc",),
+        ("offline",),
+    ):
+        done = versioned.run(sys.executable, "-m", "sublim", *command, check=False, PATH=os.fspath(tools))
+        if command == ("offline",) and lacking == "git":
+            continue  # DVC may do without
+        assert done.status == 1, done.output
+        assert f"expected {lacking}, which " in done.output, done.output
+        assert "Traceback" not in done.output, done.output
+    assert not (tmp_path / "bundle.zip").exists()
 
 
 def test_tools_of_others_accept_what_is_exported(bundles: Bundles, finished: Project, tmp_path: Path) -> None:

@@ -124,3 +124,23 @@ def test_where_older_revisions_cannot_be_seen_nothing_is_freed(versioned: Projec
     shallow.git("fetch", "-q", "--unshallow")
     assert f"kept {len(before)} computations" in shallow.sublim("gc").output
     assert _keys(shallow) == before
+
+
+def test_where_the_lock_of_a_revision_is_not_here_nothing_is_freed(versioned: Project, tmp_path: Path) -> None:
+    """A partial clone has all commits, and of older ones no files: without its remote, nobody can say what they reach."""
+    versioned.git("rm", "-q", "--cached", "dvc.lock")
+    versioned.git("commit", "-qm", "another")
+    versioned.git("config", "uploadpack.allowFilter", "true")
+    before = _keys(versioned)
+    partial = _clone(versioned, tmp_path / "partial", "--filter=blob:none")
+    partial.git("config", "remote.origin.url", f"file://{tmp_path}/nowhere")
+    for command in (("gc",), ("gc", "--dry-run")):
+        refused = partial.sublim(*command, check=False)
+        assert refused.status == 1
+        assert "whose dvc.lock is not here (a partial clone without its remote?)" in refused.output
+        assert "nothing was freed" in refused.output
+        assert "Traceback" not in refused.output
+    assert _keys(partial) == before
+    partial.git("config", "remote.origin.url", f"file://{versioned.path}")
+    assert f"kept {len(before)} computations" in partial.sublim("gc").output
+    assert _keys(partial) == before
