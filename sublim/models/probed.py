@@ -164,7 +164,7 @@ def _trained(probe: Probe, group: list[str]) -> str:
         return f"no: {training.fault}"
     if not group:
         return "no: there are no such linear maps in its blocks"
-    fit = _fit(training, group)
+    fit = trainable(training, group)
     names = ", ".join(_last(fit))
     unfit = {end: why for end, why in training.unfit.items() if any(maps.ends(name, end) for name in group)}
     idle = [name for name in group if name in training.idle]
@@ -174,13 +174,13 @@ def _trained(probe: Probe, group: list[str]) -> str:
     return f"yes: {names}"
 
 
-def _fit(training: Training, group: Collection[str]) -> list[str]:
+def trainable(training: Training, group: Collection[str]) -> list[str]:
     """Those of the maps `group` that can have an adapter that learns."""
     return [name for name in group if name not in training.idle and not any(maps.ends(name, end) for end in training.unfit)]
 
 
 def _possible(training: Training) -> str:
-    return json.dumps(_last(_fit(training, training.maps)))
+    return json.dumps(_last(trainable(training, training.maps)))
 
 
 def _last(names: Collection[str]) -> list[str]:
