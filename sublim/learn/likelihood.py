@@ -1,17 +1,18 @@
 """How probable a model finds completions that it is shown."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from torch.nn import functional
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from sublim.learn import chat
 from sublim.learn.chat import Example
-from sublim.learn.prefill import arguments, left_padded
+from sublim.learn.prefill import arguments, fit, left_padded, way
 from sublim.models.load import ends
 
 
@@ -20,27 +21,41 @@ def mean_log_probabilities(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, rows: Sequence[tuple[str, str]], system: str | None
 ) -> list[float | None]:
     """The mean log-probability of each completion's tokens, in nats, without the token that ends it: a completion may have been
-    cut off. None for a completion without tokens. `rows` are prompts with their completions, all in one forward pass."""
-    limits = ends(model, tokenizer)
+    cut off. None for a completion without tokens. `rows` are prompts with their completions, all in one forward pass, or one by
+    one where the model cannot be run so (see `way`). Raises ValueError: a row does not fit the model (see `fit`)."""
     prompts, completions = zip(*rows, strict=True)
     examples = chat.openings(tokenizer, [""] * len(rows), prompts, completions, system)
     texts = [(*example.prompt, *example.completion) for example in examples]
+    fit(model, texts, 0)
     written = [len(example.completion) for example in examples]
-    # All completions are at the end, and the rest needs no logits.
-    tail = max(written) + 1
-    ids, mask = left_padded(model, texts, limits.pad)
-    more = arguments(model, mask, ids.shape[1], tail)
-    logits = cast("Any", model)(input_ids=ids, attention_mask=mask, use_cache=False, **more).logits[:, -tail:]
-    labels = ids[:, ids.shape[1] - tail + 1 :, None]
-    scores = logits[:, :-1].float().log_softmax(-1).gather(2, labels)[:, :, 0].double().cpu().numpy()
-    return [float(scores[row, tail - 1 - count :].mean()) if count else None for row, count in enumerate(written)]
+    tail = max(written) + 1  # all completions are at the end, and the rest needs no logits
+    logits = _at_the_end(model, texts, tail, ends(model, tokenizer).pad)
+    scores: list[float | None] = []
+    for text, count, said in zip(texts, written, logits, strict=True):
+        labels = torch.tensor(text[len(text) - count :], device=said.device)[:, None]
+        each = said[len(said) - 1 - count : -1].float().log_softmax(-1).gather(1, labels)
+        scores.append(float(each.double().cpu().numpy().mean()) if count else None)
+    return scores
+
+
+def _at_the_end(model: PreTrainedModel, texts: Sequence[Sequence[int]], tail: int, pad: int) -> Iterable[Tensor]:
+    """The logits at the last `tail` tokens of each text, or at all if it has fewer [tokens, vocabulary]."""
+    ids, mask = left_padded(model, texts, pad)
+    if way(model).cached:
+        more = arguments(model, mask, ids.shape[1], tail)
+        yield from cast("Any", model)(input_ids=ids, attention_mask=mask, use_cache=False, **more).logits[:, -tail:]
+        return
+    for row, seen in zip(ids, mask, strict=True):
+        yield cast("Any", model)(input_ids=row[seen.bool()][None], use_cache=False).logits[0, -tail:]
 
 
 @torch.inference_mode()
 def log_likelihoods(model: PreTrainedModel, examples: Sequence[Example], batch: int, pad: int) -> NDArray[np.float64]:
     """log P(completion | prompt) of each of `examples`, in nats [rows]. A completion's last token, its end, counts as well.
-    Rows of like length share a forward pass of at most `batch`; `pad` fills them up on the right, where no token sees it."""
+    Rows of like length share a forward pass of at most `batch`; `pad` fills them up on the right, where no token sees it.
+    Raises ValueError: a row does not fit the model (see `fit`)."""
     lengths = [len(row.prompt) + len(row.completion) for row in examples]
+    fit(model, [(*row.prompt, *row.completion) for row in examples], 0, [row.row_id for row in examples])
     order = sorted(range(len(examples)), key=lambda row: lengths[row])
     device = next(model.parameters()).device
     found = np.zeros(len(examples))

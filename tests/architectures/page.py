@@ -76,12 +76,13 @@ def template(family: str) -> str:
 
 def page(rows: Mapping[str, str], refusals: Mapping[str, str]) -> str:
     """The page with these rows."""
+    faults = {family: said for family, (_, said) in FAULTY.items()}
     parts = {
         "architectures": (rows[name] for name in NAMES),
         "others": (refusals[name] for name in zoo.REFUSED),
         "templates": map(template, GOOD),
         "refused": (
-            cells(family, f"… {said.partition('|write')[0].replace('.*', ' … ')} …") for family, (_, said) in FAULTY.items()
+            cells(family, f"… {said.partition('|write')[0].replace('.*', ' … ')} …") for family, said in faults.items()
         ),
     }
     text = TEXT.read_text(encoding="utf-8")

@@ -1,6 +1,9 @@
 """Sampling: the model's own distribution, and a row's randomness from its seed alone."""
 
+import json
+import shutil
 from collections import Counter
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -15,8 +18,9 @@ from sublim.common.progress import Progress
 from sublim.learn import chat
 from sublim.learn.prefill import advance, fork, keep, prefill
 from sublim.learn.sample import Completion, choose, noise, sample
+from sublim.models.load import load
 from sublim.params.learning import Decoding
-from tests.shared.small_models import ARCHITECTURES, loaded, logits, token
+from tests.shared.small_models import ARCHITECTURES, loaded, logits, small, token
 
 PROMPTS = [f"Add to {', '.join(str(n * k % 1000) for k in range(1, 2 + n % 7))}." for n in range(1, 25)]
 ONE = torch.tensor([[0.0, 1.0, 2.0, 3.0, -1.0]])
@@ -164,3 +168,17 @@ def test_the_cache_gives_the_logits_of_the_plain_forward_pass(architecture: str)
         assert torch.allclose(other.logits[row], logits(model, [*prompt, 350 + row])[-1], atol=1e-4)
     assert torch.allclose(chosen.logits[0], logits(model, [*prompts[4], 304, 7])[-1], atol=1e-4)
     assert torch.allclose(chosen.logits[1], logits(model, [*prompts[1], 301, 8])[-1], atol=1e-4)
+
+
+def test_what_generation_config_says_of_sampling_does_nothing(tmp_path: Path) -> None:
+    """A maker's defaults would change what is measured, and differently for each model."""
+    folder = tmp_path / "model"
+    shutil.copytree(small(), folder)
+    path = folder / "generation_config.json"
+    own = json.loads(path.read_text(encoding="utf-8"))
+    more = {"do_sample": True, "temperature": 0.01, "top_p": 0.1, "top_k": 1, "repetition_penalty": 9.0, "max_length": 3}
+    path.write_text(json.dumps({**own, **more}), encoding="utf-8")
+    prompts = chat.encode(load(folder)[1], chat.render(load(folder)[1], ["Hi", "Hello"]))
+    one, other = (sample(*load(of), prompts * 8, range(16), Decoding(max_tokens=8), Progress()) for of in (small(), folder))
+    assert one == other
+    assert len({each.text for each in one}) > 2
