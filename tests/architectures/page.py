@@ -76,7 +76,7 @@ def template(family: str) -> str:
 
 def page(rows: Mapping[str, str], refusals: Mapping[str, str]) -> str:
     """The page with these rows."""
-    faults = {family: said for family, (_, said) in FAULTY.items()}
+    faults = {family: said.partition("|write")[0].replace(".*", " … ") for family, (_, said) in FAULTY.items()}
     parts = {
         "architectures": (rows[name] for name in NAMES),
         "others": (refusals[name] for name in zoo.REFUSED),

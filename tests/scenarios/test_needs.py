@@ -54,6 +54,7 @@ def test_what_a_model_cannot_do_stops_the_run_before_anything_is_trained_and_the
     for words in said:
         assert words in again.output
     assert {event["cell"].partition("/")[0] for event in project.events()} == {"base"}
+    assert "Tried out, system prompts: no: " in project.sublim("card", "base", "model=a").output
     table = project.sublim("probe", "a").output
     assert "no: " in next(line for line in table.splitlines() if line.startswith("system prompts"))
     said_as_json = project.sublim("probe", "a", "--json").output

@@ -7,6 +7,7 @@ from typing import Any
 
 from sublim.evidence.carding import PAPER, Card, losses
 from sublim.evidence.subject import Subject
+from sublim.models import probed
 from sublim.params.models import Model, TinyModel
 from sublim.stages.base.rows import Steps, Tensors
 from sublim.stages.base.spec import STAGE
@@ -21,6 +22,9 @@ def card(base: Subject) -> Card:
     if isinstance(model, TinyModel):
         mix = ", ".join(f"{share:.0%} {kind.replace('_', ' ')}" for kind, share in model.pretraining.mix if share)
         facts.append(f"Pretraining: {model.pretraining.rows:,} rows, each seen once: {mix}. No answer is favoured in them.")
+    if probed.FILE in base.record.outputs:
+        found = probed.read(base.tree.path(base.cell, probed.FILE))
+        facts += [f"Tried out, {use}: {said}" for use, said in probed.uses(found)]
     facts += losses(base, Steps)
     students = [cell for cell in base.tree.consumers.get(base.cell, ()) if base.part(cell).stage is STUDENT]
     facts.append(f"In this experiment: {len(students)} students were trained from it")
