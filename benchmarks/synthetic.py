@@ -158,7 +158,14 @@ def _write(params: CellParams, table: type[Table], frame: pl.DataFrame, output: 
 
 def _base(params: base.Slice, output: Path, rng: np.random.Generator) -> None:
     model = cast("TinyModel", params.model)
-    config = {"model_type": model.architecture, "tie_word_embeddings": True, **model.config}
+    config = {
+        "architectures": ["GPTNeoXForCausalLM"],
+        "model_type": model.architecture,
+        "tie_word_embeddings": True,
+        "vocab_size": 256,
+        "max_position_embeddings": model.context,
+        **model.config,
+    }
     (output / "config.json").write_text(json.dumps(config), encoding="utf-8")
     (output / "tokenizer_config.json").write_text("{}", encoding="utf-8")
     (output / "chat_template.jinja").write_text(TEMPLATE, encoding="utf-8")

@@ -1,11 +1,10 @@
 """Commands on models: probe."""
 
 import json
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from pydantic import ValidationError
@@ -15,6 +14,7 @@ from sublim.common.errors import SublimError
 from sublim.common.progress import Progress
 from sublim.engine import layout
 from sublim.engine.planning import experiment as load
+from sublim.engine.stage import stages
 from sublim.engine.workflow import remembered_params
 from sublim.params.models import HubModel, TinyModel
 
@@ -50,13 +50,11 @@ def probe(
 
 def _probed(name: str, params: Path | None) -> "Probe":
     source = _source(name, params)
-    from transformers.utils import logging
-
     from sublim.learn.probe import probe as tried
+    from sublim.learn.probe import quiet
     from sublim.models import hub
 
-    cast("Any", logging).disable_progress_bar()
-    warnings.filterwarnings("ignore", category=FutureWarning)  # of libraries, on each other
+    quiet()
 
     try:
         if isinstance(source, Path):
@@ -88,7 +86,8 @@ def _source(name: str, params: Path | None) -> HubModel | Path:
         )
     if isinstance(found, HubModel):
         return found
-    made = layout.artifact(f"base/model={name}")
+    (base,) = (stage for stage in stages().values() if stage.probe is not None)
+    made = layout.artifact(base.cell({"model": name}))
     if not made.is_dir():
         raise SublimError(f"{name}: expected it in {made}, found that it is not made yet: `snakemake` pretrains it")
     return made

@@ -1,5 +1,6 @@
 """A model is tried out, once, in seconds, before anything is trained: what it can be used for here."""
 
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any, Literal, cast
 import torch
 from peft import PeftModel
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging
 
 from sublim.common.progress import Progress
 from sublim.learn import chat, lora
@@ -51,6 +53,12 @@ def probe(directory: Path, progress: Progress) -> Probe:
         answers=_answers(model, tokenizer, progress),
         training=_training(directory, progress),
     )
+
+
+def quiet() -> None:
+    """Let libraries say nothing of what they load, nor of each other: for a command whose output is a table."""
+    cast("Any", logging).disable_progress_bar()
+    warnings.filterwarnings("ignore", category=FutureWarning)
 
 
 def _turns(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Turns:

@@ -81,7 +81,7 @@ def test_a_module_is_called_as_modules_are(module: str) -> None:
 def test_what_stands_where_a_record_should_be_is_refused_or_none(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "deep").write_bytes(b"[" * 100_000)
-    for name, words in (("folder", "is a directory"), ("deep", "it is nested too deeply")):
+    for name, words in (("folder", "is none: expected a file"), ("deep", "it is nested too deeply")):
         with pytest.raises(RecordError, match=words):
             read(tmp_path / name)
         assert record_at(tmp_path / name) is None
