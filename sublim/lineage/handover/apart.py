@@ -21,7 +21,11 @@ MIB, GIB = 1 << 20, 1 << 30
 SECONDS, SECONDS_PER_MIB = 60, 20  #: Processor time: so much, and so much more for each MiB of the bundle.
 MEMORY, MEMORY_PER_BYTE = GIB, 16  #: Memory, the same.
 NO_MEMORY = 3  #: The exit status where Python itself has seen the end of it.
-FEW = dict.fromkeys(("POLARS_MAX_THREADS", "OMP_NUM_THREADS", "MALLOC_ARENA_MAX"), "2")  # each thread has memory of its own
+# Each thread has memory of its own; and what pyarrow would reserve for itself at once, a GiB, counts as used.
+FEW = {
+    **dict.fromkeys(("POLARS_MAX_THREADS", "OMP_NUM_THREADS", "MALLOC_ARENA_MAX"), "2"),
+    "ARROW_DEFAULT_MEMORY_POOL": "system",
+}
 
 
 def verify_apart(path: Path, key: Ed25519PublicKey | None) -> Verified:
