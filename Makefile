@@ -20,7 +20,7 @@ test: $(VENV)/installed $(VENV)/third-party/installed
 test-models: $(VENV)/installed
 	$(TESTS) tests/architectures
 
-# What takes longer: faults at every step, adoption, the guide to versioning.
+# What takes longer: faults at every step and of surroundings, adoption, extending, the guide to versioning.
 test-slow: $(VENV)/installed $(VENV)/third-party/installed
 	$(TESTS) tests/slow
 

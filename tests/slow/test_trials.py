@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file, save_file  # pyright: ignore[reportUnknownVariableType]
 
-from tests.scenarios.test_faults_surroundings import read_only
 from tests.shared.project import Project, create
 from tests.shared.small_models import small
+from tests.slow.test_faults_surroundings import read_only
 
 JUDGE = """
 judges:
