@@ -24,6 +24,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
@@ -32,8 +33,6 @@ import polars as pl
 
 ROOT = Path(__file__).resolve().parents[1]
 EXPERIMENTS = ("tests/micro.yaml", "experiments/smoke.yaml", "params.yaml", "experiments/mlp.yaml")
-STAGES = ("base", "teacher", "raw", "filtered", "student", "eval", "report", "detection", "theory", "overview")
-"""In the order in which they are made from each other: the first difference is the one that the others may follow from."""
 BY_CONTENT = {"report", "overview"}
 """Stages whose tables may have other bytes."""
 DRAWN = {"report", "overview", "detection"}
@@ -100,11 +99,13 @@ def differences(old: Path, new: Path) -> Comparison:
         new: the one that is compared with it.
 
     Returns:
-        Counts for each stage that either has, and what differs, in the order of `STAGES`.
+        Counts for each stage that either has, and what differs, in the order in which they are made from each other: the first
+        difference is the one that the others may follow from.
     """
     before, now = _artifacts(old), _artifacts(new)
     result = Comparison()
-    for cell in sorted(before.keys() | now.keys(), key=_order):
+    depths = _depths(old) | _depths(new)
+    for cell in sorted(before.keys() | now.keys(), key=lambda cell: (depths[_stage(cell)], cell)):
         tally = result.stages.setdefault(_stage(cell), Tally())
         names = sorted(before.get(cell, frozenset()) | now.get(cell, frozenset()))
         tally.artifacts += 1
@@ -136,9 +137,21 @@ def _stage(cell: str) -> str:
     return cell.partition("/")[0]
 
 
-def _order(cell: str) -> tuple[int, str]:
-    stage = _stage(cell)
-    return STAGES.index(stage) if stage in STAGES else len(STAGES), cell
+def _depths(data: Path) -> dict[str, int]:
+    """Stage → how many steps its artifacts are made by, of those that take the most."""
+    inputs: dict[str, list[str]] = {}
+    for path in data.rglob("record.json"):
+        record = json.loads(path.read_text(encoding="utf-8"))
+        inputs[path.parent.relative_to(data).as_posix()] = [each["cell"] for each in record["inputs"].values()]
+
+    @cache
+    def depth(cell: str) -> int:
+        return 1 + max((depth(each) for each in inputs.get(cell, ())), default=0)
+
+    found: dict[str, int] = {}
+    for cell in inputs:
+        found[_stage(cell)] = max(depth(cell), found.get(_stage(cell), 0))
+    return found
 
 
 def _compared(stage: str, old: Path | None, new: Path | None) -> tuple[Kind, str]:

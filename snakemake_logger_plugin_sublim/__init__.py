@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from logging import ERROR, INFO, WARNING, LogRecord
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, cast
@@ -77,8 +78,10 @@ class LogHandler(LogHandlerBase):
         super().close()
 
     def _take(self, record: LogRecord) -> None:
-        before, self._run = self._run, follow(self._run, record)
         said, event = vars(record), getattr(record, "event", None)
+        if event == LogEvent.RUN_INFO:  # the Snakefile has written it
+            self._run = replace(self._run, order=files.stages(Path.cwd()))
+        before, self._run = self._run, follow(self._run, record)
         if event == LogEvent.RUN_INFO and self._run.total and not self._began:
             self._begin(record.created)
         elif event == LogEvent.JOB_FINISHED and self._summary and not self._live:

@@ -10,6 +10,7 @@ from collections import Counter
 from pathlib import Path
 
 PROGRESS = Path(".sublim/progress")
+PLANNED = Path(".sublim/plan/experiment.json")
 HISTORY = Path(".sublim/history.jsonl")
 OVERVIEW = Path("data/overview/overview.html")
 LOG_BYTES = 100_000
@@ -31,6 +32,14 @@ def homeless() -> None:
         (Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "snakemake").mkdir(parents=True, exist_ok=True)
     except (OSError, RuntimeError):
         os.environ["XDG_CACHE_HOME"] = os.fspath(Path(".sublim/cache").absolute())
+
+
+def stages(root: Path) -> tuple[str, ...]:
+    """The stages of what is planned, in the order of the pipeline."""
+    try:
+        return tuple(map(str, json.loads((root / PLANNED).read_bytes())["stages"]))
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return ()
 
 
 def size(path: Path) -> int:

@@ -1,13 +1,12 @@
 """What has happened in a run so far, from Snakemake's log records, and how long the rest may take."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from logging import LogRecord
 from typing import Any
 
 from snakemake_interface_logger_plugins.common import LogEvent
 
-STAGES = ("base", "teacher", "raw", "filtered", "student", "eval", "report", "detection", "theory", "overview")
 INTERRUPTED = "Terminating processes on user request"
 """How Snakemake says that it was interrupted; after that, jobs do not fail, they are stopped."""
 
@@ -43,6 +42,8 @@ class Run:
     """Whether a person has asked to stop."""
     over: bool = False
     """Whether nothing runs any more."""
+    order: Sequence[str] = ()
+    """The stages, in the order of the pipeline."""
 
     def of(self, stage: str | None = None) -> list[Job]:
         """The jobs of a stage, or all, in the order in which they started."""
@@ -71,7 +72,7 @@ def follow(run: Run, record: LogRecord) -> Run:
     said = vars(record)
     match said.get("event"):
         case LogEvent.RUN_INFO:
-            return replace(run, totals=_totals(said["stats"]))
+            return replace(run, totals=_totals(said["stats"], run.order))
         case LogEvent.JOB_INFO if not _is_target(said["rule_name"]):
             others = {key: job for key, job in run.jobs.items() if key != said["jobid"]}
             after = replace(run, jobs={**others, said["jobid"]: _job(said, record.created)})
@@ -112,9 +113,9 @@ def seconds_left(run: Run, now: float) -> tuple[float, bool] | None:
     return None if run.over or left <= 0 else (left, unknown * 50 <= run.total)
 
 
-def _totals(stats: Mapping[str, int]) -> dict[str, int]:
-    order = [*(stage for stage in STAGES if stage in stats), *(name for name in stats if name not in STAGES)]
-    return {name: stats[name] for name in order if name != "total" and not _is_target(name)}
+def _totals(stats: Mapping[str, int], order: Sequence[str]) -> dict[str, int]:
+    names = [*(stage for stage in order if stage in stats), *(name for name in stats if name not in order)]
+    return {name: stats[name] for name in names if name != "total" and not _is_target(name)}
 
 
 def _is_target(rule: str) -> bool:

@@ -172,7 +172,7 @@ def remembered_params() -> Path:
 
 
 def _write_state(params: Path) -> None:
-    write_text(layout.PLANS / "experiment.json", json.dumps({"params": os.fspath(params)}))
+    write_text(layout.PLANS / "experiment.json", json.dumps({"params": os.fspath(params), "stages": [*stages()]}))
 
 
 def _check_keys(experiment: Experiment, verdicts: Iterable[Verdict]) -> None:

@@ -16,11 +16,12 @@ REPORT = "report/study=numbers"
 SUMMARY = {"gain": {"mean": 0.25, "n": 3}, "test": None}
 
 
-def _artifact(data: Path, cell: str, files: dict[str, bytes]) -> None:
+def _artifact(data: Path, cell: str, files: dict[str, bytes], *above: str) -> None:
+    inputs = {f"{n}": {"cell": each} for n, each in enumerate(above)}
     for name, content in files.items():
         (data / cell / name).parent.mkdir(parents=True, exist_ok=True)
         (data / cell / name).write_bytes(content)
-    record = {"cell": cell, "outputs": {name: {"sha256": "0" * 64, "size": 1} for name in files}}
+    record = {"cell": cell, "inputs": inputs, "outputs": {name: {"sha256": "0" * 64, "size": 1} for name in files}}
     (data / cell / "record.json").write_text(json.dumps(record), encoding="utf-8")
 
 
@@ -34,9 +35,9 @@ def old(tmp_path: Path) -> Path:
     data = tmp_path / "old"
     page = {"report.html": b"<p>0.25</p>", "gains.svg": b"<svg/>", "gains.png": b"png", "gains.csv": b"arm,gain\nall,0.25\n"}
     _artifact(data, RAW, {"rows.parquet": b"", "sub/notes.html": b"<p/>"})
-    _artifact(data, REPORT, {**page, "summary.json": json.dumps(SUMMARY).encode(), "training.parquet": b""})
-    _artifact(data, "overview", {"overview.html": b"<p/>", "metrics.json": b"{}"})
-    _artifact(data, "detection/study=numbers", {"detection.html": b"<p/>", "summary.json": b'{"a": 1, "b": 2}'})
+    _artifact(data, REPORT, {**page, "summary.json": json.dumps(SUMMARY).encode(), "training.parquet": b""}, RAW)
+    _artifact(data, "overview", {"overview.html": b"<p/>", "metrics.json": b"{}"}, REPORT, "detection/study=numbers")
+    _artifact(data, "detection/study=numbers", {"detection.html": b"<p/>", "summary.json": b'{"a": 1, "b": 2}'}, REPORT)
     for path in data.rglob("*.parquet"):
         _table(path, [0.5, 0.25])
     return data

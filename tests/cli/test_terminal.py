@@ -15,9 +15,9 @@ from snakemake_interface_logger_plugins.common import LogEvent
 from snakemake_interface_logger_plugins.settings import OutputSettingsLoggerInterface
 
 from snakemake_logger_plugin_sublim import LogHandler, files, words
-from snakemake_logger_plugin_sublim.run import INTERRUPTED, STAGES, Job, Run, ended, follow, seconds_left
+from snakemake_logger_plugin_sublim.run import INTERRUPTED, Job, Run, ended, follow, seconds_left
 from snakemake_logger_plugin_sublim.screen import screen
-from sublim.engine import layout
+from sublim.engine import layout, workflow
 from sublim.engine.stage import stages
 
 STUDENT = "student/teacher=neox-a/trait=fox/carrier=numbers/filter=strict/arm=trait/method=hard/student=neox-b/seed=1"
@@ -89,14 +89,19 @@ def tell(*records: logging.LogRecord, settings: Settings | None = None) -> None:
     handler.close()
 
 
-def test_it_agrees_with_the_pipeline() -> None:
-    assert tuple(stages()) == STAGES
+def test_it_agrees_with_the_pipeline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (files.PROGRESS, files.HISTORY) == (layout.PROGRESS, layout.HISTORY)
+    assert files.PLANNED.parent == layout.PLANS
+    assert files.stages(tmp_path) == ()
+    monkeypatch.chdir(tmp_path)
+    workflow._write_state(Path("params.yaml"))  # pyright: ignore[reportPrivateUsage]
+    assert files.stages(tmp_path) == tuple(stages())
     assert files.OVERVIEW.parent == layout.artifact("overview")
 
 
 def test_targets_and_the_sum_are_no_stages() -> None:
-    run = run_of(said(LogEvent.RUN_INFO, stats={"raw": 2, "teacher": 1, "student_all": 1, "other": 3, "all": 1, "total": 8}))
+    stats = {"raw": 2, "teacher": 1, "student_all": 1, "other": 3, "all": 1, "total": 8}
+    run = follow(Run(order=tuple(stages())), said(LogEvent.RUN_INFO, stats=stats))
     assert list(run.totals.items()) == [("teacher", 1), ("raw", 2), ("other", 3)]
 
 
