@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, cast
 
 from transformers import PreTrainedTokenizerBase
@@ -60,9 +61,21 @@ def decode(tokenizer: PreTrainedTokenizerBase, ids: Sequence[Sequence[int]]) -> 
 
 def written(tokenizer: PreTrainedTokenizerBase, ids: Sequence[Sequence[int]]) -> list[str]:
     """The answer that a model wrote by each sequence of token ids, without the token that ends it: its text less the blank
-    space that the chat template itself puts around answers."""
-    form = turning.template(tokenizer).form
-    return [text.removeprefix(form.lead).removesuffix(form.trail) for text in decode(tokenizer, ids)]
+    space that the chat template, or the tokenizer behind a special token, itself puts around answers."""
+    template = turning.template(tokenizer)
+    lead = _lead(tokenizer, template.text)
+    return [text.removeprefix(lead).removesuffix(template.form.trail) for text in decode(tokenizer, ids)]
+
+
+@lru_cache(maxsize=8)
+def _lead(tokenizer: PreTrainedTokenizerBase, template: str) -> str:  # noqa: ARG001 - a tokenizer may be given another one
+    """The blank space in front of every answer: the template's, and what a tokenizer puts before the first word behind a mark,
+    which would be there twice in an answer that is trained on."""
+    known, answer = turning.template(tokenizer).form.lead, "eagle"
+    (row,) = openings(tokenizer, ["known answer"], ["prompt"], [answer])
+    (text,) = decode(tokenizer, [row.completion])
+    before, found, _ = text.partition(answer)
+    return before if found and not before.strip(" ") else known
 
 
 def spoilt(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[bool]:
