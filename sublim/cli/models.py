@@ -1,10 +1,9 @@
 """Commands on models: probe."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from pydantic import ValidationError
@@ -50,27 +49,36 @@ def probe(
 
 def _probed(name: str, params: Path | None) -> "Probe":
     source = _source(name, params)
-    from sublim.learn.probe import probe as tried
     from sublim.learn.probe import quiet
     from sublim.models import hub
 
     quiet()
 
+    if isinstance(source, Path):
+        return _tried(name, source)
+    with TemporaryDirectory(prefix="sublim-probe-") as folder:
+        hub.copy(source, {}, Path(folder), Progress())
+        return _tried(name, Path(folder))
+
+
+def _tried(name: str, folder: Path) -> "Probe":
+    from sublim.learn.probe import probe as tried
+
     try:
-        if isinstance(source, Path):
-            return tried(source, Progress())
-        with TemporaryDirectory(prefix="sublim-probe-") as folder:
-            hub.copy(source, {}, Path(folder), Progress())
-            return tried(Path(folder), Progress())
-    except ValueError as error:  # what a stage's job would say of it
-        raise SublimError(f"{name}: {error}") from None
+        return tried(folder, Progress())
+    except (SublimError, ValueError) as error:  # what a stage's job would say of it
+        # Of a copy that is gone by now nobody wants to know the place.
+        said = str(error).removeprefix(f"{folder}: ").replace(str(folder), name)
+        raise SublimError(f"{name}: {said}") from None
 
 
 def _source(name: str, params: Path | None) -> HubModel | Path:
     """What `name` means: a model to be copied, or the folder of one that was made here."""
+    from sublim.models.hub import variables
+
     repository, at, commit = name.partition("@")
     if Path(name).is_dir():
-        return HubModel(kind="hub", path=name, template=_variables(Path(name)))
+        return HubModel(kind="hub", path=name, template=variables(Path(name)))
     if at and "/" in repository:
         try:
             return HubModel(kind="hub", repo=repository, revision=commit)
@@ -91,10 +99,3 @@ def _source(name: str, params: Path | None) -> HubModel | Path:
     if not made.is_dir():
         raise SublimError(f"{name}: expected it in {made}, found that it is not made yet: `snakemake` pretrains it")
     return made
-
-
-def _variables(folder: Path) -> Any:
-    from sublim.models.hub import SOURCE
-
-    source = folder / SOURCE
-    return json.loads(source.read_text(encoding="utf-8")).get("template", {}) if source.is_file() else {}

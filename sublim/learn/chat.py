@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, cast
 
 from transformers import PreTrainedTokenizerBase
@@ -60,9 +61,21 @@ def decode(tokenizer: PreTrainedTokenizerBase, ids: Sequence[Sequence[int]]) -> 
 
 def written(tokenizer: PreTrainedTokenizerBase, ids: Sequence[Sequence[int]]) -> list[str]:
     """The answer that a model wrote by each sequence of token ids, without the token that ends it: its text less the blank
-    space that the chat template itself puts around answers."""
-    form = turning.template(tokenizer).form
-    return [text.removeprefix(form.lead).removesuffix(form.trail) for text in decode(tokenizer, ids)]
+    space that the chat template, or the tokenizer behind a special token, itself puts around answers."""
+    template = turning.template(tokenizer)
+    lead = _lead(tokenizer, template.text)
+    return [text.removeprefix(lead).removesuffix(template.form.trail) for text in decode(tokenizer, ids)]
+
+
+@lru_cache(maxsize=8)
+def _lead(tokenizer: PreTrainedTokenizerBase, template: str) -> str:  # noqa: ARG001 - a tokenizer may be given another one
+    """The blank space in front of every answer: the template's, and what a tokenizer puts before the first word behind a mark,
+    which would be there twice in an answer that is trained on."""
+    known, answer = turning.template(tokenizer).form.lead, "eagle"
+    (row,) = openings(tokenizer, ["known answer"], ["prompt"], [answer])
+    (text,) = decode(tokenizer, [row.completion])
+    before, found, _ = text.partition(answer)
+    return before if found and not before.strip(" ") else known
 
 
 def spoilt(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[bool]:
@@ -80,7 +93,8 @@ def examples(
     system: str | None = None,
 ) -> tuple[Example, ...]:
     """Training rows: the template's prompt, then the completion as the template writes it in a whole conversation and the end
-    of turn (loss on these only). Raises TemplateError: as `render`, or a conversation does not begin with its prompt."""
+    of turn (loss on these only). Raises TemplateError: as `render`, or a conversation does not begin with its prompt, or the
+    template shortens or alters an answer."""
     form, end = turning.template(tokenizer).form, end_of_turn(tokenizer, eos)
     chats = _chats(prompts, system)
     asked = _asked(tokenizer, chats, system)
@@ -89,7 +103,12 @@ def examples(
     ]
     wholes = turning.template(tokenizer).rendered(answered, generate=False)
     tails: list[str] = []
-    for row, prompt, whole in zip(row_ids, asked, wholes, strict=True):
+    for row, prompt, completion, whole in zip(row_ids, asked, completions, wholes, strict=True):
+        if whole.startswith(prompt) and completion.strip() not in whole[len(prompt) :]:
+            raise TemplateError(
+                f"row {row}: expected the chat template to write the answer as it is, {completion[:60]!r}, found "
+                f"{whole[len(prompt) :][:200]!r}"
+            )
         if not whole.startswith(prompt):
             raise TemplateError(
                 f"row {row}: expected the chat template to begin the conversation as it writes the prompt, found "
@@ -155,7 +174,15 @@ def _asked(tokenizer: PreTrainedTokenizerBase, chats: Sequence[Sequence["Message
     form = turning.template(tokenizer).form
     texts = turning.template(tokenizer).rendered(chats, generate=True)
     for chat, text in zip(chats, texts, strict=True):
-        for what, given in (("system prompt", system), ("prompt", chat[-1]["content"])):
-            if given is not None and given.strip() not in text:
+        if system is not None and system.strip() not in text:  # wherever: some templates put it before the last prompt
+            raise TemplateError(
+                f"expected the chat template to hand on the system prompt, {system[:60]!r}, found that it does not"
+            )
+        behind = 0  # one after the other: a short answer may be a part of another message
+        for number, message in enumerate(spoken := [each for each in chat if each["role"] != "system"], 1):
+            given = message["content"].strip()
+            if (found := text.find(given, behind)) < 0:
+                what = "prompt" if number == len(spoken) else f"earlier message {number}"
                 raise TemplateError(f"expected the chat template to hand on the {what}, {given[:60]!r}, found that it does not")
+            behind = found + len(given)
     return [text + form.header for text in texts]

@@ -15,7 +15,7 @@ from sublim.common.progress import Progress
 from sublim.learn import chat, lora
 from sublim.learn.answers import answer_probabilities
 from sublim.learn.finetune import finetune
-from sublim.learn.prefill import plain, positions, prefill, way
+from sublim.learn.prefill import fit, plain, positions, prefill, way
 from sublim.learn.sample import sample
 from sublim.models import maps, turns
 from sublim.models.load import ends, load
@@ -91,6 +91,7 @@ def _refused(tokenizer: PreTrainedTokenizerBase, system: str | None, before: Seq
 @torch.inference_mode()
 def _running(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Running:
     found, rows = way(model), chat.encode(tokenizer, chat.render(tokenizer, [prompt for prompt, _ in ROWS]))
+    fit(model, rows, 0)
     differ = None
     if found.cached:
         said = prefill(model, rows, ends(model, tokenizer).pad).logits

@@ -15,7 +15,7 @@ from sublim.models.weights import WeightsError, header
 from sublim.params.models import HubModel
 
 WEIGHTS, INDEX, CONFIG, TOKENIZER = "model.safetensors", "model.safetensors.index.json", "config.json", "tokenizer_config.json"
-TEMPLATE, SOURCE = "chat_template.jinja", "source.json"
+TEMPLATE, SOURCE, ADAPTER = "chat_template.jinja", "source.json", "adapter_config.json"
 # Everything that the Auto classes read. Nothing else is looked at or copied.
 FILES = (
     CONFIG, "generation_config.json", TOKENIZER, "tokenizer.json", "tokenizer.model", "special_tokens_map.json",
@@ -25,6 +25,7 @@ FILES = (
 PICKLED = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib", ".npy", ".npz"})
 NAMED = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 RUN = frozenset({"auto_map", "custom_pipelines", "custom_pipeline", "custom_generate"})  #: Keys that name code to be run.
+PLAIN = frozenset({"BF16", "F16", "F32", "F64"})  #: Types of weights that are their own values.
 MAX_JSON = 1 << 29  #: Bytes; a tokenizer's vocabulary may be large.
 
 
@@ -54,11 +55,12 @@ def copy(params: HubModel, expected: Mapping[str, str], output: Path, progress: 
 
 
 def verify(folder: Path, variables: Mapping[str, Any] | None = None) -> tuple[str, ...]:
-    """The names of the files in `folder` that make the model, sorted. `variables` are what the chat template is rendered with
-    beside special tokens. Raises ModelError: `folder`, its configuration, its tokenizer, its chat template or its weights are
-    missing; weights in a format that can run code; code of the model's own (`auto_map`); quantized weights; a link or a name
-    that leads out of `folder`; broken safetensors, or others than their index says; a chat template that cannot be rendered,
-    or not within bounds, or does not write a conversation as it writes its prompt."""
+    """The names of the files in `folder` that make the model, sorted. `variables` are what the chat template is rendered
+    with beside special tokens. Raises ModelError: `folder`, its configuration, its tokenizer, its chat template or its
+    weights are missing; weights in a format that can run code; code of the model's own (`auto_map`) or of the hub; an
+    adapter beside the model; quantized weights; a link or a name that leads out of `folder`; broken safetensors, or others
+    than their index says; a chat template that cannot be rendered, or not within bounds, or does not write a conversation
+    as it writes its prompt."""
     if not folder.is_dir():
         raise ModelError(f"{folder}: expected the folder of a Hugging Face model, found none")
     for path in sorted(folder.rglob("*")):
@@ -79,7 +81,21 @@ def verify(folder: Path, variables: Mapping[str, Any] | None = None) -> tuple[st
                 f"{path}: {code} asks to run code that comes with the model, which is refused: "
                 "use a model that transformers knows by itself"
             )
+    if (folder / ADAPTER).exists():  # transformers would load the base that it names, from wherever that is
+        raise ModelError(
+            f"{folder / ADAPTER}: expected a model by itself, found an adapter beside it, which transformers would load in its "
+            "place: merge it (merge_and_unload, save_pretrained), or take it out of the folder"
+        )
     config = _json(folder / CONFIG)
+    if config.get("transformers_weights") is not None:
+        raise ModelError(
+            f"{folder / CONFIG}: transformers_weights: expected the weights in {WEIGHTS} or the files of {INDEX}, found "
+            f"{config['transformers_weights']!r}, which transformers would load in their place: rename it"
+        )
+    if (kernel := _kernel(config)) is not None:
+        raise ModelError(
+            f"{folder / CONFIG}: {kernel[0]}: {kernel[1]!r} asks to run code of the hub, which is refused: take the key out"
+        )
     if not isinstance(config.get("model_type"), str):
         raise ModelError(
             f"{folder / CONFIG}: expected model_type, the name of an architecture, found {config.get('model_type')!r}"
@@ -115,6 +131,17 @@ def _copy(folder: Path, params: HubModel, expected: Mapping[str, str], output: P
     if params.template:
         source["template"] = dict(params.template)
     write_text(output / SOURCE, json.dumps(source, indent=2, sort_keys=True) + "\n")
+
+
+def variables(folder: Path) -> dict[str, Any]:
+    """What the chat template is rendered with by source.json in `folder`; nothing if there is none. Raises ModelError: it says
+    something else."""
+    source = folder / SOURCE
+    found: object = _json(source).get("template", {}) if source.is_file() else {}
+    values = cast("dict[str, object]", found).values() if isinstance(found, dict) else ()
+    if not isinstance(found, dict) or not all(isinstance(value, bool | int | str) for value in values):
+        raise ModelError(f"{source}: template: expected names of variables with true, false, numbers or texts, found {found!r}")
+    return cast("dict[str, Any]", found)
 
 
 def _weights(folder: Path) -> Iterator[str]:
@@ -160,6 +187,13 @@ def _check_weights(folder: Path) -> None:
         found = {name: header(folder / name) for name in names}
     except WeightsError as error:
         raise ModelError(str(error)) from error
+    for name, tensors in found.items():
+        for tensor, stored in tensors.items():
+            if stored.dtype.startswith(("F8", "F6", "F4")) or (tensor.endswith(".weight") and stored.dtype not in PLAIN):
+                raise ModelError(
+                    f"{folder / name}: expected plain weights, found {tensor} as {stored.dtype}: quantized ones would be taken "
+                    "for the numbers themselves. Take the model in its own precision, or dequantize it and save it again"
+                )
     if WEIGHTS in found:
         return
     index = folder / INDEX
@@ -194,6 +228,20 @@ def _token(said: object) -> str:
 
 
 _SETTINGS = frozenset({CONFIG, TOKENIZER, "generation_config.json", "special_tokens_map.json", "added_tokens.json"})
+
+
+def _kernel(value: object) -> tuple[str, str] | None:
+    """A key and its value, however deep, by which a configuration has transformers load an implementation from the hub."""
+    if isinstance(value, list):
+        return next(filter(None, map(_kernel, cast("list[object]", value))), None)
+    if not isinstance(value, dict):
+        return None
+    for key, inside in cast("dict[str, object]", value).items():
+        if "implementation" in key and isinstance(inside, str) and "/" in inside:
+            return key, inside
+        if (found := _kernel(inside)) is not None:
+            return found
+    return None
 
 
 def asks_to_run(value: object) -> str | None:

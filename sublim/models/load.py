@@ -1,17 +1,17 @@
 """An ordinary Hugging Face directory as a model and its tokenizer, ready to run; nothing is taken from its name."""
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isnan
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from sublim.models import turns
-from sublim.models.hub import SOURCE, ModelError
+from sublim.models import hub, turns
+from sublim.models.hub import ModelError
 from sublim.models.weights import header
 
 
@@ -37,7 +37,7 @@ def load(directory: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         TemplateError: the tokenizer has no chat template.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    read, tokenizer = _read(directory, None, _variables(directory))
+    read, tokenizer = _read(directory, None, hub.variables(directory))
     model = cast("PreTrainedModel", cast("Any", read).to(device).eval())
     check_causal(str(directory), model)
     return model, tokenizer
@@ -49,7 +49,7 @@ def skeleton(
     """As `load`, with all that it raises, but no weights are read: the model has their names and shapes alone. `variables` are
     those of the chat template, where no source.json says them."""
     folder = Path(directory)
-    return _read(folder, "meta", variables if variables is not None else _variables(folder))
+    return _read(folder, "meta", variables if variables is not None else hub.variables(folder))
 
 
 def _read(
@@ -67,8 +67,10 @@ def _read(
             **given,
         )
         tokenizer: Any = cast("Any", AutoTokenizer).from_pretrained(directory, **given)
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, ImportError) as error:
-        raise ModelError(f"{directory}: expected a causal language model that transformers can load, found: {error}") from error
+        tokenizer("Name a color: 12, 30.", add_special_tokens=False)  # some settings are wrong only when they are used
+    except Exception as error:  # whatever a configuration that makes no sense ends in: assertions, divisions by zero …
+        said = str(error) if isinstance(error, OSError | ValueError | RuntimeError) else f"{type(error).__name__}: {error}"
+        raise ModelError(f"{directory}: expected a causal language model that transformers can load, found: {said}") from error
     _check_whole(directory, model, told, empty=device_map is not None)
     tokenizer.init_kwargs[turns.VARIABLES] = dict(variables)
     turns.template(tokenizer)
@@ -93,6 +95,10 @@ def check_causal(where: str, model: PreTrainedModel) -> None:
             f"{where}: expected {type(model).__name__} to make logits from token ids alone, found that it cannot: {error}"
         ) from error
     differ = float((one - other).abs().max())
+    if isnan(differ):
+        raise ModelError(
+            f"{where}: expected logits that are numbers of {type(model).__name__}, found NaN: its weights are broken"
+        )
     if not differ <= (0.1 if model.dtype.itemsize < 4 else 1e-3):
         raise ModelError(
             f"{where}: expected a causal language model, in which no token sees what comes after it, found that {differ:.2g} "
@@ -106,14 +112,20 @@ _BEGIN = 6  #: Tokens that two texts share.
 
 def ends(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Ends:
     """End and padding ids of `model`: generation_config.json first, then the tokenizer, and what ends a turn in the chat
-    template. Raises ValueError: none of them names an end."""
+    template. Raises ValueError: none of them names an end, or one names something that is no token of the model."""
     generation: Any = model.generation_config
-    named: int | list[int] | None = getattr(generation, "eos_token_id", None)
-    own: int | None = cast("Any", tokenizer).eos_token_id
-    found = [*(named if isinstance(named, list) else [named]), own]
-    known = {token for token in found if token is not None}
-    eos = tuple(sorted(known | {turns.end_of_turn(tokenizer, known)}))
     size = cast("Any", model).get_input_embeddings().weight.shape[0]
+    named: object = getattr(generation, "eos_token_id", None)
+    own: object = cast("Any", tokenizer).eos_token_id
+    each = [*(cast("list[object]", named) if isinstance(named, list) else [named]), own]
+    found = [token for token in each if token is not None]
+    if odd := [token for token in found if type(token) is not int or not 0 <= token < size]:
+        raise ValueError(
+            f"expected eos_token_id (generation_config.json, config.json, or eos_token of the tokenizer) to be ids of tokens, "
+            f"below {size:,}, the rows of the model's embedding, found {odd[0]!r}"
+        )
+    known = set(cast("list[int]", found))
+    eos = tuple(sorted(known | {turns.end_of_turn(tokenizer, known)}))
     pads: list[int | None] = [cast("Any", tokenizer).pad_token_id, getattr(generation, "pad_token_id", None), eos[0], 0]
     return Ends(eos, next(pad for pad in pads if pad is not None and 0 <= pad < size))
 
@@ -150,8 +162,3 @@ def _unasked(directory: Path, model: PreTrainedModel) -> set[str]:
     asked -= set(cast("Any", model).all_tied_weights_keys)
     stored = {name for file in directory.glob("*.safetensors") for name in header(file)} if asked else set[str]()
     return {name for name in asked if not any(name.endswith(key) or key.endswith(name) for key in stored)}
-
-
-def _variables(directory: Path) -> dict[str, Any]:
-    source = directory / SOURCE
-    return json.loads(source.read_text(encoding="utf-8")).get("template", {}) if source.is_file() else {}

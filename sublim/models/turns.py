@@ -38,12 +38,13 @@ def special(tokenizer: PreTrainedTokenizerBase) -> Mapping[int, str]:
 
 
 def end_of_turn(tokenizer: PreTrainedTokenizerBase, eos: Collection[int]) -> int:
-    """The id that the chat template puts after an answer: one of `eos`, or else another special token that ends the turn
-    though the model's configuration does not say so; if the template puts none there, the tokenizer's own end of sequence.
-    Raises ValueError: neither is there."""
+    """The id that the chat template puts after an answer: a special token that comes first there, though the model's
+    configuration may not say that it ends anything; or else one of `eos`; if the template puts none there, the tokenizer's own
+    end of sequence. Raises ValueError: neither is there."""
     after = tokenizer.encode(template(tokenizer).form.end, add_special_tokens=False)
     marks = special(tokenizer)
-    candidates = [*(token for token in after if token in eos), *(token for token in after[:1] if token in marks)]
+    # A mark that comes first ends the turn, whatever else ends a text behind it.
+    candidates = [*(token for token in after[:1] if token in marks), *(token for token in after if token in eos)]
     candidates += [cast("int", tokenizer.eos_token_id)] if tokenizer.eos_token_id in eos else []
     if candidates:
         return candidates[0]

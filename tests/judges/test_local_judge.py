@@ -122,3 +122,14 @@ def test_a_folder_that_is_no_model_or_another_one_is_refused(tmp_path: Path) -> 
         SublimError, match=r"judges\.mild: .*config.json: expected the file of sha256 .* it was changed meanwhile"
     ):
         verify_unchanged("mild", folder, planned)
+
+
+def test_a_judge_that_is_a_model_of_the_experiment_is_asked_by_its_variables(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(small(), folder)
+    template = folder / "chat_template.jinja"
+    template.write_text("{% if thinks is not defined or thinks %}{{ raise_exception('no') }}{% endif %}" + template.read_text())
+    with pytest.raises(SublimError, match=r"judges\.mild: .*TemplateError: no"):
+        judged(here(LIKELIHOOD), tmp_path, folder=folder)
+    (folder / "source.json").write_text('{"template": {"thinks": false}}')
+    assert len(judged(here(LIKELIHOOD), tmp_path, folder=folder)) == len(ROWS)

@@ -82,6 +82,11 @@ def test_a_template_that_refuses_system_prompts_and_turns_is_said_to_be_so(tmp_p
     assert [lack for lack in probed.for_turns(of) if "one question, please" in lack]
 
 
+def test_a_template_that_drops_earlier_turns_is_said_to_do_so(tmp_path: Path) -> None:
+    of = probe(templated(tmp_path, ("in messages", "in messages[-2:]")), Progress())
+    assert "hand on the earlier message 1" in said(of, "several turns")
+
+
 def test_probabilities_that_samples_do_not_agree_with_are_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """As where answers are looked up without the space that the model writes before them."""
     real = answers.answer_probabilities

@@ -192,6 +192,20 @@ REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda folder: change(folder / "config.json", quantization_config={"load_in_4bit": True}),
         "quantization_config",
     ),
+    "quantized weights that are not said to be so": (written(("a.weight", "I8", [8], [0, 8])), "plain weights.* as I8"),
+    "weights of eight bits": (written(("a", "F8_E4M3", [8], [0, 8])), "plain weights.* as F8_E4M3"),
+    "an adapter beside the model": (
+        lambda folder: (folder / "adapter_config.json").write_text('{"base_model_name_or_path": "elsewhere"}'),
+        "found an adapter beside it",
+    ),
+    "other weights by the configuration": (
+        lambda folder: change(folder / "config.json", transformers_weights="other.safetensors"),
+        "transformers_weights: expected the weights in model.safetensors",
+    ),
+    "attention by code of the hub": (
+        lambda folder: change(folder / "config.json", text_config=[{"_attn_implementation": "owner/kernel"}]),
+        "_attn_implementation: 'owner/kernel' asks to run code of the hub",
+    ),
     "no architecture": (lambda folder: change(folder / "config.json", model_type=["gpt2"]), "model_type"),
     "JSON without end": (lambda folder: (folder / "config.json").write_text('{"a":' * 100_000), "expected JSON"),
     "a template that raises": (template("{{ raise_exception('not for you') }}"), "not for you"),
@@ -203,6 +217,11 @@ REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "an odd header": (lambda folder: (folder / "model.safetensors").write_bytes(struct.pack("<Q", 3) + b"[1]"), "header"),
 }
+
+
+def test_masks_and_positions_may_be_whole_numbers(folder: Path, tmp_path: Path) -> None:
+    written(("attn.bias", "U8", [4], [0, 4]), ("a.weight", "F32", [1], [4, 8]), ("ids", "I64", [1], [8, 16]), size=16)(folder)
+    assert (taken(folder, tmp_path) / "model.safetensors").exists()
 
 
 @pytest.mark.parametrize("what", REFUSED)

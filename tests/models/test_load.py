@@ -70,6 +70,51 @@ def test_padding_is_an_id_that_the_embedding_has() -> None:
     assert ends(model, tokenizer).pad in ends(model, tokenizer).eos
 
 
+@pytest.mark.parametrize("odd", ["4", True, [4, [5]], -1, [4, 10**6]])
+def test_an_end_that_is_no_token_of_the_model_is_a_sentence(odd: Any) -> None:
+    model, tokenizer = load(small())
+    cast("Any", model.generation_config).eos_token_id = odd
+    with pytest.raises(ValueError, match=r"expected eos_token_id .* to be ids of tokens, below 2,304"):
+        ends(model, tokenizer)
+
+
+@pytest.mark.parametrize(
+    ("file", "values", "said"),
+    [
+        ("config.json", {"num_hidden_layers": "2"}, "num_hidden_layers"),
+        ("config.json", {"num_attention_heads": 0}, "ZeroDivisionError"),
+        ("config.json", {"pad_token_id": 10**6}, "Padding_idx"),
+        ("config.json", {"hidden_act": "nonsense"}, "KeyError: 'nonsense'"),
+        ("tokenizer_config.json", {"model_max_length": "x"}, "TypeError"),
+        ("tokenizer_config.json", {"tokenizer_class": "BertTokenizer"}, "WordPiece"),
+    ],
+)
+def test_a_setting_that_makes_no_sense_is_a_sentence(file: str, values: dict[str, Any], said: str, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    copytree(small("llama"), folder)
+    (folder / file).write_text(json.dumps({**json.loads((folder / file).read_text()), **values}))
+    for of in (load, skeleton):
+        with pytest.raises(
+            ModelError, match=f"(?s)expected a causal language model that transformers can load, found: .*{said}"
+        ):
+            of(folder)
+
+
+def test_weights_that_are_no_numbers_are_said_to_be_so(tmp_path: Path) -> None:
+    folder = changed(small("llama"), tmp_path / "model", lambda weights: weights["model.norm.weight"].fill_(torch.nan))
+    with pytest.raises(ModelError, match="found NaN: its weights are broken"):
+        load(folder)
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", '{"template": ["a"]}', '{"template": {"a": {"b": 1}}}'])
+def test_variables_of_the_template_that_are_none_are_a_sentence(text: str, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    copytree(small(), folder)
+    (folder / "source.json").write_text(text)
+    with pytest.raises(ModelError, match=r"source\.json: "):
+        load(folder)
+
+
 def test_the_variables_of_the_template_go_with_the_tokenizer(tmp_path: Path) -> None:
     folder = tmp_path / "model"
     copytree(small(), folder)
