@@ -77,16 +77,18 @@ def _source(name: str, params: Path | None) -> HubModel | Path:
     from sublim.models.hub import variables
 
     repository, at, commit = name.partition("@")
-    if Path(name).is_dir():
+    path = params or remembered_params()
+    models: Mapping[str, TinyModel | HubModel] = load(path).models if path.is_file() else {}
+    found, there = models.get(name), bool(name) and Path(name).is_dir()
+    if found is not None and there:
+        raise SublimError(f"{name}: a model of {path} and a folder here are called so: write ./{name} for the folder")
+    if there:
         return HubModel(kind="hub", path=name, template=variables(Path(name)))
     if at and "/" in repository:
         try:
             return HubModel(kind="hub", repo=repository, revision=commit)
         except ValidationError:
             raise SublimError(f"{name}: expected owner/name@ and the 40 hexadecimal digits of a commit") from None
-    path = params or remembered_params()
-    models: Mapping[str, TinyModel | HubModel] = load(path).models if path.is_file() else {}
-    found = models.get(name)
     if found is None:
         raise SublimError(
             f"{name}: expected a folder, a repository of the hub with its commit (owner/name@0123…), or a model of {path} "

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from sublim.common.errors import SublimError
 from sublim.common.files import sha256 as digest_of
-from sublim.models.hub import variables, verify
+from sublim.models.hub import SOURCE, variables, verify
 
 
 def verify_unchanged(name: str, folder: Path, expected: Mapping[str, str]) -> None:
@@ -21,6 +21,7 @@ def verify_unchanged(name: str, folder: Path, expected: Mapping[str, str]) -> No
 def verified(name: str, folder: Path) -> dict[str, str]:
     """The files of the model in `folder`, with their digests."""
     try:
-        return {file: digest_of(folder / file) for file in verify(folder, variables(folder))}
+        own = (SOURCE,) if (folder / SOURCE).is_file() else ()  # its chat template is rendered with what that says
+        return {file: digest_of(folder / file) for file in sorted([*verify(folder, variables(folder)), *own])}
     except SublimError as error:
         raise SublimError(f"judges.{name}: {error}") from None

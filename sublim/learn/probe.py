@@ -18,6 +18,7 @@ from sublim.learn.finetune import finetune
 from sublim.learn.prefill import fit, plain, positions, prefill, way
 from sublim.learn.sample import sample
 from sublim.models import maps, turns
+from sublim.models.hub import ModelError
 from sublim.models.load import ends, load
 from sublim.models.probed import Answers, Probe, Running, Training, Turns
 from sublim.models.template import TemplateError
@@ -41,6 +42,8 @@ def probe(directory: Path, progress: Progress) -> Probe:
     """What is found of the model in `directory`. `progress`: of the samples. Raises ModelError, TemplateError, ValueError: it
     cannot be used at all (see `load`, `ends`, `chat.render`)."""
     model, tokenizer = load(directory)
+    if odd := [name for name, weight in model.named_parameters() if not torch.isfinite(weight).all()]:
+        raise ModelError(f"{directory}: expected numbers, found NaN or infinity in {', '.join(odd[:3])}")
     size = int(cast("Any", model).get_input_embeddings().weight.shape[0])
     return Probe(
         model=type(model).__name__,

@@ -207,7 +207,7 @@ def _check_weights(folder: Path) -> None:
 def _check_template(folder: Path, variables: Mapping[str, Any]) -> None:
     """Render the template once, with the special tokens that the tokenizer's configuration names."""
     config, own = _json(folder / TOKENIZER), folder / TEMPLATE
-    text: Any = own.read_text(encoding="utf-8", errors="replace") if own.exists() else config.get("chat_template")
+    text: Any = _text(own) if own.exists() else config.get("chat_template")
     if isinstance(text, list):  # several, by name
         each = [cast("dict[str, Any]", one) for one in cast("list[object]", text) if isinstance(one, dict)]
         text = next((one.get("template") for one in each if one.get("name") == "default"), None)
@@ -221,6 +221,17 @@ def _check_template(folder: Path, variables: Mapping[str, Any]) -> None:
         _ = Template(text, {**tokens, **variables}).form
     except TemplateError as error:
         raise ModelError(f"{own if own.exists() else folder / TOKENIZER}: {error}") from error
+
+
+def _text(path: Path) -> str:
+    """What is in it. Raises ModelError: no UTF-8, or a mark of byte order, which a template would write before every prompt."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ModelError(f"{path}: expected UTF-8, found other bytes ({error}): save it again as UTF-8") from None
+    if text.startswith("\ufeff"):
+        raise ModelError(f"{path}: expected text alone, found a mark of byte order at its beginning: save it again without one")
+    return text
 
 
 def _token(said: object) -> str:

@@ -125,6 +125,10 @@ class TinyModel(Section):
             yield Trial(f"{where}.", "sublim.models.configuration:check", given)
 
 
+GIVEN = frozenset({"messages", "add_generation_prompt", "continue_final_message", "tools", "documents", "chat_template"})
+"""What a chat template is given by whoever renders it, and cannot be a variable."""
+
+
 class HubModel(Section):
     """A Hugging Face model: a folder on this machine, or a repository of the hub at a pinned commit."""
 
@@ -146,6 +150,10 @@ class HubModel(Section):
             raise ValueError("a hub model needs either `path` (a folder) or `repo` and `revision`, and not both")
         if (self.repo is None) != (self.revision is None):
             raise ValueError("`repo` and `revision` go together: give the 40 hexadecimal digits of the commit that you mean")
+        if taken := sorted(GIVEN & set(self.template)):
+            raise ValueError(
+                f"`template` has variables of the model's own, found {', '.join(taken)}: that is what every template is given"
+            )
         return self
 
     def tried(self, where: str, experiment: Any) -> Iterable[Trial]:  # noqa: ARG002, D102

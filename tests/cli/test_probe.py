@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file  # pyright: ignore[reportUnknownVariableType]
 
 from sublim.cli.main import main
+from tests.shared.project import MICRO
 from tests.shared.small_models import small
 
 
@@ -45,3 +46,21 @@ def test_the_folder_is_named_and_no_copy_of_it(
     assert said in error
     assert str(folder) in error
     assert "sublim-probe-" not in error
+
+
+def test_a_folder_and_a_model_of_the_same_name_are_told_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy(MICRO, tmp_path / "params.yaml")
+    (tmp_path / "a").mkdir()
+    monkeypatch.chdir(tmp_path)
+    for name, words in (
+        ("a", "write ./a for the folder"),
+        ("./a", "expected model.safetensors"),
+        ("b", "is not made yet"),
+        ("", "expected a folder"),
+    ):
+        monkeypatch.setattr(sys, "argv", ["sublim", "probe", name])
+        with pytest.raises(SystemExit):
+            main()
+        assert words in capsys.readouterr().err

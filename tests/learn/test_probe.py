@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import load_file, save_file  # pyright: ignore[reportUnknownVariableType]
 
 from sublim.common.errors import SublimError
 from sublim.common.progress import Progress
@@ -13,6 +14,7 @@ from sublim.learn import answers, lora
 from sublim.learn import probe as probing
 from sublim.learn.probe import probe
 from sublim.models import probed
+from sublim.models.hub import ModelError
 from sublim.models.probed import Probe
 from sublim.params.learning import Finetune, Lora
 from tests.shared.small_models import ARCHITECTURES, small
@@ -145,3 +147,13 @@ def test_a_model_without_maps_of_a_group_says_so() -> None:
     of = found()
     alone = changed(of, "training", maps=tuple(name for name in of.training.maps if "attention" not in name))
     assert said(alone, "train attention") == "no: there are no such linear maps in its blocks"
+
+
+def test_a_number_that_is_none_is_found_wherever_it_is(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(small("llama", False), folder)
+    weights = load_file(folder / "model.safetensors")
+    weights["model.embed_tokens.weight"][2300, 5] = float("nan")
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ModelError, match=r"found NaN or infinity in model.embed_tokens.weight"):
+        probe(folder, Progress())

@@ -269,3 +269,18 @@ def test_sources_that_make_no_sense(source: dict[str, str], message: str) -> Non
 def test_no_torch_is_imported() -> None:
     program = "import sys, sublim.models.hub; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("written", "words"), [(b"\xff\xfe{{ 1 }}", "expected UTF-8"), (b"\xef\xbb\xbf" + TEMPLATE.encode(), "byte order")]
+)
+def test_a_template_is_utf8_without_a_mark(folder: Path, written: bytes, words: str) -> None:
+    (folder / "chat_template.jinja").write_bytes(written)
+    with pytest.raises(ModelError, match=rf"chat_template\.jinja: .*{words}"):
+        verify(folder)
+
+
+@pytest.mark.parametrize("name", ["messages", "add_generation_prompt", "tools"])
+def test_what_a_template_is_given_is_no_variable_of_it(name: str) -> None:
+    with pytest.raises(ValidationError, match=f"found {name}: that is what every template is given"):
+        HubModel(kind="hub", path="x", template={name: False})
