@@ -176,7 +176,7 @@ class _Client:
         if len(self.content) < HEADER.size + length:
             return None
         request: object = json.loads(self.content[HEADER.size :])
-        if not (isinstance(request, dict) and request.keys() >= _REQUEST):
+        if not (isinstance(request, dict) and request.keys() >= {"code", "packages"}):  # of other code, the rest may differ
             raise ValueError("expected a request")
         self.connection.settimeout(None)
         return cast("dict[str, Any]", request)
@@ -319,7 +319,7 @@ def _begin(
     """Fork the child of a request; None: this server runs other code than the client. The child closes what is `inherited` and
     what belongs to `others`."""
     connection = client.connection
-    if request["code"] != code or request["packages"] != packages:
+    if request["code"] != code or request["packages"] != packages or not request.keys() >= _REQUEST:
         with suppress(OSError):
             connection.sendall(HEADER.pack(STALE))
         client.leave()

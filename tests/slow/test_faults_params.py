@@ -153,7 +153,7 @@ def _with_defaults(tree: Tree) -> Tree:
     return explicit
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_the_same_experiment_in_other_words_leaves_both_engines_nothing_to_compute(
     engines: Engines, versioned: Project
 ) -> None:
