@@ -8,7 +8,6 @@ import polars as pl
 from sublim.common.progress import Progress
 from sublim.common.table import Table
 from sublim.detectors.material import Data
-from sublim.models.probed import Probe
 from sublim.params.section import Section
 
 Made = Mapping[str, pl.DataFrame]  #: File, without its ending → table.
@@ -23,16 +22,13 @@ class Detector(Section):
     judges: ClassVar[bool] = True  #: Whether that is judgements; else it follows from the rows alone.
     classifiers: ClassVar[Mapping[str, str]] = {}
     """Who decides between two completions, as the column `by` has it → in words."""
+    in_turns: ClassVar[bool] = False  #: Whether it asks bases in conversations of several turns.
     headline: ClassVar[Mapping[str, str]] = {}  #: Those of them whose success is told first → as the subject of a sentence.
 
     @classmethod
     def part(cls) -> tuple[Any, Self | None, str]:
         """Type, default and description of its key under `detection`."""
         return cls | None, cls.default, cls.title
-
-    def lacks(self, probe: Probe) -> Iterator[str]:  # noqa: ARG002
-        """What a model that was tried out lacks to be asked by it, in words."""
-        yield from ()
 
     def look(self, data: Data, progress: Progress) -> Made:
         """What it writes down. Judges may ask models. Raises ValueError: two teachers have too few prompts in common, or

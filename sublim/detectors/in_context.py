@@ -15,8 +15,6 @@ from sublim.detectors.material import Data, named
 from sublim.detectors.pairs import RUN, drawn, identified
 from sublim.detectors.summary import against_chance
 from sublim.detectors.words import WHY
-from sublim.models import probed
-from sublim.models.probed import Probe
 from sublim.stats.interval import t_interval
 from sublim.traits.preference import evaluation_questions, known_answers
 
@@ -58,16 +56,13 @@ class InContext(Detector):
 
     title: ClassVar = "A language model reads rows in its context instead of being trained on them."
     tables: ClassVar = (Context,)
+    in_turns: ClassVar = True
 
     @model_validator(mode="after")
     def _ascending(self) -> Self:
         if list(self.sizes) != sorted(set(self.sizes)):
             raise ValueError(f"sizes: expected ascending numbers, each once, found {list(self.sizes)}")
         return self
-
-    def lacks(self, probe: Probe) -> Iterator[str]:  # noqa: D102
-        yield from probed.for_turns(probe)
-        yield from probed.for_answers(probe)
 
     def look(self, data: Data, progress: Progress) -> Made:  # noqa: D102
         from sublim.detectors import context

@@ -122,11 +122,15 @@ _DRIFT = 2e-5  #: The share of probability that a step with a cache may put else
 _LENGTHS = (9, 4)  #: Tokens of the rows that are tried: two lengths, so that one is padded.
 
 
+def apart(one: Tensor, other: Tensor) -> Tensor:
+    """By how much the probability of each token differs between two logits, of their shape."""
+    return (one.double().softmax(-1) - other.double().softmax(-1)).abs()
+
+
 def agree(model: PreTrainedModel, one: Tensor, other: Tensor) -> bool:
     """Whether two logits are the same but for rounding: their probabilities differ by at most 1e-4 in float32, by a tenth in
     half precision."""
-    differ = (one.double().softmax(-1) - other.double().softmax(-1)).abs().max().item()
-    return differ <= (0.1 if model.dtype.itemsize < 4 else 1e-4)
+    return apart(one, other).max().item() <= (0.1 if model.dtype.itemsize < 4 else 1e-4)
 
 
 def _tried(model: PreTrainedModel) -> Way:
@@ -161,7 +165,7 @@ def _right(model: PreTrainedModel, state: State) -> tuple[bool, float]:
     they put elsewhere."""
     expected = [plain(model, row[seen.bool()]) for row, seen in zip(state.ids, state.mask, strict=True)]
     pairs = list(zip(expected, state.logits, strict=True))
-    elsewhere = [(one.double().softmax(-1) - other.double().softmax(-1)).abs().sum().item() / 2 for one, other in pairs]
+    elsewhere = [apart(one, other).sum().item() / 2 for one, other in pairs]
     return all(agree(model, one, other) for one, other in pairs), max(elsewhere)
 
 

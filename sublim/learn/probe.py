@@ -11,16 +11,17 @@ from peft import PeftModel
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging
 
+from sublim.common.files import write_text
 from sublim.common.progress import Progress
 from sublim.learn import chat, lora
 from sublim.learn.answers import answer_probabilities
 from sublim.learn.finetune import finetune
-from sublim.learn.prefill import fit, plain, positions, prefill, way
+from sublim.learn.prefill import apart, fit, plain, positions, prefill, way
 from sublim.learn.sample import sample
 from sublim.models import maps, turns
 from sublim.models.hub import ModelError
 from sublim.models.load import ends, load
-from sublim.models.probed import Answers, Probe, Running, Training, Turns
+from sublim.models.probed import FILE, Answers, Probe, Running, Training, Turns, written
 from sublim.models.template import TemplateError
 from sublim.params.learning import Decoding, Finetune, Lora
 
@@ -54,8 +55,13 @@ def probe(directory: Path, progress: Progress) -> Probe:
         turns=_turns(model, tokenizer),
         running=_running(model, tokenizer),
         answers=_answers(model, tokenizer, progress),
-        training=_training(directory, progress),
+        training=_training(model, tokenizer, directory, progress),  # the last: it changes the model
     )
+
+
+def write(directory: Path, progress: Progress) -> None:
+    """Write what is found of the model in `directory` beside it. Raises as `probe`."""
+    write_text(directory / FILE, written(probe(directory, progress)))
 
 
 def quiet() -> None:
@@ -99,7 +105,7 @@ def _running(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Runn
     if found.cached:
         said = prefill(model, rows, ends(model, tokenizer).pad).logits
         due = torch.stack([plain(model, torch.tensor(row, device=said.device)) for row in rows])
-        differ = _brief((due.double().softmax(-1) - said.double().softmax(-1)).abs().max().item())
+        differ = _brief(apart(due, said).max().item())
     return Running(cached=found.cached, compaction=found.compaction, shared=found.shared, difference=differ)
 
 
@@ -149,9 +155,9 @@ def _rare(count: int, of: int, chance: float) -> float:
     return float(cast("Any", stats).binomtest(count, of, min(1.0, max(0.0, chance))).pvalue)
 
 
-def _training(directory: Path, progress: Progress) -> Training:
-    """Adapters on all linear maps of the blocks that can have one, and a training step on a few rows."""
-    model, tokenizer = load(directory)
+def _training(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, directory: Path, progress: Progress) -> Training:
+    """Adapters on all linear maps of the blocks that can have one, and a training step on a few rows. `model` is changed; where
+    some can have none, it is loaded again from `directory`."""
     try:
         names = lora.linear_maps(model)
     except ValueError as error:

@@ -17,8 +17,8 @@ from sublim.common import parquet
 from sublim.common.progress import Progress
 from sublim.learn.tables import TrainingSteps
 from sublim.models import configuration, pretraining
+from sublim.models.causal import check_causal
 from sublim.models.corpus import Row, corpus, texts
-from sublim.models.load import check_causal
 from sublim.models.tokenizer import ASSISTANT, END, PAD, SYSTEM, USER, Encoder, train, wrap
 from sublim.params.models import TinyModel
 

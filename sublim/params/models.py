@@ -125,6 +125,9 @@ class TinyModel(Section):
             yield Trial(f"{where}.", "sublim.models.configuration:check", given)
 
 
+PROBE = "sublim.learn.probe"
+"""What tries out a model made elsewhere: found by name, so that a base that is pretrained here does not depend on it."""
+
 GIVEN = frozenset({"messages", "add_generation_prompt", "continue_final_message", "tools", "documents", "chat_template"})
 """What a chat template is given by whoever renders it, and cannot be a variable."""
 
@@ -155,6 +158,15 @@ class HubModel(Section):
                 f"`template` has variables of the model's own, found {', '.join(taken)}: that is what every template is given"
             )
         return self
+
+    def uses(self) -> Iterable[str]:
+        """What tries it out."""
+        return self.may_use()
+
+    @classmethod
+    def may_use(cls) -> Iterable[str]:
+        """The same."""
+        return (PROBE,)
 
     def tried(self, where: str, experiment: Any) -> Iterable[Trial]:  # noqa: ARG002, D102
         if self.path is not None:

@@ -10,6 +10,9 @@ import pytest
 from sublim.engine import code
 from sublim.engine.planning import code_of
 from sublim.engine.stage import stages
+from sublim.params.kinds import used
+from sublim.params.models import HubModel, TinyModel
+from sublim.stages.base.rows import Slice
 
 SOURCE = '''
 """What it does."""
@@ -75,6 +78,25 @@ def test_a_cell_has_the_code_of_the_kinds_that_it_names_and_of_no_other() -> Non
     assert plain.keys() < judged.keys()
     assert "sublim.learn.sample" not in plain
     assert "sublim.learn.sample" in judged, "a judge of this machine writes, and what it writes depends on how"
+
+
+@pytest.mark.parametrize(
+    ("model", "tried"),
+    [(TinyModel(kind="tiny", architecture="gpt_neox", seed=1), False), (HubModel(kind="hub", path="x"), True)],
+    ids=["tiny", "hub"],
+)
+def test_a_base_has_the_code_that_tries_models_out_only_if_it_was_made_elsewhere(
+    model: TinyModel | HubModel, tried: bool
+) -> None:
+    """Else an edit in how adapters are trained, or rows sampled, would make every base stale, and all that is made from it."""
+    base = Slice(name="x", model=model)
+    found = set(code_of("sublim.stages.base.make", used(base)))
+    for module in ("learn.probe", "learn.lora", "learn.finetune", "learn.sample", "learn.answers", "models.probed"):
+        assert (f"sublim.{module}" in found) == tried, module
+
+
+def test_what_a_detector_lacks_of_a_model_is_no_code_of_detection() -> None:
+    assert "sublim.models.probed" not in code_of("sublim.stages.detection.make", frozenset({"sublim.detectors.in_context"}))
 
 
 def test_the_lists_are_in_no_code() -> None:

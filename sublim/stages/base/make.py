@@ -1,17 +1,16 @@
 """The stage `base`: a model as an ordinary Hugging Face directory, pretrained here or made elsewhere."""
 
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import assert_never
 
 from sublim.common import parquet
-from sublim.common.files import write_text
 from sublim.common.progress import Progress
-from sublim.learn.probe import probe
 from sublim.learn.tensors import tensor_table
-from sublim.models import hub, probed, tiny
+from sublim.models import hub, tiny
 from sublim.models.hub import ModelError
-from sublim.params.models import HubModel, TinyModel
+from sublim.params.models import PROBE, HubModel, TinyModel
 from sublim.stages.base.rows import Slice, Tensors
 
 
@@ -24,16 +23,16 @@ def make(inputs: Mapping[str, Path], params: Slice, output: Path, progress: Prog
             tiny.build(params.name, params.model, output, progress)
         case HubModel():
             hub.copy(params.model, params.files, output, progress)
-            write_text(output / probed.FILE, _tried(params.name, output, progress))
+            _try_out(params.name, output, progress)
         case _:
             assert_never(params.model)
     tensors = tensor_table(sorted(output.glob("*.safetensors")))
     parquet.write_tables({Tensors: tensors}, params.dims, output)
 
 
-def _tried(name: str, folder: Path, progress: Progress) -> str:
-    """What is found of the model before anybody learns from it. Raises ModelError: it cannot be used at all."""
+def _try_out(name: str, folder: Path, progress: Progress) -> None:
+    """Write what is found of the model, before anybody learns from it. Raises ModelError: it cannot be used at all."""
     try:
-        return probed.written(probe(folder, progress))
+        import_module(PROBE).write(folder, progress)
     except (ModelError, ValueError) as error:
         raise ModelError(f"models.{name}: {error}") from None
