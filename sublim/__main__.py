@@ -21,7 +21,7 @@ def main() -> None:
             from sublim.common.foreign import told
             from sublim.common.reading import explained
 
-            if (said := explained(error) if isinstance(error, OSError) else str(error)) is None:
+            if (said := explained(error)) is None:
                 raise
             sys.exit(f"sublim: {told(said)}")
     else:

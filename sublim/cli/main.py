@@ -17,10 +17,7 @@ def main() -> None:
     sys.stdout, sys.stderr = (Terminal(each) if each.isatty() else each for each in (sys.stdout, sys.stderr))  # pyright: ignore[reportAttributeAccessIssue]
     try:
         app()
-    except SublimError as error:
-        print(f"sublim: {told(error)}", file=sys.stderr)
-        raise SystemExit(1) from None
-    except OSError as error:
+    except (SublimError, OSError) as error:
         if (said := explained(error)) is None:
             raise
         print(f"sublim: {told(said)}", file=sys.stderr)

@@ -46,8 +46,10 @@ def object_in(path: Path, mend: str = MEND) -> dict[str, Any]:
     return cast("dict[str, Any]", found)
 
 
-def explained(error: OSError) -> str | None:
-    """What the operating system says of a file, for a person; None if it is of no file."""
+def explained(error: SublimError | OSError) -> str | None:
+    """The message of an error, or what the operating system says of a file, for a person; None if it is of no file."""
+    if isinstance(error, SublimError):
+        return str(error)
     if error.filename is None:
         return None
     names = " → ".join(str(name) for name in (error.filename, error.filename2) if name is not None)

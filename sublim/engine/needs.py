@@ -57,8 +57,8 @@ def _faults(of: str, params: Mapping[str, Any], found: Mapping[str, Path]) -> It
     needs = stage(of).needs
     if found and needs is not None:
         slice_ = stage(of).params.model_validate_json(json.dumps(params))
-        for name, lack in needs(slice_, found):
-            yield stage(of).cell(slice_.dims), found[name], lack
+        cell = stage(of).cell(slice_.dims)
+        yield from ((cell, path, lack) for name, path in found.items() for lack in needs(slice_, name, path))
 
 
 def _found(inputs: Mapping[str, str], made: Collection[str]) -> dict[str, Path]:

@@ -70,8 +70,8 @@ class Stage:
     work: Callable[[Any, Mapping[str, Any], Any], Mapping[str, Any]] | None = None
     """Params, params of the inputs by name, rates → what each model does in a job, in tokens, by the name of the input."""
     probe: str | None = None  #: The file of what was found when an artifact of it was tried out, if it was.
-    needs: Callable[[Any, Mapping[str, Path]], Iterable[tuple[str, str]]] | None = None
-    """Params, and by the name of an input the file of what was found of it → the inputs that lack something, and what."""
+    needs: Callable[[Any, str, Path], Iterable[str]] | None = None
+    """Params, the name of an input that was tried out, and the file of what was found of it → what it lacks."""
     plots: Mapping[str, tuple[Any, ...]] = field(default_factory=dict[str, tuple[Any, ...]])
     """Section → what `dvc plots` draws if the experiment has it."""
     metrics: str | None = None  #: The file that `dvc metrics` reads.

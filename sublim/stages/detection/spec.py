@@ -1,6 +1,6 @@
 """The stage `detection`: what it is."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 from sublim.engine.stage import Figure, Folders, Stage, Wanted, pictures
@@ -49,11 +49,12 @@ def cells(experiment: Experiment, folders: Folders) -> Iterator[Wanted]:  # noqa
         yield Wanted(params, {cell: cell for cell in (*reads, REPORT.cell({"study": name}))})
 
 
-def needs(params: Slice, found: Mapping[str, Path]) -> Iterator[tuple[str, str]]:
-    """Bases that every detector can ask."""
-    for name, path in found.items():
-        probe = probed.read(path)
-        yield from ((name, each) for detector in params.detectors for each in detector.lacks(probe))
+def needs(params: Slice, name: str, found: Path) -> Iterator[str]:  # noqa: ARG001 - all of them are asked
+    """Bases that can be asked in several turns, by detectors that do so."""
+    if any(detector.in_turns for detector in params.detectors):
+        probe = probed.read(found)
+        yield from probed.for_turns(probe)
+        yield from probed.for_answers(probe)
 
 
 STAGE = Stage(

@@ -59,15 +59,15 @@ def work(params: Slice, above: Mapping[str, object], rates: Rates) -> Mapping[st
     return {"base": found, **(graded(params.graders, trait, 1, rates) if trait else {})}
 
 
-def needs(params: Slice, found: Mapping[str, Path]) -> Iterator[tuple[str, str]]:
+def needs(params: Slice, name: str, found: Path) -> Iterator[str]:
     """A base whose answers are known, with room for what it writes."""
-    if "base" not in found:
+    if name != "base":
         return
-    probe = probed.read(found["base"])
-    lacking = list(probed.for_answers(probe)) if any(True for _ in rows.groups(params)) else []
+    probe = probed.read(found)
+    if any(True for _ in rows.groups(params)):
+        yield from probed.for_answers(probe)
     longest = [of.sampling.max_tokens for of in params.tasks.values()] + [most for _, _, most in rows.drawn(params)]
-    lacking += probed.for_room(probe, max(longest, default=0), "answers of max_tokens")
-    yield from (("base", each) for each in lacking)
+    yield from probed.for_room(probe, max(longest, default=0), "answers of max_tokens")
 
 
 def _asked(experiment: Experiment, dims: Dims, grade: Mapping[str, PlannedJudge]) -> Wanted:

@@ -63,11 +63,10 @@ def work(params: Slice, above: Mapping[str, object], rates: Rates) -> Mapping[st
     return {"base": Tokens(sampled=n * min(completion, params.decoding.max_tokens), read=n * head)}
 
 
-def needs(params: Slice, found: Mapping[str, Path]) -> Iterator[tuple[str, str]]:
+def needs(params: Slice, name: str, found: Path) -> Iterator[str]:
     """A base with room for what it writes."""
-    if "base" in found and params.decoding is not None:
-        lacking = probed.for_room(probed.read(found["base"]), params.decoding.max_tokens, "completions of max_tokens")
-        yield from (("base", each) for each in lacking)
+    if name == "base" and params.decoding is not None:
+        yield from probed.for_room(probed.read(found), params.decoding.max_tokens, "completions of max_tokens")
 
 
 def prompted(above: Mapping[str, object]) -> str:

@@ -45,10 +45,10 @@ def work(params: Slice, above: Mapping[str, Any], rates: Rates) -> Mapping[str, 
     return found
 
 
-def needs(params: Slice, found: Mapping[str, Path]) -> Iterator[tuple[str, str]]:
+def needs(params: Slice, name: str, found: Path) -> Iterator[str]:
     """A base that learns."""
-    if "base" in found:
-        yield from (("base", each) for each in probed.for_training(probed.read(found["base"]), params.finetune))
+    if name == "base":
+        yield from probed.for_training(probed.read(found), params.finetune)
 
 
 STAGE = Stage(

@@ -83,19 +83,19 @@ def work(params: Slice, above: Mapping[str, Any], rates: Rates) -> Mapping[str, 
     return {"base": found, **graded(params.graders, trait, 2, rates)}
 
 
-def needs(params: Slice, found: Mapping[str, Path]) -> Iterator[tuple[str, str]]:
+def needs(params: Slice, name: str, found: Path) -> Iterator[str]:
     """A base that learns what it is taught, or takes a system prompt; and whose answers are known, for the gate."""
-    if "base" not in found:
+    if name != "base":
         return
-    probe = probed.read(found["base"])
-    lacking = list(probed.for_training(probe, params.finetune) if params.finetune is not None else ())
+    probe = probed.read(found)
+    if params.finetune is not None:
+        yield from probed.for_training(probe, params.finetune)
     if params.kind == "system_prompt":
-        lacking += probed.for_system(probe)
+        yield from probed.for_system(probe)
     if isinstance(params.definition, FreeForm):
-        lacking += probed.for_room(probe, params.definition.max_tokens, "answers of max_tokens")
+        yield from probed.for_room(probe, params.definition.max_tokens, "answers of max_tokens")
     else:
-        lacking += probed.for_answers(probe)
-    yield from (("base", each) for each in lacking)
+        yield from probed.for_answers(probe)
 
 
 def _dims(experiment: Experiment) -> list[dict[str, str | int]]:
