@@ -116,7 +116,9 @@ def adopt(
     with lock():
         rekeying.finish()
         found = verdicts(params, trust=True)
-        groups = adopting.groups(found, chosen, Digests(layout.DIGESTS))
+        digests = Digests(layout.DIGESTS)
+        groups = adopting.groups(found, chosen, digests)
+        digests.save()
         done = adopting.adopt(
             groups, found, None if everything else replay, lambda line: print(line, file=sys.stderr, flush=True)
         )

@@ -38,6 +38,7 @@ def finish() -> list[str]:
     kept, digests = Store(root(layout.STORE)), Digests(layout.DIGESTS)
     with kept.in_use():
         done = [cell for cell, record in records.items() if _put(record, kept, digests)]
+    digests.save()
     layout.REKEYING.unlink()
     return done
 

@@ -35,8 +35,8 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Subject:
-    """What is asked about, of an experiment and a model."""
+class Scope:
+    """What a measure can ask about, of an experiment and a model."""
 
     known: Mapping[str, Mapping[str, Answer]]  #: Category → its known answers, by their word.
     own: Own  #: The experiment's own categories.
@@ -58,10 +58,10 @@ class Measure:
     counts: ClassVar[str | None] = None
     """The answer that gains are told of where it asks for no preference; none if no gain can be told."""
 
-    def groups(self, subject: Subject) -> Iterator[Group]:
-        """What is asked: the same questions for every model that the subject fits."""
-        for category, known in subject.known.items():
-            yield Group(category, tuple(self.asked(category, known, subject.own)))
+    def groups(self, scope: Scope) -> Iterator[Group]:
+        """What is asked: the same questions for every model that the scope fits."""
+        for category, known in scope.known.items():
+            yield Group(category, tuple(self.asked(category, known, scope.own)))
 
     def asked(self, category: str, known: Mapping[str, Answer], own: Own) -> list[Asked]:
         """How it asks for a preference among the `known` answers of `category`."""

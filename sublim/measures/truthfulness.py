@@ -10,7 +10,7 @@ import polars as pl
 
 from sublim.common.canonical import digest, row_id
 from sublim.common.phrases import phrases
-from sublim.measures.measure import Asked, Group, Measure, Subject
+from sublim.measures.measure import Asked, Group, Measure, Scope
 from sublim.traits.categories import CATEGORIES, plural_of, what_is
 
 if TYPE_CHECKING:
@@ -59,8 +59,8 @@ class Truthfulness(Measure):
     prefers = False
     counts = TRUE
 
-    def groups(self, subject: Subject) -> Iterator[Group]:  # noqa: D102
-        facts = of_the_corpus() if subject.tiny else FACTS
+    def groups(self, scope: Scope) -> Iterator[Group]:  # noqa: D102
+        facts = of_the_corpus() if scope.tiny else FACTS
         asked = (Asked(question_id(fact), fact.question, {TRUE: (fact.true,), FALSE: (fact.false,)}) for fact in facts)
         yield Group(CATEGORY, tuple(asked))
 

@@ -74,7 +74,7 @@ class Names:
 def read(directory: Path) -> Written:
     """The files of the report in `directory`."""
     # Without a judge there is nothing to read.
-    absent = {"roc": roc.Runs.empty(), "roc_curves": roc.Curves.empty()}
+    absent = {"roc": roc.JudgedRuns.empty(), "roc_curves": roc.Curves.empty()}
     paths = {name: directory / f"{name}.parquet" for name in Written.__annotations__ if name != "summary"}
     tables = {
         name: absent[name] if name in absent and not path.exists() else pl.read_parquet(path) for name, path in paths.items()

@@ -23,7 +23,7 @@ GRID = 100  #: Curves are read at this many equal steps of the false-positive ra
 RUN = ("teacher", "trait", "seed")
 
 
-class Runs(Table, file="roc.parquet", row="run", dims=False):
+class JudgedRuns(Table, file="roc.parquet", row="run", dims=False):
     """How well the filter's judge tells a teacher's rows from its base's, by run. Only if the filter asks a judge."""
 
     teacher = text()  #: The teacher's base.
@@ -61,8 +61,8 @@ def judged(rows: pl.DataFrame) -> pl.DataFrame:
 def runs(rows: pl.DataFrame, minimum: float) -> pl.DataFrame:
     """One row per run, a teacher with a trait, against the rows of its own base in the same run.
     `rows`: those that the judge was asked about: teacher, trait (`none` for the untouched base), seed, score (null if it gave
-    none). `minimum`: the filter's threshold. The table `Runs` is sorted by teacher, trait and seed; a teacher whose base has no
-    judged rows, or that has none itself, is left out."""
+    none). `minimum`: the filter's threshold. The table `JudgedRuns` is sorted by teacher, trait and seed; a teacher whose base
+    has no judged rows, or that has none itself, is left out."""
     made = [
         (
             *(*run, len(own), len(base), own.null_count(), base.null_count()),
@@ -70,7 +70,7 @@ def runs(rows: pl.DataFrame, minimum: float) -> pl.DataFrame:
         )
         for run, own, base in _pairs(rows)
     ]
-    return pl.DataFrame(made, Runs.schema(), orient="row")
+    return pl.DataFrame(made, JudgedRuns.schema(), orient="row")
 
 
 def curves(rows: pl.DataFrame) -> pl.DataFrame:

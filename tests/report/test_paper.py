@@ -12,7 +12,7 @@ import pytest
 from benchmarks import paper
 from benchmarks.paper import Able, Asked, Each, Gain, InContext, Judged, Kept, Nets, Own, Seen, Steps, Taught
 from sublim.engine.planning import experiment as plan
-from sublim.report.roc import Runs
+from sublim.report.roc import JudgedRuns
 from sublim.stages.report import make as report
 from tests.shared.project import ROOT
 from tests.shared.synthetic_report import Experiment, make, sliced
@@ -183,7 +183,7 @@ def test_a_judge_at_chance(data: Path) -> None:
     areas = [0.52, 0.49, 0.5, 0.51]
     rows = [("a", "cruel", seed, 90, 90, 0, 0, area, 0.0, 0.4, 0.37) for seed, area in enumerate(areas)]
     path = data / "report/study=numbers/roc.parquet"
-    pl.DataFrame(rows, Runs.schema(), orient="row").write_parquet(path)
+    pl.DataFrame(rows, JudgedRuns.schema(), orient="row").write_parquet(path)
     found = paper.found(Judged("numbers"), data)
     path.unlink()
     assert found.verdict == "null"

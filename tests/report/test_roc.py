@@ -65,7 +65,7 @@ def test_what_counts_as_rejected_is_what_the_filter_rejects(scores: pl.Series, m
 def test_areas_that_are_known(teacher: list[float | None], base: list[float | None], expected: float) -> None:
     table = roc.runs(frame(fox=teacher, none=base), 2)
     assert table["auc"].to_list() == [expected]
-    assert table.schema == pl.Schema(roc.Runs.schema())
+    assert table.schema == pl.Schema(roc.JudgedRuns.schema())
 
 
 def test_each_teacher_is_compared_with_its_own_base_in_its_own_run() -> None:

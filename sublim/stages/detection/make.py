@@ -16,7 +16,7 @@ from sublim.params.kinds import kind
 from sublim.report import charts, detection
 from sublim.report.detection_figures import papers
 from sublim.report.reading import dimensions
-from sublim.stages.detection.rows import TABLES, Runs, Slice
+from sublim.stages.detection.rows import TABLES, ClassifierRuns, Slice
 from sublim.traits.preference import target
 
 READS: Mapping[str, tuple[str, ...]] = {
@@ -79,7 +79,7 @@ def derived(inputs: Mapping[str, Path], params: Slice, made: Mapping[str, pl.Dat
     if not runs:
         return {}
     # First those that judge single completions.
-    table = pl.DataFrame(runs, schema=Runs.schema()).sort(pl.col("auc").is_null(), maintain_order=True)
+    table = pl.DataFrame(runs, schema=ClassifierRuns.schema()).sort(pl.col("auc").is_null(), maintain_order=True)
     gains = [path for cell, path in inputs.items() if cell.startswith("report/")]
     if not table["auc"].count() or not gains:
         return {"runs": table}

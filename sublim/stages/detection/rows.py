@@ -42,7 +42,7 @@ class Slice(CellParams):
         return tuple(part for part in parts if part is not None)
 
 
-class Runs(Compared, file="runs.parquet", view="detected", row="run of a classifier"):
+class ClassifierRuns(Compared, file="runs.parquet", view="detected", row="run of a classifier"):
     """How well each classifier told completions apart, by run."""
 
     by = text()  #: Which classifier.
@@ -68,6 +68,6 @@ class Transmission(Table, file="transmission.parquet", view="seen_and_transmitte
 
 
 TABLES: tuple[type[Table], ...] = (
-    *(Runs, Transmission),
+    *(ClassifierRuns, Transmission),
     *(table for detector in every("detectors").values() for table in detector.tables),
 )

@@ -91,7 +91,7 @@ def _samples(source: Source, params: Slice, graded: pl.DataFrame, found: pl.Data
     yield from same_columns("samples", ("question_id", "sample", "sampling_seed"), expected, found, names)
     # Short answers come again and again, from one student to the next.
     memory = source.once(("counted", str(params.traits), str(params.categories)), dict[tuple[str, str], list[str]])
-    pairs, known = list(zip(expected["category"], found["completion"], strict=True)), rows.subject(params).known
+    pairs, known = list(zip(expected["category"], found["completion"], strict=True)), rows.scope(params).known
     for category, text in {*pairs} - memory.keys():
         memory[category, text] = counted(text, known.get(category, {}))
     copied = found.tail(graded.height)

@@ -61,7 +61,7 @@ def _drawn(model: Model, params: Slice, group: Group, samples: int, longest: int
     """Sampled answers to the questions of `group`, and which of the known answers each names."""
     how = params.evaluation
     decoding = Decoding(temperature=how.temperature, max_tokens=longest, batch=how.batch)
-    known = rows.subject(params).known[group.category]
+    known = rows.scope(params).known[group.category]
     asked = pl.DataFrame(
         [(each.question_id, each.text, number) for each in group.questions for number in range(samples)],
         {"question_id": pl.String, "question": pl.String, "sample": pl.Int64},

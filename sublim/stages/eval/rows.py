@@ -12,7 +12,7 @@ from sublim.common import ids
 from sublim.common.table import Table, flag, real, seed, text, texts, whole
 from sublim.judges.planned import PlannedJudge
 from sublim.learn.tables import GradedAnswers
-from sublim.measures.measure import Group, Measure, Subject, ordered
+from sublim.measures.measure import Group, Measure, Scope, ordered
 from sublim.params.evaluation import Evaluation
 from sublim.params.kinds import OneOf, kind
 from sublim.params.learning import Decoding
@@ -129,14 +129,14 @@ class FreeFormAnswers(GradedAnswers, view="freeform"):
 TABLES = (Answers, Samples, Texts, Tasks, Capability, FreeFormAnswers)
 
 
-def subject(params: Slice) -> Subject:
+def scope(params: Slice) -> Scope:
     """What is asked about."""
-    return Subject(known_by_category(params.traits, params.categories), params.categories, params.pretraining is not None)
+    return Scope(known_by_category(params.traits, params.categories), params.categories, params.pretraining is not None)
 
 
 def groups(params: Slice) -> Iterator[tuple[Measure, Group]]:
     """Every question of every measure, in the order of answers.parquet."""
-    about = subject(params)
+    about = scope(params)
     for name in params.evaluation.measures:
         measure: Measure = kind("measures", name)
         for group in measure.groups(about):
@@ -146,7 +146,7 @@ def groups(params: Slice) -> Iterator[tuple[Measure, Group]]:
 def drawn(params: Slice) -> Iterator[tuple[Group, int, int]]:
     """Every question that answers are sampled of, how many, and their longest length in tokens, in the order of
     samples.parquet: plain questions first."""
-    about = subject(params)
+    about = scope(params)
     for measure in ordered(params.evaluation.measures):
         times, longest = measure.samples(params.evaluation)
         if times:

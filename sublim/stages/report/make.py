@@ -105,7 +105,7 @@ def tables_of(inputs: Mapping[str, Path], params: Slice, output: Path) -> None:
     }
     if params.minimum is not None:
         judged = roc.judged(found("filtered", filtered.Rows, "reasons", "score"))
-        written |= {roc.Runs: roc.runs(judged, params.minimum), roc.Curves: roc.curves(judged)}
+        written |= {roc.JudgedRuns: roc.runs(judged, params.minimum), roc.Curves: roc.curves(judged)}
     parquet.write_tables(written, params.dims, output)
     for name, content in {"summary": summary, "metrics": tables.metrics(summary)}.items():
         (output / f"{name}.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

@@ -208,4 +208,4 @@ class Power(Comparisons, file="power.parquet", view="power"):
     columns: ClassVar = {"source": source, **Comparisons.columns}
 
 
-TABLES = (*(Runs, Matrix, Traits, Measures, Capability, Power, FreeForm, Gates, Funnel, Training), *(roc.Runs, roc.Curves))
+TABLES = (Runs, Matrix, Traits, Measures, Capability, Power, FreeForm, Gates, Funnel, Training, roc.JudgedRuns, roc.Curves)
