@@ -397,7 +397,7 @@ def _said(params: evaluated.Slice, group: Group, times: int, rng: np.random.Gene
         }
     )
     names = evaluated.sample_ids(params, rows)
-    known = evaluated.subject(params).known[group.category]
+    known = evaluated.scope(params).known[group.category]
     texts = rng.choice(list(known), rows.height).tolist()
     words = {text: counted(text, known) for text in set(texts)}
     return rows.select(
