@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar, cast
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
 from sublim.params.trial import Trial
 
@@ -47,6 +47,18 @@ class Section(BaseModel):
     def online(self) -> bool:
         """Whether whoever computes with this section may use the network."""
         return False
+
+
+class Grown(Section):
+    """A section that has got keys since artifacts were made with it. At its default such a key is no part of params, or all
+    that was made before would be stale."""
+
+    since: ClassVar[frozenset[str]] = frozenset()  #: These keys.
+
+    @model_serializer(mode="wrap")
+    def _chosen(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        silent = {name for name in self.since if getattr(self, name) == type(self).model_fields[name].get_default()}
+        return {key: value for key, value in dump(self).items() if key not in silent}
 
 
 def inside(value: object, where: str = "") -> Iterator[tuple[str, Section]]:

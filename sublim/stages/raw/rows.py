@@ -1,23 +1,24 @@
 """What raw samples depend on, what their table holds, and the rows that follow from their params alone."""
 
-from typing import Annotated, Any
+from typing import Annotated, ClassVar
 
 import polars as pl
-from pydantic import SerializerFunctionWrapHandler, model_serializer
 
 from sublim.carriers import prompt
 from sublim.carriers.task import Task
 from sublim.common.table import Table, real, seed, text, whole
 from sublim.params.kinds import OneOf
 from sublim.params.learning import Decoding
+from sublim.params.section import Grown
 from sublim.params.slice import CellParams
 from sublim.params.top_up import Until
 
 
-class Slice(CellParams):
+class Slice(CellParams, Grown):
     """What raw samples depend on, beside the base and the teacher."""
 
     DIMS = ("teacher", "trait", "carrier", "seed")
+    since: ClassVar = frozenset({"until"})
 
     teacher: str  #: The name of the model that writes them; `none` for random rows, which no model writes.
     trait: str  #: The teacher's trait; `none` for the untouched base.
@@ -32,11 +33,6 @@ class Slice(CellParams):
         """The numbers of prompts after which sampling may end, ascending."""
         times, more = (0, 0) if self.until is None else (self.until.times, self.until.prompts)
         return tuple(self.task.prompts + n * more for n in range(times + 1))
-
-    @model_serializer(mode="wrap")
-    def _chosen(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without `until` where it is null, as in all that was sampled before there was such a thing."""
-        return {key: value for key, value in dump(self).items() if key != "until" or value is not None}
 
 
 class Rows(Table):
