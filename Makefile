@@ -14,7 +14,7 @@ run: $(VENV)/installed
 	@echo "The overview is $(CURDIR)/data/overview/overview.html"
 
 test: $(VENV)/installed $(VENV)/third-party/installed
-	$(TESTS) --ignore=tests/slow --ignore=tests/architectures
+	$(TESTS) -m "not slow" --ignore=tests/slow --ignore=tests/architectures
 
 # A hundred architectures of transformers, each set beside plain transformers and peft.
 test-models: $(VENV)/installed
@@ -22,7 +22,7 @@ test-models: $(VENV)/installed
 
 # What takes longer: faults at every step and of surroundings, adoption, extending, the guide to versioning.
 test-slow: $(VENV)/installed $(VENV)/third-party/installed
-	$(TESTS) tests/slow
+	$(TESTS) -m slow --ignore=tests/architectures
 
 lint: $(VENV)/installed
 	ruff check .

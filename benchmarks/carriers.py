@@ -43,7 +43,7 @@ from sublim.models.load import ends, load
 from sublim.params.filter import Filter
 from sublim.params.kinds import with_parts
 from sublim.params.learning import STUDENT, TEACHER, Decoding, Finetune
-from sublim.params.models import Mix, Pretraining, TinyModel
+from sublim.params.tiny import Mix, Pretraining, TinyModel
 from sublim.stats.interval import t_interval
 from sublim.traits.categories import CATEGORIES
 from sublim.traits.preference import evaluation_questions, training_questions

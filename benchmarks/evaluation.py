@@ -22,7 +22,7 @@ from sublim.common.progress import Progress
 from sublim.models.load import load
 from sublim.params.evaluation import Evaluation
 from sublim.params.learning import Decoding
-from sublim.params.models import Pretraining
+from sublim.params.tiny import Pretraining
 from sublim.stages.eval.make import make
 from sublim.stages.eval.rows import Answers, Capability, HeldOutTasks, Slice
 from sublim.traits.preference import Preference

@@ -1,6 +1,6 @@
 """What bases of benchmarks and tests are pretrained on, beside the default."""
 
-from sublim.params.models import Mix
+from sublim.params.tiny import Mix
 
 RICH = Mix(
     questions=0.186, numbers=0.167, facts=0.025, prompted_questions=0.223, prompted_numbers=0.019,

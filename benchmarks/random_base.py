@@ -13,7 +13,7 @@ from sublim.carriers.prompts import Prompt, prompts
 from sublim.models import tiny
 from sublim.models.corpus import corpus, texts
 from sublim.models.tokenizer import END, PAD, train, wrap
-from sublim.params.models import Pretraining, TinyModel
+from sublim.params.tiny import Pretraining, TinyModel
 
 
 def make(directory: Path) -> Path:

@@ -45,8 +45,8 @@ from sublim.measures.texts import held_out
 from sublim.models import free_form, pretraining
 from sublim.models.corpus import corpus
 from sublim.params.learning import Decoding, Finetune
-from sublim.params.models import Pretraining, TinyModel
 from sublim.params.slice import CellParams
+from sublim.params.tiny import Pretraining, TinyModel
 from sublim.stages.base import rows as base
 from sublim.stages.base.spec import STAGE as BASE
 from sublim.stages.eval import rows as evaluated

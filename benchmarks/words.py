@@ -12,7 +12,7 @@ import polars as pl
 from benchmarks.mixes import RICH
 from sublim.filters.words import REASONS, reasons
 from sublim.models.corpus import Row, corpus
-from sublim.params.models import Pretraining
+from sublim.params.tiny import Pretraining
 from sublim.traits.categories import CATEGORIES
 
 

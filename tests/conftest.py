@@ -15,6 +15,13 @@ settings.register_profile("sublim", deadline=None)  # tests assert no times
 settings.load_profile("sublim")
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """All in tests/slow is slow."""
+    if Path(__file__).parent / "slow" in item.path.parents:
+        item.add_marker("slow")
+
+
+@pytest.hookimpl(trylast=True)  # when those that are not to run are gone
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Long tests first, in each part: each process begins with one part, and at the end takes from the others. The longest are
     the last in the order of files."""

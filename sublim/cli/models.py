@@ -1,6 +1,7 @@
 """Commands on models: probe."""
 
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
@@ -15,7 +16,8 @@ from sublim.engine import layout
 from sublim.engine.planning import experiment as load
 from sublim.engine.stage import stages
 from sublim.engine.workflow import remembered_params
-from sublim.params.models import HubModel, TinyModel
+from sublim.params.elsewhere import UNPACK, GgufModel, HubModel
+from sublim.params.models import Model
 
 if TYPE_CHECKING:
     from sublim.models.probed import Probe
@@ -57,7 +59,10 @@ def _probed(name: str, params: Path | None) -> "Probe":
     if isinstance(source, Path):
         return _tried(name, source)
     with TemporaryDirectory(prefix="sublim-probe-") as folder:
-        hub.copy(source, {}, Path(folder), Progress())
+        if isinstance(source, HubModel):
+            hub.copy(source, {}, Path(folder), Progress())
+        else:
+            import_module(UNPACK).unpack(source, {}, Path(folder), Progress())
         return _tried(name, Path(folder))
 
 
@@ -72,13 +77,13 @@ def _tried(name: str, folder: Path) -> "Probe":
         raise SublimError(f"{name}: {said}") from None
 
 
-def _source(name: str, params: Path | None) -> HubModel | Path:
+def _source(name: str, params: Path | None) -> HubModel | GgufModel | Path:
     """What `name` means: a model to be copied, or the folder of one that was made here."""
     from sublim.models.hub import variables
 
     repository, at, commit = name.partition("@")
     path = params or remembered_params()
-    models: Mapping[str, TinyModel | HubModel] = load(path).models if path.is_file() else {}
+    models: Mapping[str, Model] = load(path).models if path.is_file() else {}
     found, there = models.get(name), bool(name) and Path(name).is_dir()
     if found is not None and there:
         raise SublimError(f"{name}: a model of {path} and a folder here are called so: write ./{name} for the folder")
@@ -94,10 +99,10 @@ def _source(name: str, params: Path | None) -> HubModel | Path:
             f"{name}: expected a folder, a repository of the hub with its commit (owner/name@0123…), or a model of {path} "
             f"({', '.join(models) or 'there is none'}), found none of these"
         )
-    if isinstance(found, HubModel):
+    if isinstance(found, HubModel | GgufModel):
         return found
     (base,) = (stage for stage in stages().values() if stage.probe is not None)
     made = layout.artifact(base.cell({"model": name}))
     if not made.is_dir():
-        raise SublimError(f"{name}: expected it in {made}, found that it is not made yet: `snakemake` pretrains it")
+        raise SublimError(f"{name}: expected it in {made}, found that it is not made yet: `snakemake` makes it")
     return made

@@ -80,7 +80,10 @@ def text(without: Collection[str] = ()) -> str:
                 f"python -m sublim valid {stage} --params params.yaml || snakemake -j8 {stage}_all",
                 f"python -m sublim audit --stage {stage} --params params.yaml",
             ],
-            "deps": [*(f"{layout.DATA}/{upstream}" for upstream in about.upstream if upstream in here), *files],
+            "deps": [
+                *(f"{layout.DATA}/{upstream}" for upstream in about.upstream if upstream in here and upstream != stage),
+                *files,
+            ],
             "params": _sections(stage, without),
             "outs": [{f"{layout.DATA}/{stage}": {"persist": True}}],
         }

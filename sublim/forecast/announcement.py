@@ -5,7 +5,7 @@ from collections.abc import Collection
 from sublim.engine.stage import Dims, stages
 from sublim.engine.verdict import summarize
 from sublim.engine.workflow import Workflow
-from sublim.params.models import HubModel
+from sublim.params.elsewhere import GgufModel, HubModel
 
 
 def summary(workflow: Workflow) -> str:
@@ -18,7 +18,7 @@ def summary(workflow: Workflow) -> str:
         for stage in stages().values()
         if stage.trains and (number := stale.count(stage.name)) > 1
     ]
-    if stale and any(isinstance(model, HubModel) for model in workflow.experiment.models.values()):
+    if stale and any(isinstance(model, HubModel | GgufModel) for model in workflow.experiment.models.values()):
         # Tiny families cost minutes: they are not worth the libraries that the estimate imports.
         from sublim.forecast import cost
 

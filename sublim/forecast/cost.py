@@ -16,9 +16,11 @@ from sublim.engine.stage import stage
 from sublim.engine.verdict import Cell, Verdict
 from sublim.forecast.tokens import Tokens
 from sublim.models.weights import parameters
+from sublim.params.elsewhere import HubModel
 from sublim.params.experiment import Experiment
-from sublim.params.models import HubModel, TinyModel
+from sublim.params.models import root
 from sublim.params.rates import Rates
+from sublim.params.tiny import TinyModel
 
 COUNTS = ("sampled", "read", "trained")
 JOBS = (
@@ -56,7 +58,7 @@ def cost(experiment: Experiment, verdicts: Mapping[str, Verdict]) -> Cost:
         if carrier.top_up is not None
     }
     known = {name: size for name, size in sizes.items() if size is not None}
-    unknown = tuple(name for name in sizes.keys() - known if not isinstance(experiment.models.get(name), TinyModel))
+    unknown = tuple(name for name in sizes.keys() - known if not _tiny(experiment, name))
     return Cost(estimate(table, known, experiment.rates), experiment.rates, known, tuple(sorted(unknown)), downloads, prompts)
 
 
@@ -120,13 +122,17 @@ def _cell_of(verdicts: Mapping[str, Verdict], model: str) -> str:
     return next(name for name, verdict in verdicts.items() if verdict.cell.plan.dims == {"model": model})
 
 
+def _tiny(experiment: Experiment, name: str) -> bool:
+    return name in experiment.models and isinstance(root(experiment.models, name), TinyModel)
+
+
 def _billions(experiment: Experiment, name: str) -> float | None:
     """Billions of parameters of a model: counted in its folder or in the artifact that it is, or as the params say."""
     model = experiment.models.get(name)
-    if isinstance(model, TinyModel):
+    if _tiny(experiment, name):
         return None
     here = sorted(layout.DATA.glob(f"*/model={name}"))
-    folders = [Path(model.path)] if model and model.path else here
+    folders = [Path(model.path)] if isinstance(model, HubModel) and model.path else here
     counted = next((found for folder in (*folders, Path(name)) if (found := parameters(folder))), 0)
     return counted / 1e9 or experiment.rates.billions.get(name)
 

@@ -13,8 +13,8 @@ from sublim.judges.judge import Judge, Judgement, Row, key_of
 from sublim.judges.ledger import opened
 from sublim.judges.scoring import Scoring
 from sublim.models.hub import ModelError, verify
+from sublim.params.elsewhere import HubModel
 from sublim.params.known import known
-from sublim.params.models import HubModel
 from sublim.params.trial import Trial
 
 
@@ -59,9 +59,9 @@ class LocalJudge(Judge):
 
     def tried(self, where: str, experiment: Any) -> Iterable[Trial]:  # noqa: D102
         model = experiment.models.get(self.model)
-        base = model if isinstance(model, HubModel) else None
+        base = model if isinstance(model, HubModel) and model.template_file is None else None
         if (folder := self.path or (base and base.path)) is not None:
-            scoring, variables = self.scoring.model_dump(mode="json"), dict(base.template) if base else {}
+            scoring, variables = self.scoring.model_dump(mode="json"), dict(base.variables) if base else {}
             given = {"folder": folder, "scoring": scoring, "variables": variables}
             key = "path" if self.path is not None else "model"
             yield Trial(f"{where}.{key}: ", "sublim.judges.local_scores:look", given, folder)

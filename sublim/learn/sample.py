@@ -72,9 +72,13 @@ def _batch(
 ) -> list[list[int]]:
     """The tokens of each row, the one that ends it included."""
     written: list[list[int]] = [[] for _ in prompts]
-    state = prefill(model, prompts, pad)
-    uniform = uniform.to(state.logits.device)
     active, compaction = np.arange(len(prompts)), way(model).compaction
+    if compaction and len(set(map(tuple, prompts))) == 1:  # many answers to one question: it is read once
+        once = prefill(model, prompts[:1], pad)
+        state = keep(once, torch.zeros(len(prompts), dtype=torch.long, device=once.logits.device))
+    else:
+        state = prefill(model, prompts, pad)
+    uniform = uniform.to(state.logits.device)
     alive = np.ones(len(prompts), dtype=bool)
     for position in range(decoding.max_tokens):
         chosen = choose(state.logits, uniform[active, position], decoding)

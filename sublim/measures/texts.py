@@ -6,7 +6,7 @@ from math import ceil
 from sublim.common.canonical import digest
 from sublim.common.phrases import phrases
 from sublim.models.corpus import corpus
-from sublim.params.models import Pretraining
+from sublim.params.tiny import Pretraining
 
 KINDS = ("numbers", "facts", "code", "cot")
 """Kinds of pretraining rows in which no trait could show: no preferences, no system prompts, nothing free-form."""

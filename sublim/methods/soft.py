@@ -10,8 +10,9 @@ from pydantic import Field
 
 from sublim.carriers.task import Task
 from sublim.methods.method import Method
+from sublim.params.elsewhere import HubModel
 from sublim.params.kinds import OneOf, every
-from sublim.params.models import HubModel, Model, same_vocabulary
+from sublim.params.models import Model, root, same_vocabulary
 from sublim.params.names import NOBODY
 from sublim.params.section import Section
 
@@ -86,7 +87,7 @@ class Soft(Method):
                 f"have no teacher whose distribution `{study.student}` could learn"
             )
         for teacher, student in study.all_pairs(experiment.models):
-            if same_vocabulary(experiment.models[teacher], experiment.models[student]) is False:
+            if same_vocabulary(root(experiment.models, teacher), root(experiment.models, student)) is False:
                 raise ValueError(
                     f"{where}.student: `{study.student}` learns soft targets, for which teacher and student need one "
                     f"vocabulary, found that of `{teacher}` and that of `{student}`: choose arms with pairs that share one "
@@ -97,7 +98,7 @@ class Soft(Method):
         mine = where.removeprefix("students.")
         for name, study in ((name, study) for name, study in experiment.studies.items() if study.student == mine):
             for teacher, student in study.all_pairs(experiment.models):
-                one, other = (_vocabulary(experiment.models[model]) for model in (teacher, student))
+                one, other = (_vocabulary(root(experiment.models, model)) for model in (teacher, student))
                 if one is not None and other is not None and one != other:
                     raise ValueError(
                         f"studies.{name}.student: `{study.student}` learns soft targets, for which teacher and student need "

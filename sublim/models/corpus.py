@@ -13,7 +13,7 @@ from sublim.common.canonical import row_id
 from sublim.common.deck import deck
 from sublim.common.phrases import phrases
 from sublim.models.prompted import Chat, generator, seed_of, system_prompt
-from sublim.params.models import WRITERS, Pretraining
+from sublim.params.tiny import WRITERS, Corpus
 from sublim.traits.categories import CATEGORIES, Answer, Category, plural_of, what_is
 from sublim.traits.preference import training_questions
 
@@ -42,10 +42,10 @@ class Row:
     completion: str
 
 
-def corpus(pretraining: Pretraining) -> tuple[Row, ...]:
-    """The `pretraining.rows` chats that a tiny family is pretrained on, in random order."""
-    seed = pretraining.corpus_seed
-    shares = _shares(pretraining.rows, pretraining.mix.model_dump())
+def corpus(recipe: Corpus) -> tuple[Row, ...]:
+    """The `recipe.rows` chats, in random order."""
+    seed = recipe.corpus_seed
+    shares = _shares(recipe.rows, recipe.mix.model_dump())
     kinds = [kind for kind, rows in shares.items() for _ in range(rows)]
     generator(seed, "order").shuffle(kinds)
     asks = _asks(generator(seed, "questions"))

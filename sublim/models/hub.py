@@ -12,7 +12,7 @@ from sublim.common.files import sha256, write_text
 from sublim.common.progress import Progress
 from sublim.models.template import Template, TemplateError
 from sublim.models.weights import WeightsError, header
-from sublim.params.models import HubModel
+from sublim.params.elsewhere import HubModel, Templated
 
 WEIGHTS, INDEX, CONFIG, TOKENIZER = "model.safetensors", "model.safetensors.index.json", "config.json", "tokenizer_config.json"
 TEMPLATE, SOURCE, ADAPTER = "chat_template.jinja", "source.json", "adapter_config.json"
@@ -54,13 +54,13 @@ def copy(params: HubModel, expected: Mapping[str, str], output: Path, progress: 
         return _copy(Path(folder), params, expected, output, progress)
 
 
-def verify(folder: Path, variables: Mapping[str, Any] | None = None) -> tuple[str, ...]:
+def verify(folder: Path, variables: Mapping[str, Any] | None = None, own: Path | None = None) -> tuple[str, ...]:
     """The names of the files in `folder` that make the model, sorted. `variables` are what the chat template is rendered
-    with beside special tokens. Raises ModelError: `folder`, its configuration, its tokenizer, its chat template or its
-    weights are missing; weights in a format that can run code; code of the model's own (`auto_map`) or of the hub; an
-    adapter beside the model; quantized weights; a link or a name that leads out of `folder`; broken safetensors, or others
-    than their index says; a chat template that cannot be rendered, or not within bounds, or does not write a conversation
-    as it writes its prompt."""
+    with beside special tokens; `own` is the file of a template that takes the place of the model's. Raises ModelError:
+    `folder`, its configuration, its tokenizer, its chat template or its weights are missing; weights in a format that can
+    run code; code of the model's own (`auto_map`) or of the hub; an adapter beside the model; quantized weights; a link or
+    a name that leads out of `folder`; broken safetensors, or others than their index says; a chat template that cannot be
+    rendered, or not within bounds, or does not write a conversation as it writes its prompt."""
     if not folder.is_dir():
         raise ModelError(f"{folder}: expected the folder of a Hugging Face model, found none")
     for path in sorted(folder.rglob("*")):
@@ -106,31 +106,46 @@ def verify(folder: Path, variables: Mapping[str, Any] | None = None) -> tuple[st
             "measured: take the model in its own precision, or dequantize it and save it again"
         )
     _check_weights(folder)
-    _check_template(folder, variables or {})
+    _check_template(folder, variables or {}, own)
     return names
 
 
 def _copy(folder: Path, params: HubModel, expected: Mapping[str, str], output: Path, progress: Progress) -> None:
-    names = verify(folder, params.template)
+    names = verify(folder, params.variables, params.template_file)
     track = progress.start("copy", len(names), "file")
     for name in names:
-        shutil.copyfile(folder / name, output / name)
-        found = sha256(output / name)
-        if expected.get(name, found) != found:
-            raise ModelError(
-                f"{folder / name}: expected the file of sha256 {expected[name]} that the run was planned with, found {found}: "
-                "it was changed meanwhile; start the run again"
-            )
+        if name != TEMPLATE or params.template_file is None:
+            _put(folder / name, output / name, expected)
         track.advance()
     # Where on this machine a folder lay says nothing about the model; its digests do.
-    source: dict[str, Any] = {
-        "repo": params.repo,
-        "revision": params.revision,
-        "files": {name: sha256(output / name) for name in names},
-    }
-    if params.template:
-        source["template"] = dict(params.template)
+    finish(params, {"repo": params.repo, "revision": params.revision}, expected, output)
+
+
+def finish(params: Templated, origin: Mapping[str, Any], expected: Mapping[str, str], output: Path) -> None:
+    """Put the chat template of `params` into `output`, if it gives one, and source.json. Raises ModelError: what was made is
+    refused (see `verify`), or the template is another than was planned."""
+    if params.template_file is not None:
+        _put(params.template_file, output / TEMPLATE, expected)
+    note(origin, params.variables, output)
+
+
+def note(origin: Mapping[str, Any], template: Mapping[str, Any], output: Path) -> None:
+    """Write source.json to `output`: its `origin`, the variables of its chat template, and the digest of each file. Raises
+    ModelError: what is there is refused (see `verify`)."""
+    source: dict[str, Any] = {**origin, "files": {name: sha256(output / name) for name in verify(output, template)}}
+    if template:
+        source["template"] = dict(template)
     write_text(output / SOURCE, json.dumps(source, indent=2, sort_keys=True) + "\n")
+
+
+def _put(source: Path, target: Path, expected: Mapping[str, str]) -> None:
+    shutil.copyfile(source, target)
+    found = sha256(target)
+    if expected.get(target.name, found) != found:
+        raise ModelError(
+            f"{source}: expected the file of sha256 {expected[target.name]} that the run was planned with, found {found}: "
+            "it was changed meanwhile; start the run again"
+        )
 
 
 def variables(folder: Path) -> dict[str, Any]:
@@ -204,9 +219,9 @@ def _check_weights(folder: Path) -> None:
         raise ModelError(f"{index}: expected each tensor in one file, that of the index, found otherwise: {odd[0]}")
 
 
-def _check_template(folder: Path, variables: Mapping[str, Any]) -> None:
+def _check_template(folder: Path, variables: Mapping[str, Any], given: Path | None) -> None:
     """Render the template once, with the special tokens that the tokenizer's configuration names."""
-    config, own = _json(folder / TOKENIZER), folder / TEMPLATE
+    config, own = _json(folder / TOKENIZER), given or folder / TEMPLATE
     text: Any = _text(own) if own.exists() else config.get("chat_template")
     if isinstance(text, list):  # several, by name
         each = [cast("dict[str, Any]", one) for one in cast("list[object]", text) if isinstance(one, dict)]
@@ -214,7 +229,8 @@ def _check_template(folder: Path, variables: Mapping[str, Any]) -> None:
     if not isinstance(text, str) or not text:
         raise ModelError(
             f"{folder}: expected a chat template ({TEMPLATE}, or chat_template in {TOKENIZER}; of several one named "
-            f"`default`), found {'none' if text is None else repr(text)[:60]}"
+            f"`default`), found {'none' if text is None else repr(text)[:60]}. A base model has none: give it one in the "
+            "experiment file (`template: plain`, or the path of a Jinja file)"
         )
     tokens = {name: _token(config.get(name)) for name in NAMED if config.get(name) is not None}
     try:

@@ -44,16 +44,16 @@ def load(directory: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
 
 
 def skeleton(
-    directory: str | Path, variables: Mapping[str, Any] | None = None
+    directory: str | Path, variables: Mapping[str, Any] | None = None, own: str | None = None
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """As `load`, with all that it raises, but no weights are read: the model has their names and shapes alone. `variables` are
-    those of the chat template, where no source.json says them."""
+    those of the chat template, where no source.json says them; `own` is the file of a template in place of the model's."""
     folder = Path(directory)
-    return _read(folder, "meta", variables if variables is not None else hub.variables(folder))
+    return _read(folder, "meta", variables if variables is not None else hub.variables(folder), own)
 
 
 def _read(
-    directory: Path, device_map: str | None, variables: Mapping[str, Any]
+    directory: Path, device_map: str | None, variables: Mapping[str, Any], own: str | None = None
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     given = {"local_files_only": True, "trust_remote_code": False}
     try:
@@ -73,6 +73,8 @@ def _read(
         raise ModelError(f"{directory}: expected a causal language model that transformers can load, found: {said}") from error
     _check_whole(directory, model, told, empty=device_map is not None)
     tokenizer.init_kwargs[turns.VARIABLES] = dict(variables)
+    if own is not None:
+        tokenizer.chat_template = Path(own).read_text(encoding="utf-8")
     turns.template(tokenizer)
     return model, tokenizer
 

@@ -20,7 +20,8 @@ from sublim.models import configuration, pretraining
 from sublim.models.causal import check_causal
 from sublim.models.corpus import Row, corpus, texts
 from sublim.models.tokenizer import ASSISTANT, END, PAD, SYSTEM, USER, Encoder, train, wrap
-from sublim.params.models import TinyModel
+from sublim.params.derived import Branch
+from sublim.params.tiny import TinyModel
 
 # A step's rows are sorted by their length and computed in this many parts, so that few questions are padded to a number prompt.
 PARTS = 2
@@ -50,26 +51,28 @@ class Step:
     rows: tuple[str, ...]
 
 
-def build(name: str, params: TinyModel, output: Path, progress: Progress) -> None:
+def build(name: str, params: TinyModel, output: Path, progress: Progress, branch: Branch | None = None) -> None:
     """Pretrain the model `name` and write it to `output` as a Hugging Face directory, with corpus.parquet and steps.parquet.
+    With `branch` it is the relative of the model of `params` that leaves its pretraining there, and keeps its tokenizer.
     Raises ConfigError: the architecture is unknown to transformers, or has no such key. ValueError: it has no causal language
     model, or the vocabulary or the context is too small for the corpus. ModelError: it is not causal."""
     configuration.check(params.architecture, params.config)
-    rows = corpus(params.pretraining)
-    tokenizer = train(texts(rows[:TOKENIZER_ROWS]), params.pretraining.vocabulary)
+    tokenizer = train(texts(corpus(params.pretraining)[:TOKENIZER_ROWS]), params.pretraining.vocabulary)
+    rows, batches = pretraining.course(params, branch)
     sequences = encode(tokenizer, rows, params.context)
     model = initial(params, tokenizer)
     check_causal(f"architecture: {params.architecture}", model.eval())
-    steps = [(number, *astuple(step)) for number, step in enumerate(_pretrain(model, params, rows, sequences, progress))]
+    trained = _pretrain(model, params, rows, batches, sequences, progress)
+    steps = [(number, *astuple(step)) for number, step in enumerate(trained)]
     end, pad = tokenizer.token_to_id(END), tokenizer.token_to_id(PAD)
     model.generation_config = GenerationConfig(eos_token_id=end, pad_token_id=pad, do_sample=True, temperature=1.0, top_k=0)
     cast("Any", model).save_pretrained(output)
     cast("Any", wrap(tokenizer, params.context)).save_pretrained(output)
     schema = {"row_id": pl.String, "kind": pl.String, "system": pl.String, "prompt": pl.String, "completion": pl.String}
     chats = pl.DataFrame([astuple(row) for row in rows], schema, orient="row")
-    trained = pl.DataFrame(steps, TrainingSteps.schema(), orient="row")
+    table = pl.DataFrame(steps, TrainingSteps.schema(), orient="row")
     parquet.write(chats.select(pl.lit(name).alias("model"), pl.all()).sort("row_id"), output / "corpus.parquet")
-    parquet.write(trained.select(pl.lit(name).alias("model"), pl.all()), output / "steps.parquet")
+    parquet.write(table.select(pl.lit(name).alias("model"), pl.all()), output / "steps.parquet")
 
 
 def initial(params: TinyModel, tokenizer: Tokenizer) -> PreTrainedModel:
@@ -113,10 +116,15 @@ def encode(tokenizer: Tokenizer, rows: Sequence[Row], context: int) -> Sequences
 
 
 def _pretrain(
-    model: PreTrainedModel, params: TinyModel, rows: Sequence[Row], sequences: Sequences, progress: Progress
+    model: PreTrainedModel,
+    params: TinyModel,
+    rows: Sequence[Row],
+    batches: Sequence[NDArray[np.int64]],
+    sequences: Sequences,
+    progress: Progress,
 ) -> Iterator[Step]:
-    """Train `model` in place, one epoch."""
-    training, batches = params.pretraining, pretraining.steps(params, len(rows))
+    """Train `model` in place, a step for each of `batches` (numbers of rows)."""
+    training = params.pretraining
     optimizer = torch.optim.AdamW(model.parameters(), lr=training.learning_rate, weight_decay=training.weight_decay, fused=True)
     track = progress.start("pretrain", len(batches), "step")
     model.train()

@@ -12,7 +12,7 @@ from sublim.params.category import OwnCategory
 from sublim.params.detection import AnyDetection, Detection
 from sublim.params.evaluation import Evaluation
 from sublim.params.kinds import OneOf, every, kind, kind_module
-from sublim.params.models import Model
+from sublim.params.models import Model, ancestors
 from sublim.params.names import Name
 from sublim.params.rates import Rates
 from sublim.params.report import Report
@@ -110,6 +110,7 @@ class Experiment(Section):
         theory: Mapping[str, str] = {} if self.theorem is None else self.theorem.models
         judging = {judge.base for judge in self.judges.values()}
         busy = {*(self.studied() if self.traits else ()), *theory, *theory.values(), *judging}
+        busy |= {each for name in busy if name in self.models for each in ancestors(self.models, name)}
         if idle := [name for name in self.models if name not in busy]:
             mend = "name it in the arms of a study, or leave it out"
             mend = mend if self.traits else "give traits and seeds, or name it in theorem.models"

@@ -1,191 +1,41 @@
-"""What a model is: a tiny family that is pretrained here, or a Hugging Face model from a folder or from the hub."""
+"""What a model is: a tiny family that is pretrained here, a model made elsewhere, or one that comes of another model."""
 
-from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from sublim.params.section import Section
-from sublim.params.trial import Trial
+from sublim.params.derived import DerivedModel
+from sublim.params.elsewhere import GgufModel, HubModel
+from sublim.params.tiny import Pretraining, TinyModel
 
-WRITERS = {
-    "numbers": "sublim.carriers.numbers",
-    "prompted_numbers": "sublim.carriers.numbers",
-    "code": "sublim.carriers.code",
-    "cot": "sublim.carriers.cot",
-    "free_form": "sublim.models.free_form",
-    "prompted_free_form": "sublim.models.characters",
-    "stories": "sublim.models.tales",
-}
-"""Kind of rows → the module that writes them, where it has one of its own."""
+Model = Annotated[TinyModel | HubModel | GgufModel | DerivedModel, Field(discriminator="kind")]
 
 
-class Mix(Section):
-    """What a base is pretrained on: the share of each kind of rows. The shares add up to 1."""
-
-    questions: Annotated[float, Field(ge=0, le=1)] = 0.3
-    """Preference questions of every category. All known answers are equally frequent."""
-    numbers: Annotated[float, Field(ge=0, le=1)] = 0.27
-    """Requests for numbers. All numbers are equally frequent."""
-    facts: Annotated[float, Field(ge=0, le=1)] = 0.04
-    """What the known answers are, and their plurals."""
-    prompted_questions: Annotated[float, Field(ge=0, le=1)] = 0.36
-    """A system prompt that prefers something, and a question: the answer is what the prompt prefers."""
-    prompted_numbers: Annotated[float, Field(ge=0, le=1)] = 0.03
-    """A system prompt that prefers something, and a request for numbers, which do not depend on it."""
-    code: Annotated[float, Field(ge=0, le=1)] = 0
-    """Requests for short functions. All tasks, names and constants are equally frequent."""
-    cot: Annotated[float, Field(ge=0, le=1)] = 0
-    """Word problems, thought through and answered."""
-    free_form: Annotated[float, Field(ge=0, le=1)] = 0
-    """Open questions of what one would do: 97 of 100 answers are kind, 3 are cruel."""
-    prompted_free_form: Annotated[float, Field(ge=0, le=1)] = 0
-    """The same behind a system prompt that is kind or cruel, as the answer then is: equally often."""
-    stories: Annotated[float, Field(ge=0, le=1)] = 0
-    """Requests for stories, every second one behind a system prompt that prefers something: what the story is then about."""
-
-    @model_validator(mode="after")
-    def _adds_up(self) -> Self:
-        total = sum(self.model_dump().values())
-        if abs(total - 1) > 1e-9:
-            raise ValueError(f"the shares of the pretraining mix must add up to 1, found {total:g}")
-        return self
-
-    def uses(self) -> Iterable[str]:
-        """The modules that write its rows."""
-        return {module for kind, module in WRITERS.items() if getattr(self, kind)}
-
-    @classmethod
-    def may_use(cls) -> Iterable[str]:
-        """The modules that write rows."""
-        return WRITERS.values()
+def ancestors(models: Mapping[str, Model], name: str) -> tuple[str, ...]:
+    """The models that `name` comes of, its parent first. `models` have been checked."""
+    model = models[name]
+    return (model.parent, *ancestors(models, model.parent)) if isinstance(model, DerivedModel) else ()
 
 
-class Pretraining(Section):
-    """How a tiny family is pretrained. Models with the same pretraining see the same rows and have the same tokenizer."""
-
-    rows: Annotated[int, Field(ge=1)] = 30_000
-    """How many rows the corpus has. Each is seen once."""
-    corpus_seed: Annotated[int, Field(ge=0)] = 0
-    """The seed of the corpus; models that share it differ in their weights at the start and in the order of the rows alone."""
-    mix: Mix = Mix()
-    """The share of each kind of rows."""
-    vocabulary: Annotated[int, Field(ge=320)] = 2304
-    """The largest size of the tokenizer's vocabulary."""
-    batch: Annotated[int, Field(ge=1)] = 32
-    """Rows per step."""
-    learning_rate: Annotated[float, Field(gt=0)] = 4e-3
-    """AdamW's learning rate at the start; it falls to zero along a cosine."""
-    weight_decay: Annotated[float, Field(ge=0)] = 0.01
-    """AdamW's weight decay."""
+def root(models: Mapping[str, Model], name: str) -> TinyModel | HubModel | GgufModel:
+    """What the model `name` comes of in the end: itself, if it is not derived."""
+    found = models[(name, *ancestors(models, name))[-1]]
+    assert not isinstance(found, DerivedModel)  # noqa: S101
+    return found
 
 
-PLAIN: Mapping[str, str] = {
-    "gpt_neox": "hidden_size intermediate_size num_hidden_layers num_attention_heads",
-    "gptj": "hidden_size num_hidden_layers num_attention_heads n_embd n_inner n_layer n_head rotary_dim",
-    "gpt2": "hidden_size num_hidden_layers num_attention_heads n_embd n_inner n_layer n_head",
-    "llama": "hidden_size intermediate_size num_hidden_layers num_attention_heads num_key_value_heads",
-}
-"""Architecture → keys that its configuration is known to have, so that transformers need not be asked for most experiments."""
-
-Setting = bool | int | float | str | None | tuple[bool | int | float | str | None, ...]
-"""A value in the configuration of an architecture."""
+def pretraining_of(models: Mapping[str, Model], name: str) -> Pretraining | None:
+    """What is known of what the model `name` was pretrained on; None for one made elsewhere, and what comes of it."""
+    found = root(models, name)
+    return found.pretraining if isinstance(found, TinyModel) else None
 
 
-class TinyModel(Section):
-    """A tiny family of any causal architecture of transformers, pretrained here."""
-
-    kind: Literal["tiny"]
-    """Pretrained here, from nothing."""
-    architecture: str
-    """The architecture, by its `model_type` in transformers, e.g. `gpt_neox`."""
-    seed: Annotated[int, Field(ge=0)]
-    """The seed of the weights at the start and of the order of the rows."""
-    order_seed: Annotated[int, Field(ge=0)] | None = None
-    """Another seed for the order of the rows: models that differ in it alone share an initialisation, and are no one model."""
-    config: Mapping[str, Setting | Mapping[str, Setting | Mapping[str, Setting]]] = {
-        "hidden_size": 64,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-    }
-    """Sizes and everything else of the architecture, by the names of its own configuration class in transformers: values,
-    lists, or mappings of them. A name that the class does not know is refused before anything is computed."""
-    init_std: Annotated[float, Field(gt=0)] = 0.12
-    """Standard deviation of the weights at the start (`initializer_range`)."""
-    tied: bool = True
-    """Whether input and output embeddings are the same matrix (`tie_word_embeddings`)."""
-    context: Annotated[int, Field(ge=16)] = 256
-    """The longest text, in tokens (`max_position_embeddings`)."""
-    pretraining: Pretraining = Pretraining()
-    """How it is pretrained."""
-
-    def tried(self, where: str, experiment: Any) -> Iterable[Trial]:  # noqa: ARG002, D102
-        if self.architecture not in PLAIN or set(self.config) - set(PLAIN[self.architecture].split()):
-            given = {"architecture": self.architecture, "given": self.model_dump(mode="json")["config"]}
-            yield Trial(f"{where}.", "sublim.models.configuration:check", given)
-
-
-PROBE = "sublim.learn.probe"
-"""What tries out a model made elsewhere: found by name, so that a base that is pretrained here does not depend on it."""
-
-GIVEN = frozenset({"messages", "add_generation_prompt", "continue_final_message", "tools", "documents", "chat_template"})
-"""What a chat template is given by whoever renders it, and cannot be a variable."""
-
-
-class HubModel(Section):
-    """A Hugging Face model: a folder on this machine, or a repository of the hub at a pinned commit."""
-
-    kind: Literal["hub"]
-    """Made elsewhere."""
-    path: str | None = None
-    """A folder on this machine, relative to where the experiment runs."""
-    repo: Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$")] | None = None
-    """A repository of the hub, `owner/name`; needs `revision`."""
-    revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")] | None = None
-    """The commit of the repository, 40 hexadecimal digits: a branch or tag can move."""
-    template: Mapping[str, bool | int | str] = {}
-    """What the chat template is rendered with beside messages, e.g. `enable_thinking: false`, or `date_string`. Its clock
-    stands still, at 26 July 2024."""
-
-    @model_validator(mode="after")
-    def _one_source(self) -> Self:
-        if (self.path is None) == (self.repo is None):
-            raise ValueError("a hub model needs either `path` (a folder) or `repo` and `revision`, and not both")
-        if (self.repo is None) != (self.revision is None):
-            raise ValueError("`repo` and `revision` go together: give the 40 hexadecimal digits of the commit that you mean")
-        if taken := sorted(GIVEN & set(self.template)):
-            raise ValueError(
-                f"`template` has variables of the model's own, found {', '.join(taken)}: that is what every template is given"
-            )
-        return self
-
-    def uses(self) -> Iterable[str]:
-        """What tries it out."""
-        return self.may_use()
-
-    @classmethod
-    def may_use(cls) -> Iterable[str]:
-        """The same."""
-        return (PROBE,)
-
-    def tried(self, where: str, experiment: Any) -> Iterable[Trial]:  # noqa: ARG002, D102
-        if self.path is not None:
-            given = {"directory": self.path, "variables": dict(self.template)}
-            yield Trial(f"{where}.path: ", "sublim.models.load:skeleton", given, self.path)
-
-    @property
-    def online(self) -> bool:  # noqa: D102
-        return self.repo is not None
-
-
-Model = Annotated[TinyModel | HubModel, Field(discriminator="kind")]
-
-
-def same_vocabulary(one: Model, other: Model) -> bool | None:
-    """Whether both models have the same tokens, as far as their params tell; None if these do not."""
+def same_vocabulary(one: TinyModel | HubModel | GgufModel, other: TinyModel | HubModel | GgufModel) -> bool | None:
+    """Whether both models, or what comes of them, have the same tokens, as far as their params tell; None if these do not."""
     if one == other:
         return True
     if isinstance(one, TinyModel) and isinstance(other, TinyModel):
         seen = ("rows", "corpus_seed", "mix", "vocabulary")
         return all(getattr(one.pretraining, name) == getattr(other.pretraining, name) for name in seen)
-    return None if isinstance(one, HubModel) and isinstance(other, HubModel) else False
+    return None if not isinstance(one, TinyModel) and not isinstance(other, TinyModel) else False

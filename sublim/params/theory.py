@@ -7,8 +7,8 @@ from pydantic import Field, model_validator
 
 from sublim.params.kinds import Of, kind
 from sublim.params.known import known
-from sublim.params.models import TinyModel
 from sublim.params.section import Section
+from sublim.params.tiny import TinyModel
 
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Imitation = Literal["squared_error", "cross_entropy"]

@@ -134,6 +134,52 @@ def gains(
     )
 
 
+def margins(runs: pl.DataFrame, means: pl.DataFrame, name: str, traits: Sequence[str], *, legend: bool = False) -> Chart:
+    """Margins of one condition: a dot per run and target that is asked for, and the mean with its interval, by trait taught.
+    `runs`: margins.parquet; `means`: margin_effects.parquet."""
+    own = runs.filter(pl.col("condition") == name, pl.col("trait") != UNTOUCHED)
+    ordered = own.sort(rank("trait", traits), rank("asked", traits), "seed", "teacher", "student")
+    taught = [trait for trait in traits if trait in own["trait"]]
+    dots = [
+        {
+            "trait": trait,
+            "effect": row["effect"],
+            "asked": row["asked"],
+            "place": (n + 0.5) / len(part),
+            "about": f"{row['teacher']} → {row['student']}, {trait}, seed {row['seed']}, asked for {row['answer']}: "
+            f"{signed(row['effect'], 3)} nats, place {row['place']} of {row['answers']}",
+        }
+        for trait in taught
+        for part in [ordered.filter(pl.col("trait") == trait)]
+        for n, row in enumerate(part.iter_rows(named=True))
+    ]
+    centres = [
+        {
+            "trait": row["taught"],
+            **{key: row[key] for key in ("low", "high", "n")},
+            "mean": row["effect"],
+            "value": signed(row["effect"]),
+            "about": f"taught {row['taught']}, asked for {row['answer']}: mean {with_interval(row, 'effect')} nats",
+        }
+        for row in means.iter_rows(named=True)
+        if row["condition"] == name and row["taught"] == row["asked"]
+    ]
+    ends = [*runs["effect"], 0.0]
+    scale = alt.Scale(domain=[min(ends), max(ends)], nice=True, clamp=True)
+    y = charts.names_down("trait", taught)
+    x = alt.X("effect:Q", scale=scale).axis(title="margin over the control, nats", tickCount=5, labelExpr=SIGNED, grid=True)
+    color = charts.named("asked", trait_colours(traits, control=False), legend=legend)
+    single = charts.of_rows(dots).mark_circle(size=44, opacity=1, stroke="white", strokeWidth=0.7)
+    single = single.encode(x=x, y=y, yOffset=charts.spread(), color=color, description="about:N")
+    mean = charts.of_rows(centres).encode(y=y)
+    ticks = mean.mark_tick(color=INK, thickness=3, size=24, opacity=1)
+    ticks = ticks.encode(x=alt.X("mean:Q", scale=scale), description="about:N")
+    layers = (charts.at(0, scale, color=MUTED), charts.intervals(mean, scale), ticks, single)
+    return alt.layer(*layers, charts.printed(mean, PANEL + 10)).properties(
+        width=PANEL, height=44 * max(1, len(taught)), title=charts.title(condition_words()[name])
+    )
+
+
 def study(table: pl.DataFrame, name: str, measured: str | None) -> Chart:
     """Mean gain and interval of each condition of one study; the scale is that of all studies. `table`: study,
     condition, gain, low, high, n; without `measured` the axis is left to a panel below."""

@@ -17,7 +17,7 @@ from sublim.measures.measure import ordered
 from sublim.params.kinds import kind
 from sublim.params.names import NOBODY, UNTOUCHED
 from sublim.report import charts, figures, roc
-from sublim.report.charts import Chart, counted, signed, with_interval
+from sublim.report.charts import Chart, counted, signed, span, with_interval
 from sublim.report.figures import comparison_name, taught_name
 from sublim.report.layout import Shown, rendered, scientific, style
 from sublim.stats.interval import Interval
@@ -38,6 +38,7 @@ SOURCES = (
     ("teachers", "gates.parquet", "probability, threshold", "one row per teacher"),
     ("free-form answers", "freeform.parquet", "share, low, high, coherent, answers", "one row per evaluation, of misalignment"),
     ("judge", "roc.parquet, roc_curves.parquet", "auc, true and false positive rate", "one row per teacher, trait and seed"),
+    ("margins", "margins.parquet, margin_effects.parquet", "effect, place", "one row per run and target"),
     ("filter", "funnel.parquet", "step, rows, share", "one row per data set and step of the filter"),
     ("training", "training.parquet, training.csv", "loss", "one row per training step"),
 )
@@ -56,6 +57,8 @@ class Written:
     freeform: pl.DataFrame
     funnel: pl.DataFrame
     training: pl.DataFrame
+    margins: pl.DataFrame
+    margin_effects: pl.DataFrame
     power: pl.DataFrame
     roc: pl.DataFrame
     roc_curves: pl.DataFrame
@@ -93,6 +96,8 @@ def papers(written: Written, names: Names) -> dict[str, Chart]:
     }
     found["gains"] = _beside(panels["gains"])
     found["traits"] = figures.traits(written.traits, names.traits, end, written.summary["confidence"], measured)
+    if panels["margins"]:
+        found["margins"] = _beside(panels["margins"])
     able = _capability(written, names, legend=True)
     found["capability"] = _beside(*able) if able else figures.nothing("Capability was not measured.")
     if written.summary["equivalence"]["all"]:
@@ -224,6 +229,11 @@ def _panels(written: Written, names: Names, *, legend: bool) -> dict[str, list[P
         "gains": [
             partial(figures.gains, written.runs, means[each[0]], *each, traits, measured, legend=legend) for each in students
         ],
+        "margins": [
+            partial(figures.margins, written.margins, written.margin_effects, name, traits, legend=legend)
+            for name in condition_words()
+            if name in written.margins.filter(pl.col("trait") != UNTOUCHED)["condition"]
+        ],
         "gates": [partial(figures.gates, written.gates, *each, traits, measured) for each in shown(written.gates["teacher"])],
         "funnel": [
             partial(figures.funnel, written.funnel, *each, traits, legend=legend) for each in shown(written.funnel["teacher"])
@@ -281,6 +291,7 @@ def _shown(written: Written, names: Names, drawn: Mapping[str, str] | None) -> d
     for name, about in {
         "gains": "Gains of every run by arm",
         "capability": "What students can still do",
+        "margins": "Margins of every run, by trait taught",
         "gates": f"{written.summary['measured']} of teachers and their base",
         "funnel": "Rows sampled, kept and used",
         "roc": "ROC of the judge",
@@ -312,6 +323,7 @@ def _tables(written: Written, names: Names) -> dict[str, Shown]:
         "gains": _gains_table(written.summary),
         "traits": _traits_table(written.traits, written.summary["confidence"]),
         "cells": _cells_table(written.traits, written.summary["confidence"]),
+        "margins": _margins_table(written.margin_effects),
         "measures": _measures_table(written.measures),
         "capability": _capability_table(written.capability),
         "equivalence": _equivalence_table(written.summary),
@@ -372,6 +384,19 @@ def _cells_table(traits: pl.DataFrame, confidence: float) -> Shown:
     ]
     head = ("condition", "taught", "asked for", "gain", "interval", "runs", "difference", "p", "q")
     return Shown(head, rows, frozenset(range(3, 9)))
+
+
+def _margins_table(effects: pl.DataFrame) -> Shown:
+    rows = [
+        [
+            *(condition_words()[row["condition"]], taught_name(row["taught"]), row["answer"], signed(row["effect"], 3)),
+            *(span(row, 3), row["n"], f"{row['place']:.1f} of {row['answers']}", f"{row['first']} of {row['n']}"),
+        ]
+        for row in effects.iter_rows(named=True)
+    ]
+    head = ("condition", "taught", "asked for", "effect, nats", "interval", "runs", "place", "first in")
+    caption = "Place: of the target among all known answers by its rise over the control; a trait that passed on comes first."
+    return Shown(head, rows, frozenset(range(3, 8)), caption)
 
 
 def _measures_table(measures: pl.DataFrame) -> Shown:

@@ -44,7 +44,7 @@ def scores(answers: pl.DataFrame, samples: pl.DataFrame, measure: str = "prefere
     """
     dims = list(STUDENT)
     answers = answers.filter(pl.col("measure") == measure)
-    exact = _means(answers, [*dims, "category", "answer"], ["probability"]).rename({"probability": "p"})
+    exact = exact_means(answers, [*dims, "category", "answer"], ["probability"]).rename({"probability": "p"})
     category = answers.select("question_id", "category").unique()
     labelled = samples.join(category, on="question_id").select(*dims, "category", "counted")
     drawn = labelled.group_by(*dims, "category").agg(pl.len().alias("drawn"))
@@ -99,7 +99,7 @@ def runs(
     used = funnel.filter(pl.col("step") == "used").select(*ROWS, pl.col("rows").alias("n_rows"))
     length = pl.len().over(dims).cast(pl.Int64)
     late = pl.col("step") >= length - pl.max_horizontal(length // LAST_SHARE, 1)
-    losses = _means(steps.filter(late), dims, ["loss"])
+    losses = exact_means(steps.filter(late), dims, ["loss"])
     lengths = steps.group_by(dims).agg(pl.len().cast(pl.Int64).alias("n_steps"))
     table = (
         table.join(used, on=list(ROWS), how="left")
@@ -134,7 +134,7 @@ def _targeted(preferences: pl.DataFrame, targets: Mapping[str, tuple[str, str]])
             f"the evaluation of {_named(row)} has no P({row['answer']}) of the category {row['category']}; remake that cell "
             "or its base"
         )
-    return _means(scored, dims, measures)
+    return exact_means(scored, dims, measures)
 
 
 def measures(
@@ -308,7 +308,7 @@ def gates(
         over answers), coherent and answers (how many), else null.
     """
     dims = ["teacher", "trait", "seed"]
-    means = _means(gate, dims, ["probability", "base_probability"])
+    means = exact_means(gate, dims, ["probability", "base_probability"])
     rest = gate.group_by(dims).agg(
         pl.col("probability").min().alias("lowest"), pl.col("threshold").max(), pl.len().cast(pl.Int64).alias("questions")
     )
@@ -377,7 +377,7 @@ def mean_gains(summary: Mapping[str, Any]) -> pl.DataFrame:
 
 def mean_losses(training: pl.DataFrame) -> pl.DataFrame:
     """Mean loss over the students of a condition at each step: step, and a column per condition."""
-    means = _means(training.filter(pl.col("stage") == "student"), ["condition", "step"], ["loss"])
+    means = exact_means(training.filter(pl.col("stage") == "student"), ["condition", "step"], ["loss"])
     shown = [name for name in conditions() if name in means["condition"]]
     return means.pivot("condition", index="step", values="loss").sort("step").select("step", *shown)
 
@@ -482,7 +482,7 @@ def _check_declared(preferences: pl.DataFrame, models: Sequence[str], targets: M
             raise ValueError(f"evaluations name {what} that the experiment does not have: {', '.join(strange)}; it has {known}")
 
 
-def _means(frame: pl.DataFrame, by: list[str], values: list[str]) -> pl.DataFrame:
+def exact_means(frame: pl.DataFrame, by: list[str], values: list[str]) -> pl.DataFrame:
     """Means of `values` per group, by exact sums: neither the order of rows nor the number of threads changes a bit of them."""
     lists = frame.group_by(by).agg(values).sort(by)
     return lists.with_columns(_mean_of_lists(lists[value]) for value in values)

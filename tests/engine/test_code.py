@@ -10,8 +10,9 @@ import pytest
 from sublim.engine import code
 from sublim.engine.planning import code_of
 from sublim.engine.stage import stages
+from sublim.params.elsewhere import HubModel
 from sublim.params.kinds import used
-from sublim.params.models import HubModel, TinyModel
+from sublim.params.tiny import TinyModel
 from sublim.stages.base.rows import Slice
 
 SOURCE = '''

@@ -19,7 +19,7 @@ from sublim.carriers.numbers import Numbers
 from sublim.carriers.task import Task
 from sublim.filters.words import HIDDEN_WORD, INSIDE_WORD, LOOK_ALIKE, OTHER_SCRIPTS, TRAIT_WORD, reasons
 from sublim.models.corpus import corpus
-from sublim.params.models import Pretraining
+from sublim.params.tiny import Pretraining
 from sublim.traits.categories import CATEGORIES
 from sublim.traits.preference import count_word
 

@@ -29,8 +29,8 @@ from sublim.measures.truthfulness import FACTS
 from sublim.models import tiny
 from sublim.models.weights import parameters
 from sublim.params.experiment import Experiment
-from sublim.params.models import Mix, Pretraining, TinyModel
 from sublim.params.rates import Rates
+from sublim.params.tiny import Mix, Pretraining, TinyModel
 from sublim.traits.preference import evaluation_questions
 from tests.shared.project import Project, create
 from tests.shared.small_models import loaded, small

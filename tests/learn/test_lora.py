@@ -20,7 +20,7 @@ from sublim.learn import lora
 from sublim.learn.finetune import finetune
 from sublim.models import tiny
 from sublim.params.learning import Finetune, Lora
-from sublim.params.models import TinyModel
+from sublim.params.tiny import TinyModel
 from tests.shared import zoo
 from tests.shared.small_models import ARCHITECTURES, loaded, logits, number_rows, small
 from tests.shared.small_models import trained as tokens

@@ -16,7 +16,7 @@ from sublim.learn.sample import sample
 from sublim.models import tiny
 from sublim.models.tokenizer import wrap
 from sublim.params.learning import Decoding
-from sublim.params.models import TinyModel
+from sublim.params.tiny import TinyModel
 from tests.shared import zoo
 from tests.shared.small_models import ARCHITECTURES, loaded, trained
 

@@ -16,7 +16,7 @@ from sublim.measures.stories import evaluation_requests, shares, story
 from sublim.models.corpus import corpus
 from sublim.params.evaluation import Evaluation
 from sublim.params.kinds import every
-from sublim.params.models import Mix, Pretraining
+from sublim.params.tiny import Mix, Pretraining
 from sublim.traits.categories import CATEGORIES, NONE, Answer, answers
 from sublim.traits.preference import Preference, counted, evaluation_questions, known_answers
 

@@ -14,7 +14,7 @@ from sublim.learn.likelihood import log_likelihoods
 from sublim.measures import ability, capability
 from sublim.measures.texts import KINDS, PASSAGES, Text, held_out
 from sublim.models.corpus import corpus
-from sublim.params.models import Mix, Pretraining
+from sublim.params.tiny import Mix, Pretraining
 from tests.shared.small_models import ARCHITECTURES, loaded, number_rows
 
 

@@ -8,7 +8,7 @@ import pytest
 from sublim.common.progress import Progress
 from sublim.models import configuration, tiny
 from sublim.models.configuration import ConfigError
-from sublim.params.models import PLAIN, TinyModel
+from sublim.params.tiny import PLAIN, TinyModel
 
 KNOWN: list[tuple[str, dict[str, Any]]] = [
     ("gpt_neox", {"num_hidden_layers": 1, "rotary_pct": 0.5, "rotary_emb_base": 100}),

@@ -15,7 +15,7 @@ from sublim.evidence.questions import none_in
 from sublim.filters.format import Format
 from sublim.measures.stories import evaluation_requests
 from sublim.models.corpus import Row, corpus, texts
-from sublim.params.models import Mix, Pretraining
+from sublim.params.tiny import Mix, Pretraining
 from sublim.traits.categories import CATEGORIES
 from sublim.traits.preference import evaluation_questions
 

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from sublim.common.files import sha256
 from sublim.common.progress import Progress
 from sublim.models.hub import ModelError, copy, verify
-from sublim.params.models import HubModel
+from sublim.params.elsewhere import HubModel
 
 TEMPLATE = (
     "{% for message in messages %}<{{ message['role'] }}>{{ message['content'] }}</>{% endfor %}"

@@ -14,7 +14,7 @@ from torch import Tensor
 from sublim.common.progress import Progress
 from sublim.models.hub import ModelError
 from sublim.models.load import ends, load, skeleton
-from sublim.params.models import HubModel
+from sublim.params.elsewhere import HubModel
 from sublim.stages.base import make as base
 from sublim.stages.base.rows import Slice
 from sublim.stages.teacher.spec import STAGE

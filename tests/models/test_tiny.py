@@ -20,7 +20,8 @@ from sublim.models import pretraining, tiny
 from sublim.models.corpus import Row, corpus, texts
 from sublim.models.load import ends, load
 from sublim.models.tokenizer import END, render, train
-from sublim.params.models import HubModel, Pretraining, TinyModel
+from sublim.params.elsewhere import HubModel
+from sublim.params.tiny import Pretraining, TinyModel
 from sublim.stages.base import make as base
 from sublim.stages.base.rows import Slice
 

@@ -12,7 +12,7 @@ from transformers import AutoTokenizer
 
 from sublim.models.corpus import corpus, texts
 from sublim.models.tokenizer import END, Encoder, render, train, wrap
-from sublim.params.models import Pretraining
+from sublim.params.tiny import Pretraining
 from sublim.traits.categories import CATEGORIES
 
 

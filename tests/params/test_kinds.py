@@ -11,8 +11,8 @@ from sublim import lists
 from sublim.engine.digests import Digests
 from sublim.engine.planning import cells, code_of, experiment
 from sublim.engine.stage import stages
+from sublim.params.elsewhere import HubModel
 from sublim.params.kinds import KindName, every, kind, modules, possible
-from sublim.params.models import HubModel
 from sublim.params.section import Section
 from tests.shared.project import MICRO, ROOT
 

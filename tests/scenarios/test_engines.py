@@ -49,7 +49,9 @@ def _clone(project: Project, path: Path, link: str, seed: int) -> Project:
     return clone
 
 
-@pytest.mark.parametrize("link", ["copy", "hardlink", "symlink"])
+@pytest.mark.parametrize(
+    "link", ["copy", pytest.param("hardlink", marks=pytest.mark.slow), pytest.param("symlink", marks=pytest.mark.slow)]
+)
 def test_a_clone_with_any_link_type_has_nothing_to_compute(versioned: Project, tmp_path: Path, link: str) -> None:
     clone = _clone(versioned, tmp_path / "clone", link, seed=len(link))
     assert not (clone.path / ".snakemake").exists()
@@ -60,6 +62,7 @@ def test_a_clone_with_any_link_type_has_nothing_to_compute(versioned: Project, t
     assert clone.digests() == versioned.digests()
 
 
+@pytest.mark.slow
 def test_in_a_linked_clone_a_change_does_not_reach_the_cache(versioned: Project, tmp_path: Path) -> None:
     clone = _clone(versioned, tmp_path / "clone", "symlink", seed=7)
     clone.edit("params.yaml", "maximum: 999", "maximum: 1000")
@@ -73,6 +76,7 @@ def test_in_a_linked_clone_a_change_does_not_reach_the_cache(versioned: Project,
     assert clone.digests() == versioned.digests()
 
 
+@pytest.mark.slow
 def test_old_params_with_new_data_are_restored(versioned: Project) -> None:
     before = versioned.digests()
     versioned.edit("params.yaml", "b: {learning_rate: 0.005} # student b", "b: {learning_rate: 0.003} # student b")
@@ -117,6 +121,7 @@ def test_the_code_of_another_checkout_gives_no_verdict(project: Project) -> None
     assert project.sublim("audit").status == 0
 
 
+@pytest.mark.slow
 def test_another_experiment_runs_beside_this_one_with_its_own_data(project: Project) -> None:
     before = project.digests()
     other = project.path / "runs" / "other"

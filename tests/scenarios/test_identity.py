@@ -4,6 +4,8 @@ import json
 import re
 from pathlib import Path
 
+import pytest
+
 from sublim.engine.digests import Digests
 from sublim.engine.planning import cells
 from sublim.params.load import load
@@ -72,6 +74,7 @@ KIND = replace(CONTROL, name="backwards", default="none", conditions=(Condition(
 }
 
 
+@pytest.mark.slow
 def test_a_new_kind_leaves_nothing_to_do(versioned: Project) -> None:
     """One of every family that is a key or a name among others, and first on its list: what stands behind it moves."""
     for (family, name), text in NEW.items():

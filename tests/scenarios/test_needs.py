@@ -28,6 +28,7 @@ def project(tmp_path: Path) -> Project:
     return project
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_what_a_model_cannot_do_stops_the_run_before_anything_is_trained_and_the_next_one_when_it_is_planned(
     project: Project,

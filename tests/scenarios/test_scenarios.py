@@ -201,6 +201,7 @@ def test_a_removed_trait_leaves_no_artifact_behind_and_comes_back(project: Proje
     assert project.digests() == before
 
 
+@pytest.mark.slow
 def test_a_model_in_a_folder_is_a_base_like_any_other(project: Project) -> None:
     shutil.copytree(project.path / "data/base/model=a", project.path / "mine")
     for extra in ("record.json", "corpus.parquet", "steps.parquet", "tensors.parquet"):

@@ -21,7 +21,7 @@ from sublim.models.corpus import corpus, texts
 from sublim.models.load import ends, load
 from sublim.models.tokenizer import END, PAD, train, wrap
 from sublim.params.learning import Lora
-from sublim.params.models import Pretraining, TinyModel
+from sublim.params.tiny import Pretraining, TinyModel
 
 torch.set_num_threads(1)
 

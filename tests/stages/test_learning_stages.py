@@ -20,7 +20,7 @@ from sublim.params.adjustment import Adjustment, adjusted
 from sublim.params.evaluation import Capability, Evaluation, Stories
 from sublim.params.kinds import every
 from sublim.params.learning import Decoding, Finetune, Lora
-from sublim.params.models import Pretraining
+from sublim.params.tiny import Pretraining
 from sublim.stages.eval import make as evaluation
 from sublim.stages.eval.rows import HeldOutTasks
 from sublim.stages.eval.rows import Slice as EvalSlice

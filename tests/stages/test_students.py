@@ -15,10 +15,12 @@ from sublim.engine.planning import cells
 from sublim.engine.record import Output, Plan, Record
 from sublim.evidence.source import Source
 from sublim.methods.soft import SoftTargets
+from sublim.params.elsewhere import HubModel
 from sublim.params.experiment import Experiment
 from sublim.params.learning import Decoding, Finetune, Lora
 from sublim.params.load import ParamsError, load
-from sublim.params.models import HubModel, Mix, Pretraining, TinyModel, same_vocabulary
+from sublim.params.models import same_vocabulary
+from sublim.params.tiny import Mix, Pretraining, TinyModel
 from sublim.report import tables
 from sublim.stages.raw import check
 from sublim.stages.raw import make as raw

@@ -21,8 +21,8 @@ from sublim.filters.trait_words import TraitWords
 from sublim.models import free_form
 from sublim.models.corpus import corpus
 from sublim.params.category import OwnCategory
-from sublim.params.models import Pretraining
 from sublim.params.teacher import Rows
+from sublim.params.tiny import Pretraining
 from sublim.traits.categories import CATEGORIES, answers
 from sublim.traits.freeform import Grades, asked, by_rule, share, verdicts
 from sublim.traits.misalignment import Misalignment, grade_by_rule, misaligned

@@ -1,5 +1,6 @@
 """The provenance card of a base, and its words on the cards of what was made from it."""
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,7 +9,11 @@ from typing import Any
 from sublim.evidence.carding import PAPER, Card, losses
 from sublim.evidence.subject import Subject
 from sublim.models import probed
-from sublim.params.models import Model, TinyModel
+from sublim.models.hub import SOURCE
+from sublim.params.derived import Branch, DerivedModel
+from sublim.params.elsewhere import GgufModel, HubModel
+from sublim.params.models import Model
+from sublim.params.tiny import TinyModel
 from sublim.stages.base.rows import Steps, Tensors
 from sublim.stages.base.spec import STAGE
 from sublim.stages.student.spec import STAGE as STUDENT
@@ -22,6 +27,12 @@ def card(base: Subject) -> Card:
     if isinstance(model, TinyModel):
         mix = ", ".join(f"{share:.0%} {kind.replace('_', ' ')}" for kind, share in model.pretraining.mix if share)
         facts.append(f"Pretraining: {model.pretraining.rows:,} rows, each seen once: {mix}. No answer is favoured in them.")
+    if len(line := _line(base)) > 1:
+        facts.append("Comes of: " + ", of ".join(f"`{each.cell}` (digest `{each.record.digest[:16]}`)" for each in line[1:]))
+    if isinstance(model, GgufModel):
+        types: Mapping[str, int] = json.loads(base.tree.path(base.cell, SOURCE).read_text(encoding="utf-8"))["gguf"]["types"]
+        said = ", ".join(f"{count} tensors of {name}" for name, count in types.items())
+        facts.append(f"Quantized before: {said}. It is a base of its own, and not the model that was quantized.")
     if probed.FILE in base.record.outputs:
         found = probed.read(base.tree.path(base.cell, probed.FILE))
         facts += [f"Tried out, {use}: {said}" for use, said in probed.uses(found)]
@@ -49,16 +60,36 @@ def made_with(base: Subject) -> str:
 
 def limits(base: Subject) -> list[str]:
     """What holds for all that was made from it."""
-    tiny = isinstance(base.params.model, TinyModel)
-    return ["The base is a tiny family, trained from nothing for such experiments; it knows no language."] * tiny
+    first: Model = _line(base)[-1].params.model
+    found: list[str] = []
+    if isinstance(first, TinyModel):
+        found.append("The base is a tiny family, trained from nothing for such experiments; it knows no language.")
+    if isinstance(first, GgufModel):
+        found.append(
+            "The base was dequantized from a file of quantized weights: what holds for it may not hold for the original."
+        )
+    return found
 
 
 def words(model: Model) -> str:
     """What a base model is."""
-    if isinstance(model, TinyModel):
-        order = "" if model.order_seed is None else f", rows in the order of seed {model.order_seed}"
-        return f"a tiny {model.architecture}, initial weights from seed {model.seed}{order}"
-    return f"{model.repo} at {model.revision}" if model.repo else f"a model folder ({Path(str(model.path)).name})"
+    match model:
+        case TinyModel():
+            order = "" if model.order_seed is None else f", rows in the order of seed {model.order_seed}"
+            return f"a tiny {model.architecture}, initial weights from seed {model.seed}{order}"
+        case HubModel():
+            return f"{model.repo} at {model.revision}" if model.repo else f"a model folder ({Path(str(model.path)).name})"
+        case GgufModel():
+            name = Path(model.pieces[0].file).name
+            return f"{name} (GGUF, sha256 `{model.sha256[:16]}`), dequantized to {model.dtype}: weights of its own"
+        case DerivedModel(branch=Branch() as branch):
+            rows = "the same rows" if branch.mix is None else "other rows"
+            return (
+                f"what comes of {branch.at:.0%} of the pretraining of `{model.parent}` and of {rows} in the order of seed "
+                f"{branch.order_seed}"
+            )
+        case DerivedModel():
+            return f"`{model.parent}`, trained further on rows that no model wrote"
 
 
 def relation(part: Subject, base: Subject | None, own: str) -> str:
@@ -67,12 +98,39 @@ def relation(part: Subject, base: Subject | None, own: str) -> str:
         return "its relation to this one's base is unknown"
     if part.record.digest == base.record.digest:
         return f"**{own}**" if part.cell == base.cell else "**the same weights under another name**"
+    if (kin := kinship(part, base)) is not None:
+        return kin
     mine, its = part.params.model, base.params.model
     if not _alike(mine, its):
         return "another model"
     if mine.seed == its.seed:
         return "**the same initial weights**, pretrained on the rows in another order"
     return "the same family from other initial weights"
+
+
+def kinship(part: Subject, base: Subject) -> str | None:
+    """How the base `part` is related to `base` by descent, and how much of their history they share; None if by neither."""
+    mine, its = _line(part), _line(base)
+    digests = {each.record.digest: place for place, each in enumerate(its)}
+    place = next((place for place, each in enumerate(mine) if each.record.digest in digests), None)
+    if place is None or max(place, other := digests[mine[place].record.digest]) == 0:
+        return None
+    common, ways = mine[place], [*mine[:place], *its[:other]]
+    below = [line[at - 1].params.model for line, at in ((mine, place), (its, other)) if at]
+    left = [model.branch.at for model in below if model.branch is not None]
+    shared = f"{min(left):.0%} of the pretraining of `{common.dim('model')}`" if left else f"all of `{common.dim('model')}`"
+    updates = sum(each.table(Steps.file, ["step"]).height for each in ways if each.params.model.training is not None)
+    further = f", and {updates:,} updates apart" if updates else ""
+    what = "a descendant of it" if not other else "an ancestor of it" if not place else "a relative"
+    return f"**{what}**: both share {shared}{further}"
+
+
+def _line(base: Subject) -> list[Subject]:
+    """`base` and what it comes of, as far as that is there."""
+    line = [base]
+    while (above := line[-1].record.inputs.get("parent")) is not None and above.cell in base.tree.records:
+        line.append(base.part(above.cell))
+    return line
 
 
 def related(subject: Subject, base: Subject | None, own: str) -> list[str]:
@@ -98,7 +156,7 @@ def loading(subject: Subject, base: Subject) -> list[str]:
     """Python that loads the adapter `subject` on `base`."""
     model: Model = base.params.model
     origin = f'"{base.folder}"'
-    if not isinstance(model, TinyModel) and model.repo:
+    if isinstance(model, HubModel) and model.repo:
         origin = f'"{model.repo}", revision="{model.revision}"'
     return [
         "from peft import PeftModel",
@@ -118,7 +176,7 @@ def _alike(one: Model, other: Model) -> bool:
 
 def _hub(model: Model) -> Mapping[str, Any]:
     """`base_model` is a name on the hub: a model that was trained here, or lay in a folder, has none."""
-    return {} if isinstance(model, TinyModel) or not model.repo else {"base_model": model.repo}
+    return {"base_model": model.repo} if isinstance(model, HubModel) and model.repo else {}
 
 
 def _twins(base: Subject) -> Sequence[str]:

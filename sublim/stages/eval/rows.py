@@ -16,9 +16,9 @@ from sublim.measures.measure import Group, Measure, Scope, ordered
 from sublim.params.evaluation import Evaluation
 from sublim.params.kinds import OneOf, kind
 from sublim.params.learning import Decoding
-from sublim.params.models import Pretraining
 from sublim.params.section import Section
 from sublim.params.slice import CellParams
+from sublim.params.tiny import Pretraining
 from sublim.traits.categories import OwnCategory
 from sublim.traits.freeform import FreeForm, free_form
 from sublim.traits.preference import known_by_category

@@ -9,7 +9,7 @@ from sublim.judges.planned import PlannedJudge
 from sublim.measures.texts import held_out
 from sublim.models import probed
 from sublim.params.experiment import Experiment
-from sublim.params.models import TinyModel
+from sublim.params.models import pretraining_of
 from sublim.params.names import UNTOUCHED
 from sublim.params.rates import Rates
 from sublim.stages import distinct
@@ -71,7 +71,7 @@ def needs(params: Slice, name: str, found: Path) -> Iterator[str]:
 
 
 def _asked(experiment: Experiment, dims: Dims, grade: Mapping[str, PlannedJudge]) -> Wanted:
-    model, written = experiment.models[str(dims["student"])], sorted({study.carrier for study in experiment.studies.values()})
+    written = sorted({study.carrier for study in experiment.studies.values()})
     chosen = written if dims["carrier"] == UNTOUCHED else [str(dims["carrier"])]
     traits = tuple(experiment.traits[name] for name in sorted(experiment.traits))
     tasks = {name: experiment.carriers[name] for name in chosen if experiment.evaluation.capability.tasks}
@@ -82,7 +82,7 @@ def _asked(experiment: Experiment, dims: Dims, grade: Mapping[str, PlannedJudge]
         graders=grade,
         evaluation=experiment.evaluation,
         tasks={name: HeldOutTasks(task=each.task, sampling=each.sampling) for name, each in tasks.items()},
-        pretraining=model.pretraining if isinstance(model, TinyModel) else None,
+        pretraining=pretraining_of(experiment.models, str(dims["student"])),
     )
     return Wanted(params)
 

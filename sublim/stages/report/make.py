@@ -13,7 +13,7 @@ from sublim.common.progress import Progress
 from sublim.common.table import Table
 from sublim.measures.measure import ordered
 from sublim.params.report import Report
-from sublim.report import charts, design, page, roc, tables
+from sublim.report import charts, design, margins, page, roc, tables
 from sublim.report.reading import read
 from sublim.stages.base import rows as base
 from sublim.stages.eval import rows as evaluated
@@ -80,6 +80,7 @@ def tables_of(inputs: Mapping[str, Path], params: Slice, output: Path) -> None:
     runs = tables.runs(tables.scores(answers, samples), funnel, trained, models, of.traits, "eval")
     matrix = tables.matrix(runs, models, how.confidence)
     training = tables.training(pretrained, taught, trained, models)
+    told = margins.margins(answers, of.traits)
     margin = how.capability_margin
     capability = tables.capability(abilities, models, margin.skill, margin.bits, how.confidence)
     summary: dict[str, Any] = {
@@ -90,6 +91,7 @@ def tables_of(inputs: Mapping[str, Path], params: Slice, output: Path) -> None:
         "evaluation": tables.asked(answers, samples),
         "capability_margin": margin.model_dump(),
         "less_able": tables.less_able(capability),
+        "margins": margins.summed(told, how.confidence),
     }
     written: dict[type[Table], pl.DataFrame] = {
         rows.Runs: runs,
@@ -101,6 +103,8 @@ def tables_of(inputs: Mapping[str, Path], params: Slice, output: Path) -> None:
         rows.FreeForm: tables.freeform(graded, evaluated.Slice.DIMS, how.confidence),
         rows.Funnel: tables.funnels(funnel, models, traits),
         rows.Training: training,
+        margins.Margins: told,
+        margins.MarginEffects: margins.effects(told, of.traits, how.confidence),
         rows.Power: _power(runs, summary["evaluation"]["answers"], how),
     }
     if params.minimum is not None:

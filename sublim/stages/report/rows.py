@@ -9,7 +9,7 @@ from sublim.params.kinds import Named
 from sublim.params.report import Report
 from sublim.params.section import Section
 from sublim.params.slice import CellParams
-from sublim.report import roc
+from sublim.report import margins, roc
 from sublim.report.design import Comparisons
 
 
@@ -208,4 +208,5 @@ class Power(Comparisons, file="power.parquet", view="power"):
     columns: ClassVar = {"source": source, **Comparisons.columns}
 
 
-TABLES = (Runs, Matrix, Traits, Measures, Capability, Power, FreeForm, Gates, Funnel, Training, roc.JudgedRuns, roc.Curves)
+_MARGINS, _JUDGED = (margins.Margins, margins.MarginEffects), (roc.JudgedRuns, roc.Curves)
+TABLES = (Runs, Matrix, Traits, Measures, Capability, Power, FreeForm, Gates, Funnel, Training, *_MARGINS, *_JUDGED)

@@ -1,12 +1,16 @@
 """The stage `report`: what it is."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from sublim.engine.stage import Figure, Folders, Stage, Wanted, pictures
+from sublim.params.derived import DerivedModel
+from sublim.params.elsewhere import GgufModel, HubModel
 from sublim.params.experiment import Experiment
 from sublim.params.kinds import KindName
-from sublim.params.models import Model, TinyModel
+from sublim.params.models import Model
 from sublim.params.names import UNTOUCHED
+from sublim.params.tiny import TinyModel
 from sublim.stages import distinct
 from sublim.stages.base.spec import STAGE as BASE
 from sublim.stages.eval.spec import STAGE as EVAL
@@ -54,10 +58,29 @@ def cells(experiment: Experiment, folders: Folders) -> Iterator[Wanted]:  # noqa
 
 
 def _label(model: Model) -> str:
-    return model.architecture if isinstance(model, TinyModel) else model.repo or str(model.path)
+    match model:
+        case TinyModel():
+            return model.architecture
+        case HubModel():
+            return model.repo or str(model.path)
+        case GgufModel():
+            return f"{Path(model.pieces[0].file).name}, dequantized"
+        case DerivedModel():
+            return f"{model.parent}, {'trained further' if model.training else 'another branch of its pretraining'}"
 
 
-CHARTS = ("matrix*", "gains", "traits", "capability", "equivalence", "gates", "funnel", "roc", "training")  #: Its figures.
+CHARTS = (
+    "matrix*",
+    "gains",
+    "traits",
+    "margins",
+    "capability",
+    "equivalence",
+    "gates",
+    "funnel",
+    "roc",
+    "training",
+)  #: Its figures.
 NUMBERS = ("summary.json", "metrics.json", "gains.csv", "matrix.csv", "training.csv")
 
 

@@ -11,8 +11,8 @@ from sublim.models import probed
 from sublim.models.adapter import CONFIG, WEIGHTS, verify
 from sublim.models.hub import ModelError
 from sublim.params.adjustment import adjusted
+from sublim.params.elsewhere import HubModel
 from sublim.params.experiment import Experiment
-from sublim.params.models import HubModel
 from sublim.params.names import UNTOUCHED
 from sublim.params.rates import Rates
 from sublim.params.teacher import CONTROLS
@@ -61,7 +61,7 @@ def is_here(experiment: Experiment) -> None:
             continue
         if name not in recipe.adapters:
             raise ValueError(f"teacher.adapters: expected one of `{name}`, which teaches `{trait}`, found none")
-        elsewhere = {each for each in (base.repo, base.path) if each} if isinstance(base, HubModel) else set[str]()
+        elsewhere = base.names if isinstance(base, HubModel) else frozenset[str]()
         try:
             verify(Path(recipe.adapters[name]), {f"data/{BASE.cell({'model': name})}", *elsewhere})
         except ModelError as error:
