@@ -5,6 +5,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 from copy import deepcopy
+from importlib import import_module
 from pathlib import Path
 from shutil import copyfileobj
 from tempfile import TemporaryDirectory
@@ -56,10 +57,9 @@ def _join(params: GgufModel, file: Path) -> None:
 
 def _types(file: Path) -> dict[str, int]:
     """Type of numbers → how many tensors have it."""
-    from gguf import GGUFReader  # pyright: ignore[reportMissingImports, reportUnknownVariableType]
-
+    library: Any = import_module("gguf")  # it is no part of the usual installation
     try:
-        tensors: list[Any] = cast("Any", GGUFReader)(file).tensors
+        tensors: list[Any] = library.GGUFReader(file).tensors
     except (ValueError, OSError, IndexError, KeyError) as error:
         raise ModelError(f"expected a GGUF file, found one that cannot be read: {error}") from None
     return dict(sorted(Counter(str(tensor.tensor_type.name) for tensor in tensors).items()))
