@@ -99,7 +99,7 @@ def finetune(
     model.eval()
     _dropout(model, params.lora.dropout)
     weights = list(trainable(model).values())
-    optimizer = torch.optim.AdamW(weights, lr=params.learning_rate, weight_decay=params.weight_decay, fused=True)
+    optimizer = _optimizer(weights, params)
     track = progress.start("fine-tune", len(plan), "step")
     table: list[tuple[int, float, float, int, list[str]]] = []
     with ExitStack() as stack:
@@ -127,6 +127,13 @@ def finetune(
             table.append((number, total, rate, tokens, [examples[n].row_id for part in step for n in part]))
             track.advance(1, sum(len(rows[n][0]) + len(rows[n][1]) for part in step for n in part), f"loss {total:.3f}")
     return pl.DataFrame(table, schema=TrainingSteps.schema(), orient="row")
+
+
+def _optimizer(weights: Sequence[nn.Parameter], params: Finetune) -> torch.optim.Optimizer:
+    rate, decay = params.learning_rate, params.weight_decay
+    if params.optimizer == "sgd":
+        return torch.optim.SGD(weights, lr=rate, momentum=params.momentum, weight_decay=decay, fused=True)
+    return torch.optim.AdamW(weights, lr=rate, betas=params.betas, eps=params.epsilon, weight_decay=decay, fused=True)
 
 
 Row = tuple[tuple[int, ...], tuple[int, ...]]

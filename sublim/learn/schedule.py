@@ -62,7 +62,23 @@ def stretches(rows: int, params: Finetune, drawn: np.random.Generator) -> list[S
 
 
 def travel(params: Finetune, rows: int) -> float:
-    """The sum of the learning rates of a run over `rows` rows, about as far as AdamW can take a weight."""
+    """About as far as a run over `rows` rows can take a weight; infinity where nothing bounds it. What decay takes from a
+    weight is left out: it leaves sign and proportions as they were."""
     each = -(-rows // (params.batch * params.accumulation))
     steps = params.steps or each * (params.epochs or 0)
-    return params.learning_rate * sum(share(params, step, steps) for step in range(steps))
+    rates = params.learning_rate * sum(share(params, step, steps) for step in range(steps))
+    return rates * _stride(params) if rates else 0.0
+
+
+_USUAL = (1 - 0.9) / math.sqrt(1 - 0.999)
+
+
+def _stride(params: Finetune) -> float:
+    """About how far one update takes a weight at most, in learning rates."""
+    if params.optimizer == "sgd":
+        # An update is as long as the gradient, and momentum adds up those before it: only a bound of the gradient is one of it.
+        return math.inf if params.max_grad_norm is None else params.max_grad_norm / (1 - params.momentum)
+    # AdamW's bound is (1 - β₁)/√(1 - β₂), reached by a weight that has a gradient in one step alone. At the usual betas updates
+    # stay below the learning rate, a third of it; others are taken to use as much of theirs.
+    first, second = params.betas
+    return max(1.0, (1 - first) / math.sqrt(1 - second) / _USUAL)

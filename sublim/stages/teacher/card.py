@@ -74,8 +74,17 @@ def recipe(finetune: Finetune) -> str:
     length = f"{finetune.steps:,} steps" if finetune.steps else f"{finetune.epochs:,} epochs"
     return (
         f"LoRA rank {lora.rank}, alpha {lora.alpha:g}, on {targets}; {length} of {finetune.batch * finetune.accumulation} "
-        f"rows, learning rate {finetune.learning_rate:g} ({finetune.schedule})"
+        f"rows, learning rate {finetune.learning_rate:g} ({finetune.schedule}){_optimizer(finetune)}"
     )
+
+
+def _optimizer(finetune: Finetune) -> str:
+    """Nothing for AdamW with its usual settings."""
+    if finetune.optimizer == "sgd":
+        return f"; SGD with momentum {finetune.momentum:g}" if finetune.momentum else "; SGD"
+    named = ((name, getattr(finetune, name)) for name in ("betas", "epsilon") if name in finetune.model_dump())
+    said = [f"{name} {', '.join(f'{x:g}' for x in value) if name == 'betas' else f'{value:g}'}" for name, value in named]
+    return f"; AdamW with {', '.join(said)}" if said else ""
 
 
 def _params(teacher: Subject) -> Slice:
