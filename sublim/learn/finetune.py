@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -20,13 +21,14 @@ from peft import PeftModel
 from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from sublim.common.progress import Progress
 from sublim.learn import batches, schedule
 from sublim.learn.chat import Example
-from sublim.learn.lora import last_block_maps, trainable
+from sublim.learn.lora import blocks, last_block_maps, trainable
 from sublim.learn.prefill import fit
 from sublim.learn.soft import Targets, Teacher, divergence, targets
 from sublim.learn.tables import TrainingSteps
@@ -85,7 +87,7 @@ def finetune(
     global generator is left as it was. `examples` are cut at `params.max_length`; the token id `pad` fills them up and is never
     attended to by a real token. `teacher`: whose distribution at the completions' tokens is learned, instead of these tokens.
     Raises ValueError: there are no rows, one does not fit the model (see `fit`), a prompt leaves no room for its completion, or
-    a loss is not finite.
+    a loss is not finite, or a model without a list of blocks is to compute these again (`params.checkpointing`).
     """
     rows = [_cut(example, params.max_length) for example in examples]
     fit(
@@ -104,6 +106,7 @@ def finetune(
     table: list[tuple[int, float, float, int, list[str]]] = []
     with ExitStack() as stack:
         stack.enter_context(_generator(seed, device) if params.lora.dropout else nullcontext())
+        stack.enter_context(_recomputed(model, params) if params.checkpointing else nullcontext())
         loss_of = quick_loss(model, padded([rows[n] for n in plan[0][0]], pad, device), params, stack)
         softened: Softened = softening(teacher, rows, pad, stack) if teacher else lambda batch, _numbers: batch
         for number, step in enumerate(plan):
@@ -369,6 +372,34 @@ def _folded_forward(module: LoraLayer) -> Callable[[Tensor], Tensor] | None:
     scale = cast("float", module.scaling[name])
     rows = weight.t() if isinstance(layer, Conv1D) else weight
     return lambda hidden: functional.linear(hidden, torch.addmm(rows, up, down, alpha=scale), layer.bias)
+
+
+@contextmanager
+def _recomputed(model: PeftModel, params: Finetune) -> Generator[None]:
+    """Each block keeps its inputs alone for the backward pass, which runs it again. transformers' own way would do so in
+    training mode only, which switches the dropout of some blocks on."""
+    plain = cast("PreTrainedModel", model.get_base_model())
+    lists = blocks(plain)
+    outer = [name for name in lists if not any(name.startswith(f"{other}.") for other in lists)]
+    each = [cast("Any", block) for name in outer for block in cast("nn.ModuleList", plain.get_submodule(name))]
+    if not each:
+        raise ValueError(
+            f"checkpointing: expected a list of blocks, as long as config.num_hidden_layers, in {type(plain).__name__}, found "
+            "none: leave it out"
+        )
+    again = partial(
+        checkpoint,
+        use_reentrant=False,
+        preserve_rng_state=params.lora.dropout > 0,
+        early_stop=False,  # else hooks inside of a block may be run by halves
+    )
+    for block in each:
+        block.forward = partial(again, block.forward)
+    try:
+        yield
+    finally:
+        for block in each:
+            del block.forward
 
 
 def _forward(model: PreTrainedModel, ids: Tensor) -> Tensor:
