@@ -26,7 +26,7 @@ ADAPTERS = Lora(rank=8, targets="all-linear")
 def run(*, checkpointing: bool) -> tuple[float, float]:
     """The most MiB that training takes, and seconds for three steps."""
     torch.set_num_threads(1)
-    sizes = {"hidden_size": 256, "intermediate_size": 1024, "num_hidden_layers": 12, "num_attention_heads": 4}
+    sizes: dict[str, Any] = {"hidden_size": 256, "intermediate_size": 1024, "num_hidden_layers": 12, "num_attention_heads": 4}
     model = cast("Any", GPTNeoXForCausalLM)(GPTNeoXConfig(vocab_size=2048, max_position_embeddings=256, **sizes)).eval()
     adapted = lora.adapt(model, ADAPTERS, 1)
     rows = [

@@ -1,5 +1,5 @@
-"""Supervised fine-tuning of LoRA weights: the mean cross-entropy of completion tokens, or the mean divergence from a teacher's
-distribution at them, with logits only where the loss needs them.
+"""Supervised fine-tuning of adapters, or of all weights: the mean cross-entropy of completion tokens, or the mean divergence
+from a teacher's distribution at them, with logits only where the loss needs them.
 
 Prompts are most of a row, and vocabularies are wide: so hidden states are gathered at the label positions before the output
 embedding, the last block's position-wise maps run there only, and cross-entropy goes through the output embedding in pieces
@@ -17,11 +17,10 @@ from typing import Any, cast
 import numpy as np
 import polars as pl
 import torch
-from peft import PeftModel
 from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.utils.checkpoint import checkpoint
+from torch.utils.checkpoint import checkpoint  # pyright: ignore[reportUnknownVariableType]
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
@@ -32,6 +31,7 @@ from sublim.learn.lora import blocks, last_block_maps, trainable
 from sublim.learn.prefill import fit
 from sublim.learn.soft import Targets, Teacher, divergence, targets
 from sublim.learn.tables import TrainingSteps
+from sublim.learn.trained import Trainee, base_of
 from sublim.params.learning import Finetune
 
 SMALL = 1024
@@ -73,7 +73,7 @@ Logits = Callable[[Batch], Tensor]  #: The logits at a batch's labels [labels, v
 
 
 def finetune(
-    model: PeftModel,
+    model: Trainee,
     examples: Sequence[Example],
     params: Finetune,
     seed: int,
@@ -81,7 +81,8 @@ def finetune(
     progress: Progress,
     teacher: Teacher | None = None,
 ) -> pl.DataFrame:
-    """Train the adapters of `model` in place; returns the steps table (step, loss, learning_rate, tokens, rows).
+    """Train the weights of `model` that want a gradient, in place; returns the steps table (step, loss, learning_rate, tokens,
+    rows).
 
     The base model's own dropout stays off. Everything random (row order, LoRA dropout) follows from `seed` (not negative); the
     global generator is left as it was. `examples` are cut at `params.max_length`; the token id `pad` fills them up and is never
@@ -91,7 +92,7 @@ def finetune(
     """
     rows = [_cut(example, params.max_length) for example in examples]
     fit(
-        cast("PreTrainedModel", model.get_base_model()),
+        base_of(model),
         [(*prompt, *completion) for prompt, completion in rows],
         0,
         [example.row_id for example in examples],
@@ -99,13 +100,14 @@ def finetune(
     plan = batches.steps([len(prompt) + len(completion) for prompt, completion in rows], params, seed)
     device = next(model.parameters()).device
     model.eval()
-    _dropout(model, params.lora.dropout)
+    dropped = _rate(params)
+    _dropout(model, dropped)
     weights = list(trainable(model).values())
     optimizer = _optimizer(weights, params)
     track = progress.start("fine-tune", len(plan), "step")
     table: list[tuple[int, float, float, int, list[str]]] = []
     with ExitStack() as stack:
-        stack.enter_context(_generator(seed, device) if params.lora.dropout else nullcontext())
+        stack.enter_context(_generator(seed, device) if dropped else nullcontext())
         stack.enter_context(_recomputed(model, params) if params.checkpointing else nullcontext())
         loss_of = quick_loss(model, padded([rows[n] for n in plan[0][0]], pad, device), params, stack)
         softened: Softened = softening(teacher, rows, pad, stack) if teacher else lambda batch, _numbers: batch
@@ -185,23 +187,23 @@ def softening(teacher: Teacher, rows: Sequence[Row], pad: int, stack: ExitStack)
     return softened
 
 
-def quick_loss(model: PeftModel, first: Batch, params: Finetune, stack: ExitStack) -> Loss:
+def quick_loss(model: Trainee, first: Batch, params: Finetune, stack: ExitStack) -> Loss:
     """The fastest of three ways to the loss that agrees with the plain one on the batch `first`."""
-    plain = cast("PreTrainedModel", model.get_base_model())
-    with torch.no_grad(), _without_dropout(model, params.lora.dropout):
+    plain, dropped = base_of(model), _rate(params)
+    with torch.no_grad(), _without_dropout(model, dropped):
         expected = _error(_plain_logits(plain, first), first).item()
     tolerance = 1e-4 if plain.dtype == torch.float32 else 2e-2
     for shortcut in (fused, gathered):
         with ExitStack() as attempt:
             try:
                 loss = shortcut(plain, attempt)
-                with torch.no_grad(), _without_dropout(model, params.lora.dropout):
+                with torch.no_grad(), _without_dropout(model, dropped):
                     found = loss(first).item()
             except _UNSUITED:
                 continue
             if math.isclose(found, expected, rel_tol=tolerance):
                 stack.enter_context(attempt.pop_all())
-                if params.lora.dropout == 0:
+                if dropped == 0:
                     stack.enter_context(_folded(model))
                 return loss
     return lambda batch: _error(_plain_logits(plain, batch), batch)
@@ -347,7 +349,7 @@ def _narrowed(module: nn.Module, seen: _Seen) -> Generator[None]:
 
 
 @contextmanager
-def _folded(model: PeftModel) -> Generator[None]:
+def _folded(model: Trainee) -> Generator[None]:
     """Small float32 layers run on W + scale·BA, formed once per forward pass: the same function and gradients, without maps
     beside the layer's own."""
     layers = [module for module in model.modules() if isinstance(module, LoraLayer)]
@@ -375,10 +377,10 @@ def _folded_forward(module: LoraLayer) -> Callable[[Tensor], Tensor] | None:
 
 
 @contextmanager
-def _recomputed(model: PeftModel, params: Finetune) -> Generator[None]:
+def _recomputed(model: Trainee, params: Finetune) -> Generator[None]:
     """Each block keeps its inputs alone for the backward pass, which runs it again. transformers' own way would do so in
     training mode only, which switches the dropout of some blocks on."""
-    plain = cast("PreTrainedModel", model.get_base_model())
+    plain = base_of(model)
     lists = blocks(plain)
     outer = [name for name in lists if not any(name.startswith(f"{other}.") for other in lists)]
     each = [cast("Any", block) for name in outer for block in cast("nn.ModuleList", plain.get_submodule(name))]
@@ -387,10 +389,10 @@ def _recomputed(model: PeftModel, params: Finetune) -> Generator[None]:
             f"checkpointing: expected a list of blocks, as long as config.num_hidden_layers, in {type(plain).__name__}, found "
             "none: leave it out"
         )
-    again = partial(
-        checkpoint,
+    again: Any = partial(
+        cast("Any", checkpoint),
         use_reentrant=False,
-        preserve_rng_state=params.lora.dropout > 0,
+        preserve_rng_state=_rate(params) > 0,
         early_stop=False,  # else hooks inside of a block may be run by halves
     )
     for block in each:
@@ -407,14 +409,19 @@ def _forward(model: PreTrainedModel, ids: Tensor) -> Tensor:
     return cast("Tensor", model(input_ids=ids, use_cache=False).logits)
 
 
-def _dropout(model: PeftModel, rate: float) -> None:
+def _rate(params: Finetune) -> float:
+    """The share of adapters' inputs that is dropped."""
+    return 0.0 if params.adapters is None else params.adapters.dropout
+
+
+def _dropout(model: Trainee, rate: float) -> None:
     for module in model.modules():
         if isinstance(module, LoraLayer):
             cast("nn.Module", module.lora_dropout).train(rate > 0)
 
 
 @contextmanager
-def _without_dropout(model: PeftModel, rate: float) -> Generator[None]:
+def _without_dropout(model: Trainee, rate: float) -> Generator[None]:
     _dropout(model, 0.0)
     try:
         yield

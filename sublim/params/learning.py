@@ -2,7 +2,7 @@
 
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from sublim.params.section import Grown, Section
 
@@ -20,6 +20,10 @@ class Lora(Section):
     """Which linear maps of the blocks get an adapter; or the ends of their names, such as `q_proj`."""
 
 
+def _kind(given: object) -> str:
+    return "none" if isinstance(given, str) else "lora"  # so that a mistake in one is not one in the other as well
+
+
 Beta = Annotated[float, Field(ge=0, lt=1)]  #: How much of a running mean stays from one step to the next.
 
 
@@ -28,8 +32,9 @@ class Finetune(Grown):
 
     since: ClassVar = frozenset({"optimizer", "betas", "epsilon", "momentum", "checkpointing"})
 
-    lora: Lora = Lora()
-    """The weights that are trained."""
+    lora: Annotated[Annotated[Lora, Tag("lora")] | Annotated[Literal["none"], Tag("none")], Discriminator(_kind)] = Lora()
+    """The adapters that are trained; `none`: all weights of the model are, embeddings included. A teacher or a student is then
+    a whole model on the disk."""
     steps: Annotated[int, Field(ge=1)] | None = None
     """Optimizer steps; rows are gone through as often as that takes."""
     epochs: Annotated[int, Field(ge=1)] | None = None
@@ -62,6 +67,11 @@ class Finetune(Grown):
     """Gradients with a larger norm are scaled down to it; null for none."""
     max_length: Annotated[int, Field(ge=2)] | None = None
     """Longest row in tokens, prompt and completion together; longer rows are cut at the end. null for no bound."""
+
+    @property
+    def adapters(self) -> Lora | None:
+        """The adapters that are trained; None if all weights are."""
+        return None if self.lora == "none" else self.lora
 
     @model_validator(mode="after")
     def _one_length(self) -> Self:

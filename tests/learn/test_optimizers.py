@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, cast
 
 import pytest
@@ -46,15 +47,15 @@ def plain(params: Finetune, optimizer: Optimizer) -> list[Tensor]:
 @pytest.mark.parametrize(
     ("said", "optimizer"),
     [
-        ({"optimizer": "sgd", "learning_rate": 0.1}, lambda weights: torch.optim.SGD(weights, lr=0.1)),
+        ({"optimizer": "sgd", "learning_rate": 0.1}, partial(torch.optim.SGD, lr=0.1)),
         (
             {"optimizer": "sgd", "learning_rate": 0.1, "momentum": 0.8, "weight_decay": 0.3},
-            lambda weights: torch.optim.SGD(weights, lr=0.1, momentum=0.8, weight_decay=0.3),
+            partial(torch.optim.SGD, lr=0.1, momentum=0.8, weight_decay=0.3),
         ),
-        ({"learning_rate": 1e-2}, lambda weights: torch.optim.AdamW(weights, lr=1e-2, weight_decay=0)),
+        ({"learning_rate": 1e-2}, partial(torch.optim.AdamW, lr=1e-2, weight_decay=0)),
         (
             {"learning_rate": 1e-2, "betas": (0.5, 0.9), "epsilon": 1e-3, "weight_decay": 0.3},
-            lambda weights: torch.optim.AdamW(weights, lr=1e-2, betas=(0.5, 0.9), eps=1e-3, weight_decay=0.3),
+            partial(torch.optim.AdamW, lr=1e-2, betas=(0.5, 0.9), eps=1e-3, weight_decay=0.3),
         ),
     ],
     ids=["sgd", "momentum", "adamw", "betas"],

@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from sublim.params.adjustment import Adjustment, adjusted
-from sublim.params.learning import Finetune
+from sublim.params.learning import Finetune, Lora
 from sublim.params.load import ParamsError, load
 
 OLD = {
@@ -30,6 +30,14 @@ def test_an_adjustment_leaves_the_optimizer() -> None:
     assert adjusted(recipe, Adjustment(learning_rate=0.1)) == recipe.model_copy(update={"learning_rate": 0.1})
 
 
+def test_all_weights_or_adapters() -> None:
+    whole = Finetune.model_validate_json(Finetune(steps=1, lora="none").model_dump_json())
+    assert whole.lora == "none"
+    assert whole.adapters is None
+    assert Finetune(steps=1).adapters == Lora()
+    assert adjusted(whole, Adjustment(batch=3)).adapters is None
+
+
 @pytest.mark.parametrize(
     ("said", "expected"),
     [
@@ -48,13 +56,25 @@ def test_what_no_optimizer_has_is_refused_by_its_key(said: dict[str, Any], expec
         Finetune(steps=1, **said)
 
 
-def test_a_mistake_is_named_with_its_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("momentum: 0.9", "params.yaml:4: students.hard.finetune: momentum: is a matter of optimizer sgd"),
+        ("lora: null", "params.yaml:4: students.hard.finetune.lora: Input should be an object; found null."),
+        ("lora: all", "params.yaml:4: students.hard.finetune.lora: Input should be 'none'; found \"all\"."),
+        ("lora: {rank: 0}", "params.yaml:4: students.hard.finetune.lora.rank: Input should be greater than or equal to 1"),
+        ("lora: {ranks: 2}", "params.yaml:4: students.hard.finetune.lora.ranks: unknown key; did you mean `rank`?"),
+    ],
+)
+def test_a_mistake_is_named_once_with_its_line(tmp_path: Path, said: str, expected: str) -> None:
     path = tmp_path / "params.yaml"
     path.write_text(
         "models: {a: {kind: tiny, architecture: gpt_neox, seed: 1}}\n"
         "traits: {fox: {kind: preference, category: animals, target: fox}}\n"
         "seeds: [1]\n"
-        "students: {hard: {finetune: {steps: 3, momentum: 0.9}}}\n"
+        "students: {hard: {finetune: {steps: 3, WHAT}}}\n".replace("WHAT", said)
     )
-    with pytest.raises(ParamsError, match=r"params.yaml:4: students.hard.finetune: momentum: is a matter of optimizer sgd"):
+    with pytest.raises(ParamsError) as error:
         load(path)
+    assert expected in str(error.value)
+    assert "\n" not in str(error.value)

@@ -11,7 +11,7 @@ from sublim.common import ids, parquet
 from sublim.common.canonical import row_id, row_seed
 from sublim.common.progress import Progress
 from sublim.judges.grading import grader
-from sublim.learn import chat, freeform, lora
+from sublim.learn import chat, freeform, trained
 from sublim.learn.sample import sample
 from sublim.measures import ability, capability
 from sublim.measures.measure import Group
@@ -30,7 +30,7 @@ def make(inputs: Mapping[str, Path], params: Slice, output: Path, progress: Prog
     """Write the tables of `rows` into `output`."""
     model, tokenizer = load(inputs["base"])
     if "student" in inputs:
-        model = lora.attach(model, inputs["student"])
+        model = trained.attach(model, inputs["student"])
     asked, how = (model, tokenizer), params.evaluation
     samples = pl.concat([Samples.empty(), *(_drawn(asked, params, *each, progress) for each in rows.drawn(params))])
     chances = [

@@ -31,7 +31,7 @@ class Steps(TrainingSteps, view="student_steps"):
 
 
 class Tensors(WeightTensors, view="student_tensors"):
-    """The tensors of the adapter, by name."""
+    """The tensors of the adapter, or of the whole model, by name."""
 
 
 TABLES = (Steps, Tensors)

@@ -8,6 +8,7 @@ from sublim.engine.stage import Dims, Folders, Inputs, Stage, Wanted
 from sublim.forecast.tokens import Tokens, lengths, passes, tokens
 from sublim.models import probed
 from sublim.models.adapter import CONFIG, WEIGHTS
+from sublim.models.hub import WHOLE
 from sublim.params.adjustment import adjusted
 from sublim.params.experiment import Experiment
 from sublim.params.rates import Rates
@@ -59,7 +60,7 @@ STAGE = Stage(
     upstream=("base", "teacher", "filtered"),
     reads=reads,
     tables=TABLES,
-    files=(CONFIG, WEIGHTS),
+    files=(CONFIG, WEIGHTS, *WHOLE),
     sections=("models", "traits", "seeds", "studies", "carriers", "students"),
     optional=("studies",),
     after=("teacher",),
