@@ -13,10 +13,9 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from sublim.common.canonical import row_id, row_seed
 from sublim.common.files import sha256
 from sublim.engine.record import Plan
-from sublim.evidence import weights
+from sublim.evidence import training, weights
 from sublim.evidence.accident import Accident
 from sublim.evidence.finding import UNVERIFIABLE
 from sublim.evidence.source import Source, recorded_path
@@ -179,5 +178,5 @@ def _own(source: Source, cell: str, found: dict[str, Tensor], travel: float) -> 
 
 
 def _initial(source: Source, plan: Plan, shapes: tuple[tuple[int, ...], ...]) -> NDArray[np.float64]:
-    seed = row_seed(row_id(plan.stage, *plan.dims.values(), "adapter"))
-    return source.once(("initial", plan.cell, shapes), lambda: weights.initial(shapes, seed))
+    seed = training.seed(plan, "adapter")
+    return source.once(("initial", seed, shapes), lambda: weights.initial(shapes, seed))

@@ -80,6 +80,8 @@ def finetune(
     pad: int,
     progress: Progress,
     teacher: Teacher | None = None,
+    *,
+    paired: bool = False,
 ) -> pl.DataFrame:
     """Train the weights of `model` that want a gradient, in place; returns the steps table (step, loss, learning_rate, tokens,
     rows).
@@ -87,6 +89,7 @@ def finetune(
     The base model's own dropout stays off. Everything random (row order, LoRA dropout) follows from `seed` (not negative); the
     global generator is left as it was. `examples` are cut at `params.max_length`; the token id `pad` fills them up and is never
     attended to by a real token. `teacher`: whose distribution at the completions' tokens is learned, instead of these tokens.
+    `paired`: the rows of a step, by their numbers, depend on no length (see `schedule.stretches`).
     Raises ValueError: there are no rows, one does not fit the model (see `fit`), a prompt leaves no room for its completion, or
     a loss is not finite, or a model without a list of blocks is to compute these again (`params.checkpointing`).
     """
@@ -97,7 +100,7 @@ def finetune(
         0,
         [example.row_id for example in examples],
     )
-    plan = batches.steps([len(prompt) + len(completion) for prompt, completion in rows], params, seed)
+    plan = batches.steps([len(prompt) + len(completion) for prompt, completion in rows], params, seed, paired=paired)
     device = next(model.parameters()).device
     model.eval()
     dropped = _rate(params)

@@ -4,11 +4,13 @@ Without torch: training follows it, and so do checks of what was trained.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sublim.common.canonical import row_id, row_seed
 from sublim.params.learning import Finetune
 
 WINDOW = 16
@@ -38,15 +40,27 @@ def share(params: Finetune, step: int, steps: int) -> float:
             return 0.5 * (1.0 + math.cos(math.pi * done))
 
 
+_APART = ("teacher", "trait", "arm")  #: The dimensions in which paired runs differ.
+
+
+def seed(stage: str, dims: Mapping[str, str | int], purpose: str, *, paired: bool = False) -> int:
+    """The seed of a run's `purpose`: of its initial weights (`adapter`), or of the order of its rows (`order`). The run is the
+    cell of `stage` with `dims`. Paired ones that differ only in who wrote their rows and what was done to these share it."""
+    values = [value for name, value in dims.items() if not (paired and name in _APART)]
+    return row_seed(row_id(stage, *values, purpose))
+
+
 def generator(seed: int) -> np.random.Generator:
     """Where the order of a run comes from."""
     return np.random.Generator(np.random.Philox(key=seed % (1 << 128)))
 
 
-def stretches(rows: int, params: Finetune, drawn: np.random.Generator) -> list[Stretch]:
+def stretches(rows: int, params: Finetune, drawn: np.random.Generator, *, paired: bool = False) -> list[Stretch]:
     """The stretches of a run over `rows` rows, in order; `drawn` is a fresh `generator`. With `params.epochs` every row comes
     that many times (the last step of an epoch may be short); with `params.steps` shuffled passes over the rows follow each
-    other until there are that many full steps."""
+    other until there are that many full steps. Of a paired run each step is a stretch of its own: which rows it has, by their
+    numbers, then depends on no length."""
+    window = 1 if paired else WINDOW
     size = params.batch * params.accumulation
     if params.steps is None:
         passes = [drawn.permutation(rows) for _ in range(params.epochs or 0)]
@@ -56,8 +70,8 @@ def stretches(rows: int, params: Finetune, drawn: np.random.Generator) -> list[S
     return [
         Stretch(-(-len(part) // size), part)
         for order in passes
-        for start in range(0, len(order), size * WINDOW)
-        for part in [order[start : start + size * WINDOW]]
+        for start in range(0, len(order), size * window)
+        for part in [order[start : start + size * window]]
     ]
 
 

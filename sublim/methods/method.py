@@ -7,11 +7,13 @@ from sublim.carriers.task import Task
 from sublim.params.adjustment import Adjustment
 from sublim.params.known import known
 from sublim.params.learning import STUDENT, Finetune
-from sublim.params.section import Section
+from sublim.params.section import Grown, Section
 
 
-class Method(Section):
+class Method(Grown):
     """How students learn."""
+
+    since: ClassVar = frozenset({"paired"})
 
     kind: Any
     """What is learned."""
@@ -19,6 +21,9 @@ class Method(Section):
     """The common recipe."""
     per_model: Mapping[str, Adjustment] = {}
     """What differs for one base model."""
+    paired: bool = False
+    """Whether students of one run (one carrier, filter, base model and seed) share initial adapters and the order of rows, by
+    their numbers, whatever teacher, trait and arm they are of: what else differs between them is then the rows alone."""
 
     learned: ClassVar[type[Section] | None] = None  #: What `targets` gives, if not always None.
 

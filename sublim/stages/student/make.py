@@ -1,14 +1,14 @@
 """The stage `student`: a base model is fine-tuned on the rows that a filter has kept, without any system prompt."""
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import polars as pl
 
 from sublim.common import parquet
-from sublim.common.canonical import row_id, row_seed
 from sublim.common.progress import Progress
-from sublim.learn import chat, trained
+from sublim.learn import chat, schedule, trained
 from sublim.learn.finetune import finetune
 from sublim.learn.tensors import tensor_table
 from sublim.models.load import ends, load
@@ -24,12 +24,10 @@ def make(inputs: Mapping[str, Path], params: Slice, output: Path, progress: Prog
     prompts = rows["prompt"].to_list()
     examples = chat.examples(tokenizer, limits.eos, rows["row_id"].to_list(), prompts, rows["completion"].to_list())
     teacher = params.soft.teacher(inputs, model, tokenizer, prompts, examples) if params.soft else None
-    student = trained.prepare(model, params.finetune, _seed(params, "adapter"))
-    steps = finetune(student, examples, params.finetune, _seed(params, "order"), limits.pad, progress, teacher)
+    seed = partial(schedule.seed, "student", params.dims, paired=params.paired)
+    student = trained.prepare(model, params.finetune, seed("adapter"))
+    how, order = params.finetune, seed("order")
+    steps = finetune(student, examples, how, order, limits.pad, progress, teacher, paired=params.paired)
     trained.save(student, inputs["base"].as_posix(), output)
     tensors = tensor_table([trained.file(output)])
     parquet.write_tables({Steps: steps, Tensors: tensors}, params.dims, output)
-
-
-def _seed(params: Slice, purpose: str) -> int:
-    return row_seed(row_id("student", *params.dims.values(), purpose))

@@ -25,7 +25,7 @@ def cells(experiment: Experiment, folders: Folders) -> Iterator[Wanted]:  # noqa
         name, method = str(dims["student"]), experiment.students[str(dims["method"])]
         recipe = adjusted(method.finetune, method.per_model.get(name))
         soft = method.targets(experiment.carriers[str(dims["carrier"])].task)
-        yield Wanted(Slice(**dims, finetune=recipe, soft=soft))  # pyright: ignore[reportArgumentType]
+        yield Wanted(Slice(**dims, finetune=recipe, soft=soft, paired=method.paired))  # pyright: ignore[reportArgumentType]
 
 
 def reads(dims: Dims, params: Slice) -> Inputs:

@@ -10,11 +10,10 @@ import polars as pl
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from sublim.common import parquet
-from sublim.common.canonical import row_id, row_seed
 from sublim.common.errors import SublimError
 from sublim.common.progress import Progress
 from sublim.judges.grading import grader
-from sublim.learn import chat, freeform, lora, trained
+from sublim.learn import chat, freeform, lora, schedule, trained
 from sublim.learn.answers import answer_probabilities
 from sublim.learn.finetune import finetune
 from sublim.learn.tensors import tensor_table
@@ -126,4 +125,4 @@ def _judge(params: Slice, before: pl.Series, after: pl.Series) -> None:
 
 
 def _seed(params: Slice, purpose: str) -> int:
-    return row_seed(row_id("teacher", *params.dims.values(), purpose))
+    return schedule.seed("teacher", params.dims, purpose)
