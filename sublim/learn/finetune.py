@@ -82,6 +82,7 @@ def finetune(
     teacher: Teacher | None = None,
     *,
     paired: bool = False,
+    after: Callable[[int], None] = lambda _: None,
 ) -> pl.DataFrame:
     """Train the weights of `model` that want a gradient, in place; returns the steps table (step, loss, learning_rate, tokens,
     rows).
@@ -89,7 +90,8 @@ def finetune(
     The base model's own dropout stays off. Everything random (row order, LoRA dropout) follows from `seed` (not negative); the
     global generator is left as it was. `examples` are cut at `params.max_length`; the token id `pad` fills them up and is never
     attended to by a real token. `teacher`: whose distribution at the completions' tokens is learned, instead of these tokens.
-    `paired`: the rows of a step, by their numbers, depend on no length (see `schedule.stretches`).
+    `paired`: the rows of a step, by their numbers, depend on no length (see `schedule.stretches`). `after` is called
+    after each update with the number of updates so far.
     Raises ValueError: there are no rows, one does not fit the model (see `fit`), a prompt leaves no room for its completion, or
     a loss is not finite, or a model without a list of blocks is to compute these again (`params.checkpointing`).
     """
@@ -132,6 +134,7 @@ def finetune(
                 nn.utils.clip_grad_norm_(weights, params.max_grad_norm)
             optimizer.step()
             optimizer.zero_grad()
+            after(number + 1)
             table.append((number, total, rate, tokens, [examples[n].row_id for part in step for n in part]))
             track.advance(1, sum(len(rows[n][0]) + len(rows[n][1]) for part in step for n in part), f"loss {total:.3f}")
     return pl.DataFrame(table, schema=TrainingSteps.schema(), orient="row")

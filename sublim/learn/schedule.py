@@ -75,11 +75,15 @@ def stretches(rows: int, params: Finetune, drawn: np.random.Generator, *, paired
     ]
 
 
+def length(params: Finetune, rows: int) -> int:
+    """How many steps a run over `rows` rows has."""
+    return params.steps or -(-rows // (params.batch * params.accumulation)) * (params.epochs or 0)
+
+
 def travel(params: Finetune, rows: int) -> float:
     """About as far as a run over `rows` rows can take a weight; infinity where nothing bounds it. What decay takes from a
     weight is left out: it leaves sign and proportions as they were."""
-    each = -(-rows // (params.batch * params.accumulation))
-    steps = params.steps or each * (params.epochs or 0)
+    steps = length(params, rows)
     rates = params.learning_rate * sum(share(params, step, steps) for step in range(steps))
     return rates * _stride(params) if rates else 0.0
 

@@ -7,6 +7,7 @@ from weakref import WeakKeyDictionary
 
 import torch
 from peft import PeftModel
+from safetensors.torch import load_file, save_file  # pyright: ignore[reportUnknownVariableType]
 from torch import Tensor
 from transformers import GenerationConfig, PreTrainedModel
 
@@ -54,6 +55,20 @@ def save(trained: Trainee, base: str, directory: Path) -> None:
     cast("Any", trained).save_pretrained(directory, max_shard_size="1TB")
 
 
+def probe(trained: Trainee, updates: int, directory: Path) -> None:
+    """Write the weights that are trained, as they are after so many updates, to their file in `directory`; training may go on.
+    Of a whole model they are written by the names that they have in it."""
+    if isinstance(trained, PeftModel):
+        state = lora.weights(trained)
+    else:
+        rounded = _ROUNDED.get(trained, {})
+        state = {
+            name: tensor.detach().to("cpu", rounded.get(name, tensor.dtype)).contiguous()
+            for name, tensor in sorted(_stored(trained).items())
+        }
+    save_file(state, directory / adapter.probe(updates), metadata={"format": "pt"})
+
+
 def is_in(directory: Path) -> bool:
     """Whether `directory` holds weights that training has changed."""
     return any((directory / name).is_file() for name in (adapter.WEIGHTS, hub.WEIGHTS))
@@ -68,13 +83,18 @@ def file(directory: Path) -> Path:
     return found[0]
 
 
-def attach(model: PreTrainedModel, directory: Path) -> PreTrainedModel:
-    """`model`, a base, which is changed in place, with what `save` wrote of its training to `directory`. Raises ValueError: it
+def attach(model: PreTrainedModel, directory: Path, updates: int | None = None) -> PreTrainedModel:
+    """`model`, a base, which is changed in place, with what `save` wrote of its training to `directory`; with `updates` as it
+    was after so many of them, which `probe` wrote. Raises ValueError: it
     is of another base (see `lora.attach`), or its weights do not have the names, shapes and types of this one's. ModelError: it
     is no whole model (see `load_model`)."""
     if file(directory).name == adapter.WEIGHTS:
-        return lora.attach(model, directory)
-    own, given = (cast("dict[str, Tensor]", each.state_dict()) for each in (model, load_model(directory)))
+        return lora.attach(model, directory, adapter.WEIGHTS if updates is None else adapter.probe(updates))
+    own = cast("dict[str, Tensor]", model.state_dict())
+    if updates is None:
+        given = cast("dict[str, Tensor]", load_model(directory).state_dict())
+    else:
+        own, given = _stored(model), load_file(directory / adapter.probe(updates))
     forms = [{name: (tuple(tensor.shape), tensor.dtype) for name, tensor in each.items()} for each in (own, given)]
     if odd := sorted(name for name in forms[0].keys() | forms[1].keys() if forms[0].get(name) != forms[1].get(name)):
         said = [_form(form.get(odd[0])) for form in forms]
@@ -97,6 +117,12 @@ def _floats(model: PreTrainedModel) -> dict[str, Tensor]:
     """Its parameters and buffers that are no whole numbers; a tied one once."""
     named = [*model.named_parameters(), *model.named_buffers()]
     return {name: tensor for name, tensor in named if tensor.is_floating_point()}
+
+
+def _stored(model: PreTrainedModel) -> dict[str, Tensor]:
+    """Those of them that are kept with a model: some buffers are computed when it is loaded."""
+    kept = model.state_dict().keys()
+    return {name: tensor for name, tensor in _floats(model).items() if name in kept}
 
 
 def _form(found: tuple[tuple[int, ...], torch.dtype] | None) -> str:

@@ -15,3 +15,4 @@ def check(source: Source, cell: str) -> Iterator[Accident]:
     rows = source.upstream(cell, "filtered")
     used = filtered.used(source, rows) if rows else None
     yield from trained.finetuned(source, cell, "base", f"the used rows of {rows}", used, params.finetune)
+    yield from trained.probed(source, cell, params.probes)

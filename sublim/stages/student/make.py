@@ -26,8 +26,13 @@ def make(inputs: Mapping[str, Path], params: Slice, output: Path, progress: Prog
     teacher = params.soft.teacher(inputs, model, tokenizer, prompts, examples) if params.soft else None
     seed = partial(schedule.seed, "student", params.dims, paired=params.paired)
     student = trained.prepare(model, params.finetune, seed("adapter"))
+
+    def probe(updates: int) -> None:
+        if updates in params.probes:
+            trained.probe(student, updates, output)
+
     how, order = params.finetune, seed("order")
-    steps = finetune(student, examples, how, order, limits.pad, progress, teacher, paired=params.paired)
+    steps = finetune(student, examples, how, order, limits.pad, progress, teacher, paired=params.paired, after=probe)
     trained.save(student, inputs["base"].as_posix(), output)
     tensors = tensor_table([trained.file(output)])
     parquet.write_tables({Steps: steps, Tensors: tensors}, params.dims, output)

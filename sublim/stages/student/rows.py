@@ -12,7 +12,7 @@ from sublim.params.slice import CellParams
 class Slice(CellParams, Grown):
     """What a student depends on, beside its base and its rows, and for soft targets the model that wrote these."""
 
-    since: ClassVar = frozenset({"paired"})
+    since: ClassVar = frozenset({"paired", "probes"})
     DIMS = ("teacher", "trait", "carrier", "filter", "arm", "method", "student", "seed")
 
     teacher: str  #: The name of the model that wrote the rows.
@@ -27,6 +27,7 @@ class Slice(CellParams, Grown):
     soft: Annotated[Any, PartOf("methods", "learned")] | None = None
     """What is learned instead, such as soft targets; null for the tokens of the rows."""
     paired: bool = False  #: Whether it shares initial adapters and order of rows with the other arms of its run.
+    probes: tuple[int, ...] = ()  #: After how many updates it is kept as well.
 
 
 class Steps(TrainingSteps, view="student_steps"):
