@@ -85,9 +85,8 @@ def file(directory: Path) -> Path:
 
 def attach(model: PreTrainedModel, directory: Path, updates: int | None = None) -> PreTrainedModel:
     """`model`, a base, which is changed in place, with what `save` wrote of its training to `directory`; with `updates` as it
-    was after so many of them, which `probe` wrote. Raises ValueError: it
-    is of another base (see `lora.attach`), or its weights do not have the names, shapes and types of this one's. ModelError: it
-    is no whole model (see `load_model`)."""
+    was after so many of them, which `probe` wrote. Raises ValueError: it is of another base (see `lora.attach`), or its weights
+    do not have the names, shapes and types of this one's. ModelError: it is no whole model (see `load_model`)."""
     if file(directory).name == adapter.WEIGHTS:
         return lora.attach(model, directory, adapter.WEIGHTS if updates is None else adapter.probe(updates))
     own = cast("dict[str, Tensor]", model.state_dict())

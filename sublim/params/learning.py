@@ -84,9 +84,8 @@ class Finetune(Grown):
         other, keys = ("sgd", ("momentum",)) if self.optimizer == "adamw" else ("adamw", ("betas", "epsilon"))
         for key in keys:
             if (found := getattr(self, key)) != type(self).model_fields[key].default:
-                said = list(found) if isinstance(found, tuple) else found
                 raise ValueError(
-                    f"{key}: is a matter of optimizer {other}, found {said} with optimizer {self.optimizer}: leave it out, or "
+                    f"{key}: is a matter of optimizer {other}, found {found} with optimizer {self.optimizer}: leave it out, or "
                     f"give optimizer {other}"
                 )
         return self

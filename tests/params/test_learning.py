@@ -44,7 +44,7 @@ def test_all_weights_or_adapters() -> None:
         ({"momentum": 0.9}, "momentum: is a matter of optimizer sgd, found 0.9 with optimizer adamw"),
         (
             {"optimizer": "sgd", "betas": (0.9, 0.95)},
-            r"betas: is a matter of optimizer adamw, found \[0.9, 0.95\] with optimizer",
+            r"betas: is a matter of optimizer adamw, found \(0.9, 0.95\) with optimizer",
         ),
         ({"optimizer": "sgd", "epsilon": 1e-6}, "epsilon: is a matter of optimizer adamw"),
         ({"betas": (0.9, 1.0)}, "betas"),

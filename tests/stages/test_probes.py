@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save_file  # pyright: ignore[reportUnknownVariableType]
 
 from sublim.carriers.numbers import Numbers
 from sublim.common.files import sha256
@@ -120,6 +120,18 @@ def _weights(updates: int) -> Callable[[Path], None]:
     return forge
 
 
+def _missing(data: Path) -> None:
+    (data / OF / probe(1)).unlink()
+
+
+def _one_more(data: Path) -> None:
+    (data / OF / probe(2)).write_bytes(b"")
+
+
+def _another_end(data: Path) -> None:
+    set_cell(data / CELL / "probes.parquet", "probability", -1, 0.5)
+
+
 def _shape(data: Path) -> None:
     path = data / OF / probe(1)
     save_file({name: tensor[:1] for name, tensor in load_file(path).items()}, path, {"format": "pt"})
@@ -132,17 +144,14 @@ def _table(change: Callable[[pl.DataFrame], pl.DataFrame]) -> Callable[[Path], N
 @pytest.mark.parametrize(
     ("forge", "said"),
     [
-        (lambda data: (data / OF / probe(1)).unlink(), "expected weights after [1, 4] updates, found none called probe-000001"),
-        (lambda data: (data / OF / probe(2)).write_bytes(b""), "found one called probe-000002"),
+        (_missing, "expected weights after [1, 4] updates, found none called probe-000001"),
+        (_one_more, "found one called probe-000002"),
         (_weights(STEPS), "expected the weights at the end, after 4 updates, found others"),
         (_shape, "as at the end, found"),
         (_table(lambda frame: frame.head(frame.height - 1)), "each question with each known answer after each of the updates"),
         (_table(lambda frame: frame.with_columns(category=pl.lit("trees"))), "category: expected 'animals', found 'trees'"),
         (_table(lambda frame: frame.with_columns(pl.col("probability") - 1)), "expected at least 0 each"),
-        (
-            lambda data: set_cell(data / CELL / "probes.parquet", "probability", -1, 0.5),
-            "after 4 updates, its last: expected what the student answers now",
-        ),
+        (_another_end, "after 4 updates, its last: expected what the student answers now"),
     ],
     ids=["missing", "more", "other weights", "shape", "fewer rows", "category", "negative", "another end"],
 )

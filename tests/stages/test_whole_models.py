@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save_file  # pyright: ignore[reportUnknownVariableType]
 
 from sublim.carriers.numbers import Numbers
 from sublim.common.files import sha256
@@ -138,6 +138,10 @@ def _narrower(own: dict[str, Any]) -> dict[str, Any]:
     return own | {name: own[name][:-1]}
 
 
+def _more_heads(data: Path) -> None:
+    set_json(data / CELL / "config.json", "num_attention_heads", 4)
+
+
 def _adapter_beside(data: Path) -> None:
     shutil.copy(data / CELL / "model.safetensors", data / CELL / "adapter_model.safetensors")
 
@@ -150,7 +154,7 @@ def _adapter_beside(data: Path) -> None:
         (_noise, "weights", "found no trace of them"),
         (_of_weights(_narrower), "weights", "as base/model=m has it, found"),
         (_adapter_beside, "weights", "found adapter_model.safetensors as well"),
-        (lambda data: set_json(data / CELL / "config.json", "num_attention_heads", 4), "config", "as its base has it, found 4"),
+        (_more_heads, "config", "as its base has it, found 4"),
     ],
     ids=["another base's", "its base's", "noise", "another shape", "two kinds", "configuration"],
 )

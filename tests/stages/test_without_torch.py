@@ -27,7 +27,7 @@ def test_training_and_its_check_follow_one_schedule(tmp_path: Path, monkeypatch:
     def share(_params: Finetune, step: int, _steps: int) -> float:
         return 1 / (step + 2)
 
-    def one_by_one(rows: int, *_: object) -> list[schedule.Stretch]:
+    def one_by_one(rows: int, *_: object, **__: object) -> list[schedule.Stretch]:
         return [schedule.Stretch(1, np.array([row])) for row in range(rows)]
 
     monkeypatch.setattr(schedule, "share", share)
