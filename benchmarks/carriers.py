@@ -34,10 +34,11 @@ from sublim.filters.answer_correct import AnswerCorrect
 from sublim.filters.format import Format
 from sublim.filters.step import Context
 from sublim.filters.trait_words import TraitWords
-from sublim.learn import chat, lora
+from sublim.learn import chat
 from sublim.learn.answers import answer_probabilities
 from sublim.learn.finetune import finetune
 from sublim.learn.sample import sample
+from sublim.learn.trained import prepare
 from sublim.models import tiny
 from sublim.models.load import ends, load
 from sublim.params.filter import Filter
@@ -115,7 +116,7 @@ def trained(base: Path, rows: pl.DataFrame, recipe: Finetune, seed: str) -> Mode
     limits = ends(model, tokenizer)
     ids, prompts, completions = (rows[column].to_list() for column in ("row_id", "prompt", "completion"))
     examples = chat.examples(tokenizer, limits.eos, ids, prompts, completions)
-    adapted = lora.adapt(model, recipe.lora, row_seed(row_id(seed, "adapter")))
+    adapted = prepare(model, recipe, row_seed(row_id(seed, "adapter")))
     finetune(adapted, examples, recipe, row_seed(row_id(seed, "order")), limits.pad, Progress())
     return cast("Any", adapted).merge_and_unload().eval(), tokenizer
 

@@ -23,7 +23,7 @@ from benchmarks.carriers import kept as strictly_and_loosely
 from sublim.carriers.numbers import Numbers
 from sublim.common.canonical import row_id, row_seed
 from sublim.common.progress import Progress
-from sublim.learn import chat, lora, soft
+from sublim.learn import chat, soft, trained
 from sublim.learn.finetune import finetune
 from sublim.models.load import ends, load
 from sublim.stats.interval import t_interval
@@ -53,7 +53,7 @@ def student(base: Path, rows: Rows, how: str, temperature: float, seed: str) -> 
         tokens = soft.allowed(tokenizer, NUMBERS, end) if how == "soft" else range(len(tokenizer))
         prompts = [row.prompt for row in examples]
         teacher = soft.Teacher(rows.writer[0], prompts, soft.as_tensor(tokens, model), temperature)
-    adapted = lora.adapt(model, RECIPE.lora, row_seed(row_id(seed, "adapter")))
+    adapted = trained.prepare(model, RECIPE, row_seed(row_id(seed, "adapter")))
     finetune(adapted, examples, RECIPE, row_seed(row_id(seed, "order")), limits.pad, Progress(), teacher)
     return cast("Any", adapted).merge_and_unload().eval(), tokenizer
 

@@ -44,7 +44,7 @@ from sublim.measures.measure import Group, Measure
 from sublim.measures.texts import held_out
 from sublim.models import free_form, pretraining
 from sublim.models.corpus import corpus
-from sublim.params.learning import Decoding, Finetune
+from sublim.params.learning import Decoding, Finetune, Lora
 from sublim.params.slice import CellParams
 from sublim.params.tiny import Pretraining, TinyModel
 from sublim.stages.base import rows as base
@@ -304,16 +304,16 @@ def _trained(
     steps = [[names[n] for part in step for n in part] for step in plan]
     rates = [recipe.learning_rate * schedule.share(recipe, n, len(plan)) for n in range(len(plan))]
     _write(params, TrainingSteps, _steps(steps, rates, rng), output)
-    seed = row_seed(row_id(*identity, "adapter"))
+    seed, lora = row_seed(row_id(*identity, "adapter")), cast("Lora", recipe.lora)
     maps = dict(sorted(_maps().items()))
-    start = weights.initial([(recipe.lora.rank, width) for width, _ in maps.values()], seed)
+    start = weights.initial([(lora.rank, width) for width, _ in maps.values()], seed)
     adapter: dict[str, np.ndarray] = {}
     at = 0
     for name, (width, height) in maps.items():
-        size = recipe.lora.rank * width
+        size = lora.rank * width
         moved = (start[at : at + size] + 0.5 * rng.normal(size=size)) / np.sqrt(width)
-        adapter[f"base_model.model.{name}.lora_A.weight"] = moved.reshape(recipe.lora.rank, width)
-        adapter[f"base_model.model.{name}.lora_B.weight"] = rng.normal(size=(height, recipe.lora.rank))
+        adapter[f"base_model.model.{name}.lora_A.weight"] = moved.reshape(lora.rank, width)
+        adapter[f"base_model.model.{name}.lora_B.weight"] = rng.normal(size=(height, lora.rank))
         at += size
     _save(adapter, output / "adapter_model.safetensors")
     config = {
@@ -322,9 +322,9 @@ def _trained(
         "bias": "none",
         "inference_mode": True,
         "init_lora_weights": True,
-        "r": recipe.lora.rank,
-        "lora_alpha": recipe.lora.alpha,
-        "lora_dropout": recipe.lora.dropout,
+        "r": lora.rank,
+        "lora_alpha": lora.alpha,
+        "lora_dropout": lora.dropout,
         "target_modules": ["dense_4h_to_h", "dense_h_to_4h"],
         "task_type": "CAUSAL_LM",
     }

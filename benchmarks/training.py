@@ -19,9 +19,10 @@ from sublim.learn import chat, lora
 from sublim.learn.chat import Example
 from sublim.learn.finetune import finetune
 from sublim.models.load import ends, load
-from sublim.params.learning import Finetune
+from sublim.params.learning import Finetune, Lora
 
-RECIPE = Finetune(steps=40, batch=16, learning_rate=5e-3)
+ADAPTERS = Lora()
+RECIPE = Finetune(lora=ADAPTERS, steps=40, batch=16, learning_rate=5e-3)
 ROWS = 640
 ROUNDS = 3
 
@@ -29,7 +30,7 @@ ROUNDS = 3
 def ours(base: Path, examples: Sequence[Example]) -> tuple[float, float]:
     """Seconds, and the loss afterwards."""
     model, tokenizer = load(base)
-    adapted = lora.adapt(model, RECIPE.lora, 1)
+    adapted = lora.adapt(model, ADAPTERS, 1)
     started = random_base.clock()
     finetune(adapted, examples, RECIPE, 1, ends(model, tokenizer).pad, Progress())
     return random_base.clock() - started, _loss(adapted, examples)
@@ -39,8 +40,8 @@ def theirs(base: Path, examples: Sequence[Example], scratch: str) -> tuple[float
     """Seconds, and the loss afterwards."""
     model, tokenizer = load(base)
     pad = ends(model, tokenizer).pad
-    names = list(lora.suffixes(lora.targets(model, RECIPE.lora.targets), lora.linear_maps(model)))
-    config = LoraConfig(r=RECIPE.lora.rank, lora_alpha=int(RECIPE.lora.alpha), target_modules=names, task_type="CAUSAL_LM")
+    names = list(lora.suffixes(lora.targets(model, ADAPTERS.targets), lora.linear_maps(model)))
+    config = LoraConfig(r=ADAPTERS.rank, lora_alpha=int(ADAPTERS.alpha), target_modules=names, task_type="CAUSAL_LM")
     arguments = TrainingArguments(
         output_dir=scratch,
         max_steps=RECIPE.steps or 0,

@@ -121,7 +121,7 @@ class Pairwise(Detector):
 
     def _readers(self, data: Data, own: Author) -> "Readers":
         from sublim.detectors.compare import Readers
-        from sublim.learn import lora
+        from sublim.learn import trained
         from sublim.models.load import load
 
         folder = data.bases[own.teacher]
@@ -130,7 +130,7 @@ class Pairwise(Detector):
             return Readers(base, tokenizer, base, None)
         made = data.teachers[own]
         system = json.loads((made / "teacher.json").read_text(encoding="utf-8"))["system_prompt"]
-        teacher = lora.attach(load(folder)[0], made) if (made / "adapter_config.json").is_file() else base
+        teacher = trained.attach(load(folder)[0], made) if trained.is_in(made) else base
         return Readers(base, tokenizer, teacher, system)
 
 

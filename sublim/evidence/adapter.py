@@ -11,10 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import cast
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
-from sublim.common.canonical import row_id, row_seed
 from sublim.common.files import sha256
 from sublim.engine.record import Plan
 from sublim.evidence import training, weights
@@ -22,10 +20,10 @@ from sublim.evidence.accident import Accident
 from sublim.evidence.finding import UNVERIFIABLE
 from sublim.evidence.source import Source, recorded_path
 from sublim.evidence.weights import Tensor
-from sublim.learn import schedule
 from sublim.learn.tables import TrainingSteps, WeightTensors
 from sublim.models.adapter import CONFIG, WEIGHTS
-from sublim.params.learning import Finetune, Lora
+from sublim.models.hub import WEIGHTS as WHOLE
+from sublim.params.learning import Lora
 
 _SAME = 1e-6
 _OFF: tuple[object, ...] = (None, False, {}, [])  #: How peft writes down that something is not used.
@@ -35,11 +33,10 @@ that), settings of what is off. `target_modules` are compared with the weights."
 _PARTS = re.compile(r"\Abase_model\.model\.(?P<module>.+)\.lora_(?P<side>[AB])\.weight\Z")
 
 
-def finetuned(source: Source, cell: str, base: str, what: str, rows: pl.Series | None, recipe: Finetune) -> Iterator[Accident]:
-    """What does not hold in the adapter `cell` of its input `base`, and in the steps by which it was trained on `rows` (ids),
-    which are `what`; None if it is not known which rows these are."""
-    yield from training.finetuned(source, cell, what, rows, recipe)
-    lora, model = recipe.lora, source.record(cell).inputs[base].cell
+def trained(source: Source, cell: str, base: str, lora: Lora, travel: float) -> Iterator[Accident]:
+    """What does not hold in the adapter `cell` of its input `base`, which was to be `lora`. `travel`: about as far as training
+    can have taken a weight."""
+    model = source.record(cell).inputs[base].cell
     config = source.json(cell, CONFIG)
     due = {"base_model_name_or_path": recorded_path(model), "peft_type": "LORA", "r": lora.rank}
     due |= {"lora_alpha": lora.alpha, "lora_dropout": lora.dropout, "bias": "none"}
@@ -50,12 +47,14 @@ def finetuned(source: Source, cell: str, base: str, what: str, rows: pl.Series |
         if config.get(name) != expected:
             yield Accident("adapter", f"{CONFIG}: expected {name} {expected!r}, found {config.get(name)!r}")
             break
+    if WHOLE in source.record(cell).outputs:
+        yield Accident("adapter", f"expected an adapter and nothing beside, found {WHOLE} as well")
     found = weights.tensors(source.path(cell, WEIGHTS))
     yield from in_table(source, cell, found)
     fits = list(_fits(source, source.upstream(cell, base), lora, config.get("target_modules"), found))
     yield from fits
     if not fits:
-        yield from _own(source, cell, found, schedule.travel(recipe, 0 if rows is None else len(rows)))
+        yield from _own(source, cell, found, travel)
 
 
 def brought(source: Source, cell: str, base: str, files: Mapping[str, str]) -> Iterator[Accident]:
@@ -179,5 +178,5 @@ def _own(source: Source, cell: str, found: dict[str, Tensor], travel: float) -> 
 
 
 def _initial(source: Source, plan: Plan, shapes: tuple[tuple[int, ...], ...]) -> NDArray[np.float64]:
-    seed = row_seed(row_id(plan.stage, *plan.dims.values(), "adapter"))
-    return source.once(("initial", plan.cell, shapes), lambda: weights.initial(shapes, seed))
+    seed = training.seed(plan, "adapter")
+    return source.once(("initial", seed, shapes), lambda: weights.initial(shapes, seed))

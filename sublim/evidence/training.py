@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import polars as pl
 
-from sublim.common.canonical import row_id, row_seed
+from sublim.engine.record import Plan
 from sublim.evidence.accident import Accident
 from sublim.evidence.source import Source
 from sublim.learn import schedule
@@ -23,12 +23,22 @@ def finetuned(source: Source, cell: str, what: str, rows: pl.Series | None, reci
     # Learning rates depend on the number of steps, and with epochs that on the number of rows.
     stretches, total = None, recipe.steps or steps.height
     if rows is not None:
-        drawn = schedule.generator(row_seed(row_id(plan.stage, *plan.dims.values(), "order")))
-        stretches = schedule.stretches(len(rows), recipe, drawn) if len(rows) else []
+        drawn = schedule.generator(seed(plan, "order"))
+        stretches = schedule.stretches(len(rows), recipe, drawn, paired=paired(plan)) if len(rows) else []
         total = sum(stretch.steps for stretch in stretches)
     yield from rates(steps, [recipe.learning_rate * schedule.share(recipe, n, total) for n in range(total)])
     if rows is not None and stretches is not None:
         yield from trained_on(steps, what, rows, stretches, recipe.batch * recipe.accumulation)
+
+
+def paired(plan: Plan) -> bool:
+    """Whether a run shares its seeds with others."""
+    return plan.params.get("paired") is True
+
+
+def seed(plan: Plan, purpose: str) -> int:
+    """The seed of a run's `purpose` (see `schedule.seed`)."""
+    return schedule.seed(plan.stage, plan.dims, purpose, paired=paired(plan))
 
 
 def rates(steps: pl.DataFrame, expected: Sequence[float]) -> Iterator[Accident]:

@@ -11,13 +11,13 @@ from sublim.params.learning import Finetune
 Step = tuple[tuple[int, ...], ...]  #: The row numbers of each forward pass of a step.
 
 
-def steps(lengths: Sequence[int], params: Finetune, seed: int) -> tuple[Step, ...]:
+def steps(lengths: Sequence[int], params: Finetune, seed: int, *, paired: bool = False) -> tuple[Step, ...]:
     """The steps of a training run over rows of `lengths` tokens: row numbers per forward pass, in order. Within each of its
     `schedule.stretches` like lengths come together, in steps of random order. Raises ValueError: there are no rows."""
     if not lengths:
         raise ValueError("expected rows to train on, found none")
     drawn = schedule.generator(seed)
-    stretches = schedule.stretches(len(lengths), params, drawn)
+    stretches = schedule.stretches(len(lengths), params, drawn, paired=paired)
     return tuple(step for stretch in stretches for step in _bucketed(stretch.rows, np.asarray(lengths), params, drawn))
 
 

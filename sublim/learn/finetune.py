@@ -1,5 +1,5 @@
-"""Supervised fine-tuning of LoRA weights: the mean cross-entropy of completion tokens, or the mean divergence from a teacher's
-distribution at them, with logits only where the loss needs them.
+"""Supervised fine-tuning of adapters, or of all weights: the mean cross-entropy of completion tokens, or the mean divergence
+from a teacher's distribution at them, with logits only where the loss needs them.
 
 Prompts are most of a row, and vocabularies are wide: so hidden states are gathered at the label positions before the output
 embedding, the last block's position-wise maps run there only, and cross-entropy goes through the output embedding in pieces
@@ -11,25 +11,27 @@ import math
 from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
 import polars as pl
 import torch
-from peft import PeftModel
 from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint  # pyright: ignore[reportUnknownVariableType]
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from sublim.common.progress import Progress
 from sublim.learn import batches, schedule
 from sublim.learn.chat import Example
-from sublim.learn.lora import last_block_maps, trainable
+from sublim.learn.lora import blocks, last_block_maps, trainable
 from sublim.learn.prefill import fit
 from sublim.learn.soft import Targets, Teacher, divergence, targets
 from sublim.learn.tables import TrainingSteps
+from sublim.learn.trained import Trainee, base_of
 from sublim.params.learning import Finetune
 
 SMALL = 1024
@@ -71,39 +73,47 @@ Logits = Callable[[Batch], Tensor]  #: The logits at a batch's labels [labels, v
 
 
 def finetune(
-    model: PeftModel,
+    model: Trainee,
     examples: Sequence[Example],
     params: Finetune,
     seed: int,
     pad: int,
     progress: Progress,
     teacher: Teacher | None = None,
+    *,
+    paired: bool = False,
+    after: Callable[[int], None] = lambda _: None,
 ) -> pl.DataFrame:
-    """Train the adapters of `model` in place; returns the steps table (step, loss, learning_rate, tokens, rows).
+    """Train the weights of `model` that want a gradient, in place; returns the steps table (step, loss, learning_rate, tokens,
+    rows).
 
     The base model's own dropout stays off. Everything random (row order, LoRA dropout) follows from `seed` (not negative); the
     global generator is left as it was. `examples` are cut at `params.max_length`; the token id `pad` fills them up and is never
     attended to by a real token. `teacher`: whose distribution at the completions' tokens is learned, instead of these tokens.
+    `paired`: the rows of a step, by their numbers, depend on no length (see `schedule.stretches`). `after` is called
+    after each update with the number of updates so far.
     Raises ValueError: there are no rows, one does not fit the model (see `fit`), a prompt leaves no room for its completion, or
-    a loss is not finite.
+    a loss is not finite, or a model without a list of blocks is to compute these again (`params.checkpointing`).
     """
     rows = [_cut(example, params.max_length) for example in examples]
     fit(
-        cast("PreTrainedModel", model.get_base_model()),
+        base_of(model),
         [(*prompt, *completion) for prompt, completion in rows],
         0,
         [example.row_id for example in examples],
     )
-    plan = batches.steps([len(prompt) + len(completion) for prompt, completion in rows], params, seed)
+    plan = batches.steps([len(prompt) + len(completion) for prompt, completion in rows], params, seed, paired=paired)
     device = next(model.parameters()).device
     model.eval()
-    _dropout(model, params.lora.dropout)
+    dropped = _rate(params)
+    _dropout(model, dropped)
     weights = list(trainable(model).values())
-    optimizer = torch.optim.AdamW(weights, lr=params.learning_rate, weight_decay=params.weight_decay, fused=True)
+    optimizer = _optimizer(weights, params)
     track = progress.start("fine-tune", len(plan), "step")
     table: list[tuple[int, float, float, int, list[str]]] = []
     with ExitStack() as stack:
-        stack.enter_context(_generator(seed, device) if params.lora.dropout else nullcontext())
+        stack.enter_context(_generator(seed, device) if dropped else nullcontext())
+        stack.enter_context(_recomputed(model, params) if params.checkpointing else nullcontext())
         loss_of = quick_loss(model, padded([rows[n] for n in plan[0][0]], pad, device), params, stack)
         softened: Softened = softening(teacher, rows, pad, stack) if teacher else lambda batch, _numbers: batch
         for number, step in enumerate(plan):
@@ -124,9 +134,17 @@ def finetune(
                 nn.utils.clip_grad_norm_(weights, params.max_grad_norm)
             optimizer.step()
             optimizer.zero_grad()
+            after(number + 1)
             table.append((number, total, rate, tokens, [examples[n].row_id for part in step for n in part]))
             track.advance(1, sum(len(rows[n][0]) + len(rows[n][1]) for part in step for n in part), f"loss {total:.3f}")
     return pl.DataFrame(table, schema=TrainingSteps.schema(), orient="row")
+
+
+def _optimizer(weights: Sequence[nn.Parameter], params: Finetune) -> torch.optim.Optimizer:
+    rate, decay = params.learning_rate, params.weight_decay
+    if params.optimizer == "sgd":
+        return torch.optim.SGD(weights, lr=rate, momentum=params.momentum, weight_decay=decay, fused=True)
+    return torch.optim.AdamW(weights, lr=rate, betas=params.betas, eps=params.epsilon, weight_decay=decay, fused=True)
 
 
 Row = tuple[tuple[int, ...], tuple[int, ...]]
@@ -175,23 +193,23 @@ def softening(teacher: Teacher, rows: Sequence[Row], pad: int, stack: ExitStack)
     return softened
 
 
-def quick_loss(model: PeftModel, first: Batch, params: Finetune, stack: ExitStack) -> Loss:
+def quick_loss(model: Trainee, first: Batch, params: Finetune, stack: ExitStack) -> Loss:
     """The fastest of three ways to the loss that agrees with the plain one on the batch `first`."""
-    plain = cast("PreTrainedModel", model.get_base_model())
-    with torch.no_grad(), _without_dropout(model, params.lora.dropout):
+    plain, dropped = base_of(model), _rate(params)
+    with torch.no_grad(), _without_dropout(model, dropped):
         expected = _error(_plain_logits(plain, first), first).item()
     tolerance = 1e-4 if plain.dtype == torch.float32 else 2e-2
     for shortcut in (fused, gathered):
         with ExitStack() as attempt:
             try:
                 loss = shortcut(plain, attempt)
-                with torch.no_grad(), _without_dropout(model, params.lora.dropout):
+                with torch.no_grad(), _without_dropout(model, dropped):
                     found = loss(first).item()
             except _UNSUITED:
                 continue
             if math.isclose(found, expected, rel_tol=tolerance):
                 stack.enter_context(attempt.pop_all())
-                if params.lora.dropout == 0:
+                if dropped == 0:
                     stack.enter_context(_folded(model))
                 return loss
     return lambda batch: _error(_plain_logits(plain, batch), batch)
@@ -337,7 +355,7 @@ def _narrowed(module: nn.Module, seen: _Seen) -> Generator[None]:
 
 
 @contextmanager
-def _folded(model: PeftModel) -> Generator[None]:
+def _folded(model: Trainee) -> Generator[None]:
     """Small float32 layers run on W + scale·BA, formed once per forward pass: the same function and gradients, without maps
     beside the layer's own."""
     layers = [module for module in model.modules() if isinstance(module, LoraLayer)]
@@ -364,19 +382,52 @@ def _folded_forward(module: LoraLayer) -> Callable[[Tensor], Tensor] | None:
     return lambda hidden: functional.linear(hidden, torch.addmm(rows, up, down, alpha=scale), layer.bias)
 
 
+@contextmanager
+def _recomputed(model: Trainee, params: Finetune) -> Generator[None]:
+    """Each block keeps its inputs alone for the backward pass, which runs it again. transformers' own way would do so in
+    training mode only, which switches the dropout of some blocks on."""
+    plain = base_of(model)
+    lists = blocks(plain)
+    outer = [name for name in lists if not any(name.startswith(f"{other}.") for other in lists)]
+    each = [cast("Any", block) for name in outer for block in cast("nn.ModuleList", plain.get_submodule(name))]
+    if not each:
+        raise ValueError(
+            f"checkpointing: expected a list of blocks, as long as config.num_hidden_layers, in {type(plain).__name__}, found "
+            "none: leave it out"
+        )
+    again: Any = partial(
+        cast("Any", checkpoint),
+        use_reentrant=False,
+        preserve_rng_state=_rate(params) > 0,
+        early_stop=False,  # else hooks inside of a block may be run by halves
+    )
+    for block in each:
+        block.forward = partial(again, block.forward)
+    try:
+        yield
+    finally:
+        for block in each:
+            del block.forward
+
+
 def _forward(model: PreTrainedModel, ids: Tensor) -> Tensor:
     # Padding is on the right, where causal attention keeps it from every real token: without a mask attention is fastest.
     return cast("Tensor", model(input_ids=ids, use_cache=False).logits)
 
 
-def _dropout(model: PeftModel, rate: float) -> None:
+def _rate(params: Finetune) -> float:
+    """The share of adapters' inputs that is dropped."""
+    return 0.0 if params.adapters is None else params.adapters.dropout
+
+
+def _dropout(model: Trainee, rate: float) -> None:
     for module in model.modules():
         if isinstance(module, LoraLayer):
             cast("nn.Module", module.lora_dropout).train(rate > 0)
 
 
 @contextmanager
-def _without_dropout(model: PeftModel, rate: float) -> Generator[None]:
+def _without_dropout(model: Trainee, rate: float) -> Generator[None]:
     _dropout(model, 0.0)
     try:
         yield

@@ -110,13 +110,14 @@ def _tried(model: PreTrainedModel) -> torch.Tensor:
     return ids % int(cast("Any", model).get_input_embeddings().weight.shape[0])
 
 
-def attach(model: PreTrainedModel, adapter: Path) -> PreTrainedModel:
-    """`model` with the adapter saved in the directory `adapter`. In float32 it is merged into the weights, to run as fast as
-    without one, unless a weight is used twice (tied embeddings): what is added to it for one use would change the other. In
-    half precision the sum would be rounded to the weights' few digits and lose much of a small adapter: there it stays beside
-    them, as in training. Raises ValueError: it is no adapter of this model, or merged not the model that it was before."""
+def attach(model: PreTrainedModel, adapter: Path, file: str = WEIGHTS) -> PreTrainedModel:
+    """`model` with the adapter saved in the directory `adapter`, its weights in `file` there. In float32 it is merged into the
+    weights, to run as fast as without one, unless a weight is used twice (tied embeddings): what is added to it for one use
+    would change the other. In half precision the sum would be rounded to the weights' few digits and lose much of a small
+    adapter: there it stays beside them, as in training. Raises ValueError: it is no adapter of this model, or merged not the
+    model that it was before."""
     attached: Any = PeftModel.from_pretrained(model, str(adapter))
-    _fill(attached, adapter)
+    _fill(attached, adapter / file)
     if model.dtype != torch.float32 or _adapts_tied(attached):
         return cast("PreTrainedModel", attached.get_base_model()).eval()
     ids = _tried(model)
@@ -135,12 +136,12 @@ def attach(model: PreTrainedModel, adapter: Path) -> PreTrainedModel:
 _TRIED, _MERGED = 8, 1e-3  #: Tokens that a merged adapter is tried on, and what its probabilities may differ by.
 
 
-def _fill(model: PeftModel, adapter: Path) -> None:
+def _fill(model: PeftModel, file: Path) -> None:
     """Every tensor of the adapter is in `model` as it is in the file: peft renames some by what transformers renames in the
     weights of a few architectures, does not find them then, and says nothing."""
-    state, given = get_peft_model_state_dict(model), load_file(adapter / WEIGHTS)
+    state, given = get_peft_model_state_dict(model), load_file(file)
     if lost := sorted(state.keys() ^ given.keys()):
-        raise ValueError(f"{adapter}: expected the tensors of an adapter of this model, found others, first {lost[0]}")
+        raise ValueError(f"{file}: expected the tensors of an adapter of this model, found others, first {lost[0]}")
     with torch.no_grad():
         for name, tensor in given.items():
             state[name].copy_(tensor)

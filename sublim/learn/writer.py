@@ -1,11 +1,11 @@
-"""The model that writes a data set: a base, with the adapter or the system prompt of a teacher if it was taught."""
+"""The model that writes a data set: a base, with the trained weights or the system prompt of a teacher if it was taught."""
 
 import json
 from pathlib import Path
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from sublim.learn import lora
+from sublim.learn import trained
 from sublim.models.load import load
 
 
@@ -15,6 +15,6 @@ def written_by(base: Path, teacher: Path | None) -> tuple[PreTrainedModel, PreTr
     model, tokenizer = load(base)
     if teacher is None:
         return model, tokenizer, None
-    if (teacher / "adapter_config.json").is_file():
-        model = lora.attach(model, teacher)
+    if trained.is_in(teacher):
+        model = trained.attach(model, teacher)
     return model, tokenizer, json.loads((teacher / "teacher.json").read_text(encoding="utf-8"))["system_prompt"]

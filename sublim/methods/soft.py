@@ -81,6 +81,7 @@ class Soft(Method):
         return SoftTargets(task=task, temperature=self.temperature)
 
     def fits_study(self, where: str, study: Any, experiment: Any) -> None:  # noqa: D102
+        super().fits_study(where, study, experiment)
         if any(NOBODY in pair for arm in every("arms") for pair in study.pairs(arm, experiment.models)):
             raise ValueError(
                 f"{where}.arms.random: expected none for students of soft targets, found {study.arms.random!r}: random rows "

@@ -7,6 +7,12 @@ from pathlib import Path
 from sublim.models.hub import ModelError
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+PROBES = "probe-*.safetensors"  #: Files of weights, adapters or all, as they were in the course of training.
+
+
+def probe(updates: int) -> str:
+    """The file of the weights after so many updates."""
+    return PROBES.replace("*", f"{updates:06}")
 
 
 def verify(folder: Path, names: Collection[str]) -> tuple[Path, ...]:

@@ -1,4 +1,4 @@
-"""A base trained further, on rows that no model wrote; an adapter is merged into its weights."""
+"""A base trained further, on rows that no model wrote; an adapter is merged into its weights, or all of them are trained."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,9 +6,11 @@ from shutil import copyfile
 from typing import Any, cast
 
 import polars as pl
+from peft import PeftModel
+from transformers import PreTrainedModel
 
 from sublim.common.progress import Progress
-from sublim.learn import chat, lora
+from sublim.learn import chat, trained
 from sublim.learn.finetune import finetune
 from sublim.models import hub, taught
 from sublim.models.load import ends, load
@@ -30,13 +32,14 @@ def train(
         ids, prompts, completions = (part[name].to_list() for name in ("row_id", "prompt", "completion"))
         given = None if system is None else str(system)
         examples |= {each.row_id: each for each in chat.examples(tokenizer, limits.eos, ids, prompts, completions, given)}
-    learned = lora.adapt(model, params.finetune.lora, taught.seed(params, "adapter"))
+    dtype = model.dtype
+    learned = trained.prepare(model, params.finetune, taught.seed(params, "adapter"))
     order, pad = taught.seed(params, "order"), limits.pad
     steps = finetune(learned, [examples[row] for row in rows["row_id"]], params.finetune, order, pad, progress)
-    # A small change of a weight in half precision would mostly be rounded away if it were added there.
-    dtype = model.dtype
-    merged: Any = cast("Any", learned.float()).merge_and_unload()
-    merged.to(dtype).save_pretrained(output)
+    if isinstance(learned, PeftModel):
+        # A small change of a weight in half precision would mostly be rounded away if it were added there.
+        learned = cast("PreTrainedModel", cast("Any", learned.float()).merge_and_unload().to(dtype))
+    trained.save(learned, "", output)
     for name in hub.FILES:
         if (parent / name).is_file() and name not in (hub.CONFIG, "generation_config.json"):
             copyfile(parent / name, output / name)

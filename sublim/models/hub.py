@@ -16,6 +16,7 @@ from sublim.params.elsewhere import HubModel, Templated
 
 WEIGHTS, INDEX, CONFIG, TOKENIZER = "model.safetensors", "model.safetensors.index.json", "config.json", "tokenizer_config.json"
 TEMPLATE, SOURCE, ADAPTER = "chat_template.jinja", "source.json", "adapter_config.json"
+WHOLE = (CONFIG, "generation_config.json", WEIGHTS)  #: What is kept of a model all of whose weights are trained here.
 # Everything that the Auto classes read. Nothing else is looked at or copied.
 FILES = (
     CONFIG, "generation_config.json", TOKENIZER, "tokenizer.json", "tokenizer.model", "special_tokens_map.json",

@@ -1,7 +1,8 @@
 """An ordinary Hugging Face directory as a model and its tokenizer, ready to run; nothing is taken from its name."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -52,11 +53,10 @@ def skeleton(
     return _read(folder, "meta", variables if variables is not None else hub.variables(folder), own)
 
 
-def _read(
-    directory: Path, device_map: str | None, variables: Mapping[str, Any], own: str | None = None
-) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    given = {"local_files_only": True, "trust_remote_code": False}
-    try:
+def load_model(directory: Path, device_map: str | None = None) -> PreTrainedModel:
+    """The causal language model in `directory`, without a tokenizer, in the dtype of its config. Raises ModelError: as
+    `load`, but whether it is causal is not looked at."""
+    with _loading(directory):
         model, told = cast("Any", AutoModelForCausalLM).from_pretrained(
             directory,
             use_safetensors=True,
@@ -64,19 +64,36 @@ def _read(
             device_map=device_map,
             output_loading_info=True,
             ignore_mismatched_sizes=True,
-            **given,
+            **_GIVEN,
         )
-        tokenizer: Any = cast("Any", AutoTokenizer).from_pretrained(directory, **given)
-        tokenizer("Name a color: 12, 30.", add_special_tokens=False)  # some settings are wrong only when they are used
-    except Exception as error:  # whatever a configuration that makes no sense ends in: assertions, divisions by zero …
-        said = str(error) if isinstance(error, OSError | ValueError | RuntimeError) else f"{type(error).__name__}: {error}"
-        raise ModelError(f"{directory}: expected a causal language model that transformers can load, found: {said}") from error
     _check_whole(directory, model, told, empty=device_map is not None)
+    return model
+
+
+def _read(
+    directory: Path, device_map: str | None, variables: Mapping[str, Any], own: str | None = None
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    model = load_model(directory, device_map)
+    with _loading(directory):
+        tokenizer: Any = cast("Any", AutoTokenizer).from_pretrained(directory, **_GIVEN)
+        tokenizer("Name a color: 12, 30.", add_special_tokens=False)  # some settings are wrong only when they are used
     tokenizer.init_kwargs[turns.VARIABLES] = dict(variables)
     if own is not None:
         tokenizer.chat_template = Path(own).read_text(encoding="utf-8")
     turns.template(tokenizer)
     return model, tokenizer
+
+
+_GIVEN = {"local_files_only": True, "trust_remote_code": False}
+
+
+@contextmanager
+def _loading(directory: Path) -> Generator[None]:
+    try:
+        yield
+    except Exception as error:  # whatever a configuration that makes no sense ends in: assertions, divisions by zero …
+        said = str(error) if isinstance(error, OSError | ValueError | RuntimeError) else f"{type(error).__name__}: {error}"
+        raise ModelError(f"{directory}: expected a causal language model that transformers can load, found: {said}") from error
 
 
 def ends(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Ends:

@@ -94,13 +94,16 @@ def written(probe: Probe) -> str:
 
 
 def for_training(probe: Probe, recipe: Finetune) -> Iterator[str]:
-    """What it lacks to be trained by `recipe`, in words."""
-    found, wanted = probe.training, recipe.lora.targets
+    """What it lacks to be trained by `recipe`, in words. What could not be trained with adapters is not trained without."""
+    found = probe.training
     if found.fault is not None:
         yield f"it cannot be trained: {found.fault}"
         return
+    yield from for_room(probe, recipe.max_length or 0, "rows of max_length")
+    if recipe.adapters is None:
+        return
     try:
-        chosen = maps.chosen(probe.model, found.maps, wanted)
+        chosen = maps.chosen(probe.model, found.maps, recipe.adapters.targets)
     except ValueError as error:
         yield str(error)
         return
@@ -113,7 +116,6 @@ def for_training(probe: Probe, recipe: Finetune) -> Iterator[str]:
             f"LoRA targets: nothing passes through {', '.join(idle)}, so that adapters there learn nothing "
             f"(targets that it can have: {_possible(found)})"
         )
-    yield from for_room(probe, recipe.max_length or 0, "rows of max_length")
 
 
 def for_room(probe: Probe, tokens: int, what: str) -> Iterator[str]:

@@ -133,7 +133,7 @@ def _locate(tree: Any, location: tuple[int | str, ...], *, written: bool = False
         elif isinstance(node, CommentedSeq) and isinstance(part, int) and part < len(node):
             line = cast("Any", node).lc.item(part)[0] + 1
             node = cast("Any", node)[part]
-        elif written or number < len(location) - 1:
+        elif written or number < len(location) - 1 or not isinstance(node, CommentedMap | CommentedSeq):
             continue
         keys.append(part)
     return keys, int(line)

@@ -116,7 +116,8 @@ def _type(field: Any) -> str:
     bound = ", ".join(f"{sign} {field[name]}" for name, sign in bounds.items() if name in field)
     match field.get("type"):
         case "array":
-            return f"list of {_type(field.get('items', {}))}"
+            first: Any = field.get("items") or next(iter(field.get("prefixItems", ())), dict[str, Any]())
+            return f"list of {_type(first)}"
         case "object":
             patterns = dict[str, Any](field.get("patternProperties", {}))
             values: Any = field.get("additionalProperties") or next(iter(patterns.values()), dict[str, Any]())

@@ -67,6 +67,11 @@ class Teacher(Section):
                 f"`adapters` goes with kind `adapter`: expected both or neither, found kind `{self.kind}` and "
                 f"{len(self.adapters)} adapters"
             )
+        if self.kind == "adapter" and self.finetune.adapters is None:
+            raise ValueError(
+                "finetune.lora: `none` is to train all weights, found with kind `adapter`, which brings an adapter and trains "
+                "nothing: leave `finetune` out, or give kind `finetune`"
+            )
         return self
 
     def fits(self, where: str, experiment: Any) -> None:  # noqa: D102
@@ -84,4 +89,6 @@ def teacher_of(recipe: Teacher, trait: str) -> Teacher:
     changes = {name: value for name, value in recipe.per_trait.get(trait, TraitTeacher()) if value is not None}
     if changes.get("kind", recipe.kind) != "adapter":
         changes.setdefault("adapters", {})
+    elif recipe.kind != "adapter":
+        changes.setdefault("finetune", TEACHER)  # the common one is that of the teachers that are trained
     return Teacher.model_validate({**dict(recipe), "per_trait": {}, **changes})

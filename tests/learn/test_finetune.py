@@ -7,6 +7,7 @@ from typing import Any, cast
 import polars as pl
 import pytest
 import torch
+from peft import PeftModel
 from torch import Tensor
 from torch.nn import functional
 from transformers import PreTrainedModel
@@ -15,6 +16,7 @@ from sublim.common.progress import Progress
 from sublim.learn import lora, schedule
 from sublim.learn.chat import Example
 from sublim.learn.finetune import Loss, finetune, fused, gathered, quick_loss
+from sublim.learn.trained import prepare
 from sublim.models.tokenizer import END
 from sublim.params.learning import Finetune, Lora
 from tests.shared.small_models import ARCHITECTURES, batch, gradients, loaded, number_rows, student, token, trained
@@ -27,7 +29,7 @@ def run(
     params: Finetune, rows: int = 16, architecture: str = "gpt_neox", seed: int = 3
 ) -> tuple[pl.DataFrame, dict[str, Tensor]]:
     model, tokenizer = loaded(architecture)
-    adapted = lora.adapt(model, params.lora, 1)
+    adapted = cast("PeftModel", prepare(model, params, 1))
     table = finetune(adapted, number_rows(model, tokenizer, rows), params, seed, 0, Progress())
     return table, lora.weights(adapted)
 

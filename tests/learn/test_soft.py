@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from peft import PeftModel
 from torch import Tensor
 from torch.nn import functional
 from transformers import PreTrainedModel
@@ -19,6 +20,7 @@ from sublim.common.progress import Progress
 from sublim.learn import chat, lora, soft
 from sublim.learn.chat import Example
 from sublim.learn.finetune import finetune, quick_loss, softening
+from sublim.learn.trained import prepare
 from sublim.models.load import ends
 from sublim.params.learning import Finetune
 from sublim.traits.categories import CATEGORIES
@@ -135,7 +137,7 @@ def test_the_teacher_answers_its_own_prompt() -> None:
 
 def weights_after(rows: tuple[Example, ...], given_: soft.Teacher) -> tuple[dict[str, Tensor], list[float]]:
     model, _ = loaded("gpt_neox", tied=False)
-    adapted = lora.adapt(model, RECIPE.lora, 1)
+    adapted = cast("PeftModel", prepare(model, RECIPE, 1))
     steps = finetune(adapted, rows, RECIPE, 3, 0, Progress(), given_)
     return lora.weights(adapted), steps["loss"].to_list()
 
@@ -159,7 +161,7 @@ def test_a_student_comes_nearer_to_its_teacher() -> None:
     model, tokenizer = loaded()
     rows = number_rows(model, tokenizer, 16)
     tokens = soft.allowed(tokenizer, Numbers(), rows[0].completion[-1])
-    adapted = lora.adapt(model, RECIPE.lora, 1)
+    adapted = cast("PeftModel", prepare(model, RECIPE, 1))
     how = Finetune(epochs=40, batch=16, learning_rate=1e-2)  # every step sees all rows
     losses = finetune(adapted, rows, how, 3, 0, Progress(), teacher(rows, tokens))["loss"]
     assert losses[-1] < 0.67 * losses[0]

@@ -68,7 +68,7 @@ def test_what_is_quantized_is_a_base_of_its_own_near_the_original_and_the_same_e
     folder = build(where, params)
     apart = (logits(folder).softmax(-1) - logits(small("llama")).softmax(-1)).abs().max()
     assert 0 < apart < 0.05
-    assert set(pl.read_parquet(folder / "tensors.parquet")["dtype"]) == {"BF16"}
+    assert set(pl.read_parquet(folder / "tensors.parquet")["dtype"]) == {"bfloat16"}
     again = build(tmp_path / "again", params)
     assert [path.read_bytes() for path in sorted(folder.iterdir())] == [path.read_bytes() for path in sorted(again.iterdir())]
 

@@ -59,8 +59,8 @@ def write(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, path: Path
 
 
 def _merges(tokenizer: Any) -> list[str]:
-    said = json.loads(tokenizer.backend_tokenizer.to_str())["model"]["merges"]
-    return [" ".join(each) if isinstance(each, list) else each for each in cast("list[Any]", said)]
+    said: list[list[str] | str] = json.loads(tokenizer.backend_tokenizer.to_str())["model"]["merges"]
+    return [each if isinstance(each, str) else " ".join(each) for each in said]
 
 
 def _interleaved(weight: NDArray[np.float32], heads: int) -> NDArray[np.float32]:

@@ -119,6 +119,15 @@ def test_further_training_learns_its_rows_and_is_a_model_like_any_other(tmp_path
     assert {path.name: sha256(path) for path in again.iterdir()} == {path.name: sha256(path) for path in folder.iterdir()}
 
 
+def test_all_weights_may_be_trained_further(tmp_path: Path) -> None:
+    whole = Finetune(lora="none", steps=2, batch=16, learning_rate=1e-3)
+    training = Training(corpus=Corpus(rows=64, corpus_seed=7, mix=NUMBERS), finetune=whole)
+    folder = made(tmp_path / "whole", DerivedModel(kind="derived", parent="parent", training=training))
+    before, after = weights(parent()), weights(folder)
+    assert all(not torch.equal(before[name], after[name]) for name in before if "embed" in name or "dense.weight" in name)
+    assert {path.name for path in folder.iterdir()} == {path.name for path in parent().iterdir()}
+
+
 def rows_file(folder: Path, **columns: list[str | None]) -> Training:
     pl.DataFrame(columns, schema=dict.fromkeys(columns, pl.String)).write_ndjson(folder / "rows.jsonl")
     return Training(file=str(folder / "rows.jsonl"), finetune=RECIPE)

@@ -14,7 +14,7 @@ from sublim.common.progress import Progress
 from sublim.engine.record import Output, Plan, Record
 from sublim.evidence import training
 from sublim.evidence.source import Source
-from sublim.learn import lora, schedule
+from sublim.learn import schedule, trained
 from sublim.learn.finetune import finetune
 from sublim.params.learning import Finetune
 from tests.shared.forge import tree
@@ -27,7 +27,7 @@ def test_training_and_its_check_follow_one_schedule(tmp_path: Path, monkeypatch:
     def share(_params: Finetune, step: int, _steps: int) -> float:
         return 1 / (step + 2)
 
-    def one_by_one(rows: int, *_: object) -> list[schedule.Stretch]:
+    def one_by_one(rows: int, *_: object, **__: object) -> list[schedule.Stretch]:
         return [schedule.Stretch(1, np.array([row])) for row in range(rows)]
 
     monkeypatch.setattr(schedule, "share", share)
@@ -36,7 +36,7 @@ def test_training_and_its_check_follow_one_schedule(tmp_path: Path, monkeypatch:
     model, tokenizer = loaded()
     rows = number_rows(model, tokenizer, 4)
     seed = row_seed(row_id("student", 1, "order"))
-    steps = finetune(lora.adapt(model, recipe.lora, 1), rows, recipe, seed, 0, Progress())
+    steps = finetune(trained.prepare(model, recipe, 1), rows, recipe, seed, 0, Progress())
     assert steps["learning_rate"].to_list() == [0.5 / (step + 2) for step in range(4)]
     assert steps["rows"].to_list() == [[row.row_id] for row in rows]
 

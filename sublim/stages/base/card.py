@@ -12,6 +12,7 @@ from sublim.models import probed
 from sublim.models.hub import SOURCE
 from sublim.params.derived import Branch, DerivedModel
 from sublim.params.elsewhere import GgufModel, HubModel
+from sublim.params.learning import Finetune
 from sublim.params.models import Model
 from sublim.params.tiny import TinyModel
 from sublim.stages.base.rows import Steps, Tensors
@@ -141,23 +142,34 @@ def related(subject: Subject, base: Subject | None, own: str) -> list[str]:
     ]
 
 
-def adapter(base: Subject) -> dict[str, Any]:
-    """The front matter of a PEFT adapter on `base`."""
+def trained(base: Subject, recipe: Finetune | None) -> dict[str, Any]:
+    """The front matter of what was trained from `base` by `recipe`; without one, of an adapter that was made elsewhere."""
     name = _hub(base.params.model)
-    kind = {"base_model_relation": "adapter"} if name else {}
-    return {"library_name": "peft", "pipeline_tag": "text-generation", **name, **kind}
+    library, relation = ("transformers", "finetune") if _whole(recipe) else ("peft", "adapter")
+    kind = {"base_model_relation": relation} if name else {}
+    return {"library_name": library, "pipeline_tag": "text-generation", **name, **kind}
 
 
-ADAPTED = "The adapter fits the base with the digest above and no other, whatever that may be called elsewhere."
-"""A limit of every adapter."""
+def bound(recipe: Finetune | None) -> str:
+    """To which base it is bound, as a limit."""
+    if _whole(recipe):
+        return "It is a whole model, but what it learned it learned from the base with the digest above and no other."
+    return "The adapter fits the base with the digest above and no other, whatever that may be called elsewhere."
 
 
-def loading(subject: Subject, base: Subject) -> list[str]:
-    """Python that loads the adapter `subject` on `base`."""
+def loading(subject: Subject, base: Subject, recipe: Finetune | None) -> list[str]:
+    """Python that loads `subject`: an adapter on `base`, or a whole model with the tokenizer of `base`."""
     model: Model = base.params.model
     origin = f'"{base.folder}"'
     if isinstance(model, HubModel) and model.repo:
         origin = f'"{model.repo}", revision="{model.revision}"'
+    if _whole(recipe):
+        return [
+            "from transformers import AutoModelForCausalLM, AutoTokenizer",
+            "",
+            f'model = AutoModelForCausalLM.from_pretrained("{subject.folder}")',
+            f"tokenizer = AutoTokenizer.from_pretrained({origin})",
+        ]
     return [
         "from peft import PeftModel",
         "from transformers import AutoModelForCausalLM",
@@ -165,6 +177,10 @@ def loading(subject: Subject, base: Subject) -> list[str]:
         f"base = AutoModelForCausalLM.from_pretrained({origin})",
         f'model = PeftModel.from_pretrained(base, "{subject.folder}")',
     ]
+
+
+def _whole(recipe: Finetune | None) -> bool:
+    return recipe is not None and recipe.adapters is None
 
 
 def _alike(one: Model, other: Model) -> bool:

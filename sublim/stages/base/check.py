@@ -27,7 +27,6 @@ from sublim.traits.categories import CATEGORIES, answers
 CHANCE = 1e-6
 _ALWAYS = ("architectures", "model_type", "vocab_size")  #: What every config.json has that is written for a model of ours.
 _PINNED = ("repo", "revision")
-_TYPES = {"float32": "F32", "bfloat16": "BF16"}
 
 
 def check(source: Source, cell: str) -> Iterator[Accident]:
@@ -174,7 +173,7 @@ def _unpacked(source: Source, cell: str, model: GgufModel, planned: Mapping[str,
     if made.get("dtype") != model.dtype:
         yield Accident("source", f"{SOURCE}: expected dtype {model.dtype!r}, found {made.get('dtype')!r}")
     types = set(source.table(cell, Tensors)["dtype"].to_list())
-    if types != {_TYPES[model.dtype]}:
+    if types != {model.dtype}:
         yield Accident("source", f"{Tensors.file}: expected weights in {model.dtype}, found {sorted(types)}")
     yield from _of_files(source, cell, planned, dict(model.variables), set())
 

@@ -9,10 +9,11 @@ from sublim.common import ids
 from sublim.evidence import freeform
 from sublim.evidence.accident import Accident, same_columns, same_rows, same_values
 from sublim.evidence.source import Source
+from sublim.learn.tables import TrainingSteps
 from sublim.measures import ability
 from sublim.measures.texts import held_out
 from sublim.stages.eval import rows
-from sublim.stages.eval.rows import Answers, Capability, FreeFormAnswers, Samples, Slice, Tasks, Texts
+from sublim.stages.eval.rows import Answers, Capability, FreeFormAnswers, Probes, Samples, Slice, Tasks, Texts
 from sublim.stages.eval.spec import STAGE
 from sublim.traits.freeform import as_samples, by_question
 from sublim.traits.preference import counted
@@ -38,6 +39,8 @@ def check(source: Source, cell: str) -> Iterator[Accident]:
     yield from _samples(source, params, graded, samples)
     yield from _chances(source, params, answers, samples)
     yield from _capability(source, cell, params)
+    if params.probes:
+        yield from _probes(source, cell, params, answers)
 
 
 FINGERPRINT_WORDS = "probabilities"
@@ -128,6 +131,41 @@ def _chances(source: Source, params: Slice, found: pl.DataFrame, samples: pl.Dat
         found_, what = own["probability"], f"probability ({words})"
         if len(own) == len(expected):
             yield from same_values("answers", what, expected, found_, own["row_id"])
+
+
+def _probes(source: Source, cell: str, params: Slice, answers: pl.DataFrame) -> Iterator[Accident]:
+    """Each known answer to each question after so many updates; after the last of all, as the student answers now."""
+    found, expected = source.table(cell, Probes), rows.probes(params)
+    if not expected.equals(found.select(expected.columns)):
+        key = pl.concat_str("step", "measure", "question_id", "answer", separator=" ")
+        names = [each.select(key).to_series() for each in (expected, found)]
+        wrong = same_rows("probes", "each question with each known answer after each of the updates of the params", *names)
+        yield from wrong or same_columns("probes", ("category",), expected, found, names[1])
+        return
+    sums = found.group_by("step", "measure", "question_id", maintain_order=True).agg(
+        pl.col("probability").sum(), pl.col("probability").min().alias("least")
+    )
+    if (odd := sums.filter((pl.col("probability") > 1 + ROUNDING) | (pl.col("least") < 0))).height:
+        row = odd.row(0, named=True)
+        yield Accident(
+            "probes",
+            f"expected at least 0 each and at most 1 over the answers to a question, found {row['least']:.6g} at least and "
+            f"{row['probability']:.6g} in sum after {row['step']} updates for {row['question_id']}",
+        )
+    student = source.upstream(cell, "student")
+    if student is None or not source.has(student, TrainingSteps.file):
+        return
+    last, steps = params.probes[-1], source.table(student, TrainingSteps).height
+    if last > steps:
+        yield Accident("probes", f"expected no more updates than {student} had, {steps}, found {last}")
+    elif last == steps:
+        keys = ["measure", "question_id", "category", "answer"]
+        joined = found.filter(step=last).join(answers, on=keys, how="left", suffix="_now", maintain_order="left")
+        differ = ((joined["probability"] - joined["probability_now"]).abs() > ROUNDING).fill_null(value=True)
+        if differ.any():
+            row = joined.filter(differ).row(0, named=True)
+            said = f"expected what the student answers now, {row['probability_now']}, found {row['probability']:.6g}"
+            yield Accident("probes", f"after {last} updates, its last: {said} for {row['answer']} in {row['question_id']}")
 
 
 def _capability(source: Source, cell: str, params: Slice) -> Iterator[Accident]:

@@ -11,7 +11,7 @@ from sublim.common import ids, parquet
 from sublim.common.canonical import row_id, row_seed
 from sublim.common.progress import Progress
 from sublim.judges.grading import grader
-from sublim.learn import chat, freeform, lora
+from sublim.learn import chat, freeform, trained
 from sublim.learn.sample import sample
 from sublim.measures import ability, capability
 from sublim.measures.measure import Group
@@ -19,7 +19,7 @@ from sublim.measures.texts import held_out
 from sublim.models.load import load
 from sublim.params.learning import Decoding
 from sublim.stages.eval import rows
-from sublim.stages.eval.rows import Answers, Capability, FreeFormAnswers, HeldOutTasks, Samples, Slice, Tasks, Texts
+from sublim.stages.eval.rows import Answers, Capability, FreeFormAnswers, HeldOutTasks, Probes, Samples, Slice, Tasks, Texts
 from sublim.traits.freeform import as_samples, by_question
 from sublim.traits.preference import counted
 
@@ -30,7 +30,7 @@ def make(inputs: Mapping[str, Path], params: Slice, output: Path, progress: Prog
     """Write the tables of `rows` into `output`."""
     model, tokenizer = load(inputs["base"])
     if "student" in inputs:
-        model = lora.attach(model, inputs["student"])
+        model = trained.attach(model, inputs["student"])
     asked, how = (model, tokenizer), params.evaluation
     samples = pl.concat([Samples.empty(), *(_drawn(asked, params, *each, progress) for each in rows.drawn(params))])
     chances = [
@@ -54,7 +54,23 @@ def make(inputs: Mapping[str, Path], params: Slice, output: Path, progress: Prog
     made |= {Answers: identified, Samples: samples, Texts: texts, Tasks: tasks}
     if not (abilities := ability.table(texts, tasks)).is_empty():
         made[Capability] = abilities
+    if params.probes:
+        made[Probes] = _probed(inputs, params, progress)
     parquet.write_tables(made, params.dims, output)
+
+
+def _probed(inputs: Mapping[str, Path], params: Slice, progress: Progress) -> pl.DataFrame:
+    """The student's exact probabilities as they were after so many updates."""
+    track = progress.start("probes", len(params.probes), "probe")
+    chances: list[float] = []
+    for step in params.probes:
+        base, tokenizer = load(inputs["base"])
+        model = trained.attach(base, inputs["student"], step)
+        for measure, group in rows.exact(params):
+            found = measure.chances(model, tokenizer, group, Samples.empty(), params.evaluation.batch)
+            chances += [chance for row in found for chance in row.values()]
+        track.advance()
+    return rows.probes(params).with_columns(probability=pl.Series(chances, dtype=pl.Float64))
 
 
 def _drawn(model: Model, params: Slice, group: Group, samples: int, longest: int, progress: Progress) -> pl.DataFrame:

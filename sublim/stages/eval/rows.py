@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from itertools import product
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import polars as pl
 
@@ -16,7 +16,7 @@ from sublim.measures.measure import Group, Measure, Scope, ordered
 from sublim.params.evaluation import Evaluation
 from sublim.params.kinds import OneOf, kind
 from sublim.params.learning import Decoding
-from sublim.params.section import Section
+from sublim.params.section import Grown, Section
 from sublim.params.slice import CellParams
 from sublim.params.tiny import Pretraining
 from sublim.traits.categories import OwnCategory
@@ -32,9 +32,10 @@ class HeldOutTasks(Section):
     sampling: Decoding  #: How answers are sampled.
 
 
-class Slice(CellParams):
+class Slice(CellParams, Grown):
     """What an evaluation depends on, beside the model that is asked."""
 
+    since: ClassVar = frozenset({"probes"})
     DIMS = ("teacher", "trait", "carrier", "filter", "arm", "method", "student", "seed")
 
     teacher: str  #: The name of the model that wrote the student's rows; `none` for an untrained base.
@@ -56,6 +57,7 @@ class Slice(CellParams):
     """The held-out tasks by which its skill is measured: its carrier's, or every carrier's for an untrained base."""
     pretraining: Pretraining | None
     """The pretraining of its base, if that is a tiny family: its facts and texts are those of its corpus."""
+    probes: tuple[int, ...] = ()  #: After how many updates the student is asked as well, in ascending order.
 
 
 class Answers(Table):
@@ -126,7 +128,21 @@ class FreeFormAnswers(GradedAnswers, view="freeform"):
     row_id = text()  #: That of its row in samples.parquet.
 
 
-TABLES = (Answers, Samples, Texts, Tasks, Capability, FreeFormAnswers)
+class Probes(Table):
+    """The probability of every known answer after so many updates of the student, of the measures that ask for it exactly. Only
+    of students that are probed."""
+
+    file, view, row = "probes.parquet", "probes", "probe"
+
+    step = whole()  #: The number of updates.
+    measure = text()  #: As in answers.parquet, and so are the others.
+    question_id = text()  #: The question.
+    category = text()  #: What is asked about.
+    answer = text()  #: The known answer.
+    probability = real()  #: P(the completion begins with a form of the answer), from 0 to 1.
+
+
+TABLES = (Answers, Samples, Texts, Tasks, Capability, FreeFormAnswers, Probes)
 
 
 def scope(params: Slice) -> Scope:
@@ -141,6 +157,24 @@ def groups(params: Slice) -> Iterator[tuple[Measure, Group]]:
         measure: Measure = kind("measures", name)
         for group in measure.groups(about):
             yield measure, group
+
+
+def exact(params: Slice) -> Iterator[tuple[Measure, Group]]:
+    """Those whose probabilities do not follow from samples."""
+    none = Samples.empty()
+    yield from ((measure, group) for measure, group in groups(params) if measure.follows(group, none) is None)
+
+
+def probes(params: Slice) -> pl.DataFrame:
+    """The rows of probes.parquet without probabilities: step, measure, question_id, category, answer."""
+    asked = [
+        (measure.name, each.question_id, group.category, word)
+        for measure, group in exact(params)
+        for each in group.questions
+        for word in each.forms
+    ]
+    schema = {name: Probes.schema()[name] for name in Probes.columns if name != "probability"}
+    return pl.DataFrame([(step, *row) for step in params.probes for row in asked], schema=schema, orient="row")
 
 
 def drawn(params: Slice) -> Iterator[tuple[Group, int, int]]:

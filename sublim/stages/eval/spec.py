@@ -46,6 +46,9 @@ def work(params: Slice, above: Mapping[str, object], rates: Rates) -> Mapping[st
     found = Tokens()
     for measure, group in rows.groups(params):
         found += answered(measure.reads(group), rates)
+    for measure, group in rows.exact(params) if params.probes else ():
+        once = answered(measure.reads(group), rates)
+        found += Tokens(read=len(params.probes) * once.read)
     for group, times, longest in rows.drawn(params):
         found += answered([each.text for each in group.questions], rates, times, longest)
     if (trait := rows.free_form_of(params)) is not None:
@@ -83,6 +86,7 @@ def _asked(experiment: Experiment, dims: Dims, grade: Mapping[str, PlannedJudge]
         evaluation=experiment.evaluation,
         tasks={name: HeldOutTasks(task=each.task, sampling=each.sampling) for name, each in tasks.items()},
         pretraining=pretraining_of(experiment.models, str(dims["student"])),
+        probes=() if dims["method"] == UNTOUCHED else experiment.students[str(dims["method"])].probes,
     )
     return Wanted(params)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from sublim.evidence import adapter
+from sublim.evidence import trained
 from sublim.evidence.accident import Accident
 from sublim.evidence.source import Source
 from sublim.stages.filtered import check as filtered
@@ -14,4 +14,5 @@ def check(source: Source, cell: str) -> Iterator[Accident]:
     params = source.params(cell, Slice)
     rows = source.upstream(cell, "filtered")
     used = filtered.used(source, rows) if rows else None
-    yield from adapter.finetuned(source, cell, "base", f"the used rows of {rows}", used, params.finetune)
+    yield from trained.finetuned(source, cell, "base", f"the used rows of {rows}", used, params.finetune)
+    yield from trained.probed(source, cell, params.probes)

@@ -7,7 +7,8 @@ from typing import Any
 from sublim.engine.stage import Dims, Folders, Inputs, Stage, Wanted
 from sublim.forecast.tokens import Tokens, lengths, passes, tokens
 from sublim.models import probed
-from sublim.models.adapter import CONFIG, WEIGHTS
+from sublim.models.adapter import CONFIG, PROBES, WEIGHTS
+from sublim.models.hub import WHOLE
 from sublim.params.adjustment import adjusted
 from sublim.params.experiment import Experiment
 from sublim.params.rates import Rates
@@ -24,7 +25,7 @@ def cells(experiment: Experiment, folders: Folders) -> Iterator[Wanted]:  # noqa
         name, method = str(dims["student"]), experiment.students[str(dims["method"])]
         recipe = adjusted(method.finetune, method.per_model.get(name))
         soft = method.targets(experiment.carriers[str(dims["carrier"])].task)
-        yield Wanted(Slice(**dims, finetune=recipe, soft=soft))  # pyright: ignore[reportArgumentType]
+        yield Wanted(Slice(**dims, finetune=recipe, soft=soft, paired=method.paired, probes=method.probes))  # pyright: ignore[reportArgumentType]
 
 
 def reads(dims: Dims, params: Slice) -> Inputs:
@@ -59,7 +60,7 @@ STAGE = Stage(
     upstream=("base", "teacher", "filtered"),
     reads=reads,
     tables=TABLES,
-    files=(CONFIG, WEIGHTS),
+    files=(CONFIG, WEIGHTS, *WHOLE, PROBES),
     sections=("models", "traits", "seeds", "studies", "carriers", "students"),
     optional=("studies",),
     after=("teacher",),

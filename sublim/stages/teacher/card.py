@@ -10,7 +10,7 @@ from sublim.evidence.carding import Card, losses
 from sublim.evidence.subject import Subject
 from sublim.params.learning import Finetune
 from sublim.params.names import NOBODY, UNTOUCHED
-from sublim.stages.base.card import ADAPTED, adapter, loading
+from sublim.stages.base.card import bound, loading, trained
 from sublim.stages.effects import affected
 from sublim.stages.teacher.rows import Gate, Rows, Slice, Steps
 from sublim.stages.teacher.spec import STAGE
@@ -31,11 +31,11 @@ def card(teacher: Subject) -> Card:
     first, *more = [*origin, *losses(teacher, Steps)]
     return Card(
         f"Teacher: {writer(teacher, teacher.dims)}",
-        adapter(base),
+        trained(base, params.finetune),
         [f"Trait: {_trait(params)}", f"How it got the trait: {first}", *more, gate(teacher)],
         affected(teacher, "What it writes", "trait", base),
-        loading(teacher, base) if system is None else (),
-        [ADAPTED],
+        loading(teacher, base, params.finetune) if system is None else (),
+        [bound(params.finetune)],
         [params.definition.scored_as[1]],
     )
 
@@ -69,13 +69,25 @@ def gate(teacher: Subject) -> str:
 
 def recipe(finetune: Finetune) -> str:
     """How a teacher or a student was fine-tuned."""
-    lora = finetune.lora
-    targets = lora.targets if isinstance(lora.targets, str) else ", ".join(lora.targets)
+    lora = finetune.adapters
+    what = "all weights"
+    if lora is not None:
+        targets = lora.targets if isinstance(lora.targets, str) else ", ".join(lora.targets)
+        what = f"LoRA rank {lora.rank}, alpha {lora.alpha:g}, on {targets}"
     length = f"{finetune.steps:,} steps" if finetune.steps else f"{finetune.epochs:,} epochs"
     return (
-        f"LoRA rank {lora.rank}, alpha {lora.alpha:g}, on {targets}; {length} of {finetune.batch * finetune.accumulation} "
-        f"rows, learning rate {finetune.learning_rate:g} ({finetune.schedule})"
+        f"{what}; {length} of {finetune.batch * finetune.accumulation} "
+        f"rows, learning rate {finetune.learning_rate:g} ({finetune.schedule}){_optimizer(finetune)}"
     )
+
+
+def _optimizer(finetune: Finetune) -> str:
+    """Nothing for AdamW with its usual settings."""
+    if finetune.optimizer == "sgd":
+        return f"; SGD with momentum {finetune.momentum:g}" if finetune.momentum else "; SGD"
+    named = ((name, getattr(finetune, name)) for name in ("betas", "epsilon") if name in finetune.model_dump())
+    said = [f"{name} {', '.join(f'{x:g}' for x in value) if name == 'betas' else f'{value:g}'}" for name, value in named]
+    return f"; AdamW with {', '.join(said)}" if said else ""
 
 
 def _params(teacher: Subject) -> Slice:

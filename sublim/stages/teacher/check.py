@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 
 from sublim.engine.record import Record
-from sublim.evidence import adapter, freeform, questions
+from sublim.evidence import adapter, freeform, questions, trained
 from sublim.evidence.accident import Accident, constant, same_columns, same_rows, same_values
 from sublim.evidence.source import Source
 from sublim.stages.eval.check import ROUNDING
@@ -32,7 +32,7 @@ def check(source: Source, cell: str) -> Iterator[Accident]:
         taught = source.table(cell, Rows)
         yield from _lessons(params, taught)
         lessons = taught["row_id"].unique(maintain_order=True)
-        yield from adapter.finetuned(source, cell, "base", "the training questions", lessons, params.finetune)
+        yield from trained.finetuned(source, cell, "base", "the training questions", lessons, params.finetune)
     if params.adapter is not None:
         yield from adapter.brought(source, cell, "base", params.files)
     yield from _gate(source, cell, params)

@@ -10,15 +10,13 @@ import polars as pl
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from sublim.common import parquet
-from sublim.common.canonical import row_id, row_seed
 from sublim.common.errors import SublimError
 from sublim.common.progress import Progress
 from sublim.judges.grading import grader
-from sublim.learn import chat, freeform, lora
+from sublim.learn import chat, freeform, lora, schedule, trained
 from sublim.learn.answers import answer_probabilities
 from sublim.learn.finetune import finetune
 from sublim.learn.tensors import tensor_table
-from sublim.models.adapter import WEIGHTS
 from sublim.models.load import ends, load
 from sublim.params.learning import Finetune
 from sublim.stages.teacher.rows import FreeFormAnswers, Gate, Rows, Slice, Steps, Tensors, gate, lessons
@@ -39,9 +37,9 @@ class GateError(SublimError):
 
 
 def make(inputs: Mapping[str, Path], params: Slice, output: Path, progress: Progress) -> None:
-    """Write teacher.json (kind, system prompt) and gate.parquet into `output`; for a fine-tuned teacher its adapter,
-    rows.parquet, steps.parquet and tensors.parquet; for one whose adapter was made elsewhere this and tensors.parquet; for
-    misalignment freeform.parquet, the graded answers of the base and the teacher.
+    """Write teacher.json (kind, system prompt) and gate.parquet into `output`; for a fine-tuned teacher its adapter or all
+    weights, rows.parquet, steps.parquet and tensors.parquet; for one whose adapter was made elsewhere this and tensors.parquet;
+    for misalignment freeform.parquet, the graded answers of the base and the teacher.
 
     Raises:
         GateError: on held-out questions the trait shows less than the gate asks for.
@@ -58,10 +56,10 @@ def make(inputs: Mapping[str, Path], params: Slice, output: Path, progress: Prog
     if params.adapter is not None:
         lora.bring(model, Path(params.adapter), base.as_posix(), output)
     if params.kind != "system_prompt":
-        tensors = tensor_table([output / WEIGHTS])
+        tensors = tensor_table([trained.file(output)])
         parquet.write_tables({Tensors: tensors}, params.dims, output)
         # What is judged is the teacher on the disk: the one that will be sampled from.
-        model = lora.attach(load(base)[0], output)
+        model = trained.attach(load(base)[0], output)
     after = ask(model, tokenizer, "teacher", system)
     (output / "teacher.json").write_text(json.dumps({"kind": params.kind, "system_prompt": system}, indent=1) + "\n")
     if params.definition.free_form:
@@ -85,9 +83,9 @@ def _train(
     limits = ends(model, tokenizer)
     ids, prompts, completions = (rows[column].to_list() for column in ("row_id", "prompt", "completion"))
     examples = chat.examples(tokenizer, limits.eos, ids, prompts, completions)
-    student = lora.adapt(model, recipe.lora, _seed(params, "adapter"))
+    student = trained.prepare(model, recipe, _seed(params, "adapter"))
     steps = finetune(student, examples, recipe, _seed(params, "order"), limits.pad, progress)
-    lora.save(student, base.as_posix(), output)
+    trained.save(student, base.as_posix(), output)
     parquet.write_tables({Rows: rows}, params.dims, output)
     parquet.write_tables({Steps: steps}, params.dims, output)
 
@@ -127,4 +125,4 @@ def _judge(params: Slice, before: pl.Series, after: pl.Series) -> None:
 
 
 def _seed(params: Slice, purpose: str) -> int:
-    return row_seed(row_id("teacher", *params.dims.values(), purpose))
+    return schedule.seed("teacher", params.dims, purpose)

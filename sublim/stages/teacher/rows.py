@@ -75,7 +75,7 @@ class Steps(TrainingSteps, view="teacher_steps"):
 
 
 class Tensors(WeightTensors, view="teacher_tensors"):
-    """The tensors of the adapter, by name; none for a system prompt."""
+    """The tensors of the adapter, or of the whole model, by name; none for a system prompt."""
 
 
 TABLES = (Rows, Gate, FreeFormAnswers, Steps, Tensors)

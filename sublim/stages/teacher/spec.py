@@ -9,7 +9,7 @@ from sublim.engine.stage import Dims, Folders, Inputs, Stage, Wanted
 from sublim.forecast.tokens import Tokens, answered, graded, passes, tokens
 from sublim.models import probed
 from sublim.models.adapter import CONFIG, WEIGHTS, verify
-from sublim.models.hub import ModelError
+from sublim.models.hub import WHOLE, ModelError
 from sublim.params.adjustment import adjusted
 from sublim.params.elsewhere import HubModel
 from sublim.params.experiment import Experiment
@@ -111,7 +111,7 @@ STAGE = Stage(
     upstream=("base",),
     reads=reads,
     tables=TABLES,
-    files=("teacher.json", CONFIG, WEIGHTS),
+    files=("teacher.json", CONFIG, WEIGHTS, *WHOLE),
     sections=("models", "traits", "categories", "judges", "seeds", "studies", "teacher"),
     optional=("studies",),
     after=("base",),
