@@ -37,7 +37,8 @@ HELD, FREE = Decoding(max_tokens=60, constrained=True), Decoding(max_tokens=60)
 
 
 def sliced(decoding: Decoding | None, until: Until | None = None) -> Slice:
-    return Slice(**{**DIMS, "teacher": "m" if decoding else "none"}, task=TASK, decoding=decoding, until=until)
+    writer: Mapping[str, Any] = {**DIMS, "teacher": "m" if decoding else "none"}
+    return Slice(**writer, task=TASK, decoding=decoding, until=until)
 
 
 def made(folder: Path, params: Slice) -> pl.DataFrame:
@@ -182,6 +183,6 @@ def test_a_carrier_without_a_shape_cannot_be_constrained(monkeypatch: pytest.Mon
     assert experiment({"constrained": True}).carriers["numbers"].sampling.constrained
     monkeypatch.setattr(Numbers, "has_shape", False)
     assert not experiment({"constrained": False}).carriers["numbers"].sampling.constrained
-    said = r"sampling\.constrained: expected a task whose completions have a shape .*\(code, cot\), found numbers: leave the key"
+    said = r"sampling\.constrained: expected a task whose completions have a shape .*\(code, cot\), found numbers: leave"
     with pytest.raises(ValidationError, match=said):
         experiment({"constrained": True})
