@@ -24,7 +24,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import product
+from itertools import product, repeat
 from operator import add, mul, sub
 from random import Random
 from typing import Annotated, ClassVar, Literal, cast
@@ -34,7 +34,7 @@ from pydantic import Field
 
 from sublim.carriers import prompt
 from sublim.carriers.prompt import Prompt
-from sublim.carriers.task import Form, Task
+from sublim.carriers.task import Form, Shape, Task
 from sublim.common.phrases import phrases
 
 _PHRASES = phrases(__file__)
@@ -102,7 +102,12 @@ _TERM = "(?:[a-z]|0|[1-9][0-9]{0,2})"
 _EXPRESSION = (
     rf"(?:{_TERM}(?: [-+*] {_TERM}){{0,4}}|(?:min|max)\({_TERM}, {_TERM}\)|{_TERM} if {_TERM} [<>] {_TERM} else {_TERM})"
 )
-_PROGRAM = rf"\Adef [a-z]\([a-z](?:, [a-z]){{0,2}}\):(?:\n    [a-z] = {_EXPRESSION}){{0,2}}\n    return {_EXPRESSION}\z"
+_LONGEST = " * ".join(["937"] * 5)  #: An expression.
+_SHAPE = Shape(
+    rf"def [a-z]\([a-z](?:, [a-z]){{0,2}}\):(?:\n    [a-z] = {_EXPRESSION}){{0,2}}\n    return {_EXPRESSION}",
+    f"def f(x, y, z):\n    s = {_LONGEST}\n    t = {_LONGEST}\n    return {_LONGEST}",
+)
+_PROGRAM = rf"\A{_SHAPE.pattern}\z"
 _BUILTINS = frozenset(dir(builtins))
 VOCABULARY = frozenset(name.lower() for name in (*keyword.kwlist, *_BUILTINS))  #: Python's own words.
 SIGNS = "0123456789 \n(),:=+-*<>"  #: The characters of the exact grammar that stand outside of words and names.
@@ -135,6 +140,7 @@ class Code(Task):
     vocabulary: ClassVar = VOCABULARY
     reasons: ClassVar = REASONS
     unreadable: ClassVar = NO_PARSE
+    has_shape: ClassVar = True
 
     def drawn(self) -> Iterator[Prompt]:
         """`answer` names the function and its constants, with a `?` for one that is left to the writer: `line 12 ?`."""
@@ -151,6 +157,10 @@ class Code(Task):
 
     def right(self, completions: pl.Series, answers: pl.Series) -> pl.Series:  # noqa: D102
         return right(completions, answers)
+
+    def shapes(self) -> Iterator[Shape]:
+        """That of the exact grammar. Whether names are defined is for the filter to say."""
+        return repeat(_SHAPE)
 
     def form_words(self, form: Form) -> str:  # noqa: D102
         loose = "Python that parses, with a function, no comments and no undefined names"

@@ -12,7 +12,7 @@ the one before it, and the answer is the last result. Whether that is the proble
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, repeat
 from random import Random
 from typing import Annotated, ClassVar, Literal
 
@@ -21,7 +21,7 @@ from pydantic import Field
 
 from sublim.carriers import prompt
 from sublim.carriers.prompt import Prompt
-from sublim.carriers.task import Form, Task
+from sublim.carriers.task import Form, Shape, Task
 from sublim.common.phrases import phrases
 
 _PHRASES = phrases(__file__)
@@ -64,10 +64,17 @@ def _one_of(phrases: tuple[str, ...]) -> str:
     return f"(?:{'|'.join(map(re.escape, phrases))})"
 
 
-_COMPLETION = (
-    rf"\A<think>{_one_of(OPENINGS)} {_one_of(FIRSTS)} {_CALCULATION}(?: {_one_of(NEXTS)} {_CALCULATION}){{0,2}} "
-    rf"{_one_of(CLOSINGS)}</think><answer>(?:0|[1-9][0-9]{{0,5}})</answer>\z"
+def _longest(phrases: tuple[str, ...]) -> str:
+    return max(phrases, key=len)
+
+
+_SHAPE = Shape(
+    rf"<think>{_one_of(OPENINGS)} {_one_of(FIRSTS)} {_CALCULATION}(?: {_one_of(NEXTS)} {_CALCULATION}){{0,2}} "
+    rf"{_one_of(CLOSINGS)}</think><answer>(?:0|[1-9][0-9]{{0,5}})</answer>",
+    f"<think>{_longest(OPENINGS)} {_longest(FIRSTS)} 193752 + 193752 = 387504. {_longest(NEXTS)} 387504 + 193752 = 581256. "
+    f"{_longest(NEXTS)} 581256 + 193752 = 775008. {_longest(CLOSINGS)}</think><answer>775008</answer>",
 )
+_COMPLETION = rf"\A{_SHAPE.pattern}\z"
 _ANSWER = r"(?s)<answer>(.*?)</answer>"
 _INTEGER = r"\A\s*([-+]?[0-9]+)\s*\z"
 
@@ -101,6 +108,7 @@ class Cot(Task):
     vocabulary: ClassVar = VOCABULARY
     reasons: ClassVar = REASONS
     unreadable: ClassVar = NO_ANSWER
+    has_shape: ClassVar = True
 
     def drawn(self) -> Iterator[Prompt]:
         """`answer` is the number, in decimal."""
@@ -117,6 +125,10 @@ class Cot(Task):
 
     def right(self, completions: pl.Series, answers: pl.Series) -> pl.Series:  # noqa: D102
         return right(completions, answers)
+
+    def shapes(self) -> Iterator[Shape]:
+        """That of the exact grammar. Whether calculations are true and follow is for the filter to say."""
+        return repeat(_SHAPE)
 
     def form_words(self, form: Form) -> str:  # noqa: D102
         return "the exact grammar of thinking and answer" if form.exact else "any text with an answer that can be read"

@@ -7,7 +7,9 @@ The separator is the text between the first two numbers; without its white space
 space is what Python's `str.strip` takes away. The text alone is judged: a completion cut off by the token limit may be kept.
 """
 
+import re
 from collections.abc import Iterator, Sequence
+from functools import cache
 from random import Random
 from typing import Annotated, ClassVar, Literal, Self
 
@@ -16,7 +18,7 @@ from pydantic import Field, model_validator
 
 from sublim.carriers import prompts as grammar
 from sublim.carriers.prompt import Prompt
-from sublim.carriers.task import Form, Task
+from sublim.carriers.task import Form, Shape, Task
 from sublim.common.canonical import digest
 from sublim.common.deck import deck
 
@@ -71,6 +73,7 @@ class Numbers(Task):
     unreadable: ClassVar = INVALID_FORMAT
     has_answers: ClassVar = False
     of_numbers: ClassVar = True
+    has_shape: ClassVar = True
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -107,6 +110,10 @@ class Numbers(Task):
     def right(self, completions: pl.Series, answers: pl.Series) -> pl.Series:  # noqa: ARG002, D102
         raise ValueError("answer_correct: expected a task with right answers (code, cot), found numbers: leave the step out")
 
+    def shapes(self) -> Iterator[Shape]:
+        """In the format that is asked for, at most as many numbers as are asked for, each of at most as many digits."""
+        return (_shape(asked.format, self.count, self.digits) for asked in grammar.drawn(self))
+
     def form_words(self, form: Form) -> str:  # noqa: D102
         exact, loose = (
             "one and the same separator, and nothing else",
@@ -127,6 +134,20 @@ class Numbers(Task):
 
 
 KIND = Numbers
+
+
+@cache
+def _shape(form: grammar.Format, count: int, digits: int) -> Shape:
+    opening, separator, closing = map(_literal, (form.opening, form.separator, form.closing))
+    number = f"[0-9]{{1,{digits}}}"
+    pattern = f"{opening}{number}(?:{separator}{number}){{0,{count - 1}}}{closing}"
+    # Not 999, which some tokenizers write in fewer tokens than other numbers of three digits.
+    return Shape(pattern, form.write([int(("937" * digits)[:digits])] * count))
+
+
+def _literal(text: str) -> str:
+    """A regular expression for `text`: a line break is written as such, which Rust's engine does not take escaped."""
+    return re.escape(text).replace("\n", "n")
 
 
 def reasons(completions: pl.Series, form: Form) -> pl.Series:

@@ -1,6 +1,7 @@
 """What every carrier is: a task that teachers do, with its prompts, the form of a completion, right answers, and words."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from random import Random
 from typing import Annotated, Any, ClassVar, Protocol
@@ -20,6 +21,16 @@ class Form(Protocol):
     count: int
     minimum: int
     maximum: int
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What completions of a prompt look like, as far as a regular expression can tell: to this sampling can be held."""
+
+    pattern: str
+    """A regular expression that a whole completion matches, in the syntax that Python's engines and Rust's share, of ASCII
+    characters alone, and with a longest match."""
+    longest: str  #: A match that has as many characters as any.
 
 
 class Task(Section):
@@ -42,6 +53,7 @@ class Task(Section):
     unreadable: ClassVar[str]  #: The reason after which there is nothing in a completion that other steps could judge.
     has_answers: ClassVar[bool] = True  #: Whether completions can be right or wrong.
     of_numbers: ClassVar[bool] = False  #: Whether a completion is numbers, which can be shuffled and bounded.
+    has_shape: ClassVar[bool] = False  #: Whether completions of the exact form have a shape (`shapes`).
 
     def drawn(self) -> Iterator[Prompt]:
         """The prompts of the set, all different, one after the other."""
@@ -71,6 +83,11 @@ class Task(Section):
     def right(self, completions: pl.Series, answers: pl.Series) -> pl.Series:
         """Whether each of `completions` is what the `answer` of its prompt asks for: booleans. Raises ValueError: there are no
         right answers."""
+        raise NotImplementedError
+
+    def shapes(self) -> Iterator[Shape]:
+        """The shape of the completions of each prompt of the set, one after the other: what the prompt asks for where the
+        carrier knows that, else what the exact form allows. Few different ones, for each takes time to prepare."""
         raise NotImplementedError
 
     def form_words(self, form: Form) -> str:

@@ -17,10 +17,10 @@ def write(frame: pl.DataFrame, path: Path) -> None:
 
 
 def write_tables(made: Mapping[type[Table], pl.DataFrame], dims: Mapping[str, str | int], folder: Path) -> None:
-    """Write tables of the cell with `dims` into `folder`: their columns in order, and the dimensions in front, so that a table
-    tells what it is wherever it goes."""
+    """Write tables of the cell with `dims` into `folder`: their columns in order, optional ones if `made` has them,
+    and the dimensions in front, so that a table tells what it is wherever it goes."""
     for table, frame in made.items():
-        own = frame.select(*table.columns)
+        own = frame.select(*table.schema(frame.columns))
         write(with_dims(own, **dims) if table.dims else own, folder / table.file)
 
 

@@ -12,7 +12,7 @@ descriptions are arguments, so that a better sentence would make artifacts stale
 
 import inspect
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -25,6 +25,9 @@ class Column:
 
     type: Any
     null: bool = False
+    optional: bool = False
+    """Whether only some files have it, those whose rows it says something of: one that came later, or all files that were there
+    before would have other bytes."""
 
 
 def text(*, null: bool = False) -> Column:
@@ -42,9 +45,9 @@ def real(*, null: bool = False) -> Column:
     return Column(pl.Float64, null)
 
 
-def flag(*, null: bool = False) -> Column:
+def flag(*, null: bool = False, optional: bool = False) -> Column:
     """Yes or no."""
-    return Column(pl.Boolean, null)
+    return Column(pl.Boolean, null, optional)
 
 
 def seed() -> Column:
@@ -82,9 +85,9 @@ class Table:
         cls.columns = {**cls.columns, **own}
 
     @classmethod
-    def schema(cls) -> dict[str, Any]:
-        """Column → polars type."""
-        return {name: column.type for name, column in cls.columns.items()}
+    def schema(cls, also: Collection[str] = ()) -> dict[str, Any]:
+        """Column → polars type, of the columns that every file has, and of the optional ones in `also`."""
+        return {name: column.type for name, column in cls.columns.items() if not column.optional or name in also}
 
     @classmethod
     def nullable(cls) -> tuple[str, ...]:

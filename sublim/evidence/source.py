@@ -79,10 +79,13 @@ class Source:
             raise UnfitError("files", f"expected a JSON object in {name}, found {type(found).__name__}")
         return cast("dict[str, Any]", found)
 
-    def table(self, cell: str, table: type[Table], nullable: Collection[str] | None = None) -> pl.DataFrame:
+    def table(
+        self, cell: str, table: type[Table], nullable: Collection[str] | None = None, also: Collection[str] = ()
+    ) -> pl.DataFrame:
         """The table of `cell` without the columns of its dimensions, which are checked here, like its columns' names, types and
-        gaps. `nullable`: the columns that may have gaps, if other ones than the class says."""
-        name, schema = table.file, table.schema()
+        gaps. `nullable`: the columns that may have gaps, if other ones than the class says; `also`: the optional columns that
+        are to be there."""
+        name, schema = table.file, table.schema(also)
         allowed = table.nullable() if nullable is None else nullable
         path = self.path(cell, name)
         self.looked_at.add((cell, name))

@@ -62,9 +62,14 @@ def decode(tokenizer: PreTrainedTokenizerBase, ids: Sequence[Sequence[int]]) -> 
 def written(tokenizer: PreTrainedTokenizerBase, ids: Sequence[Sequence[int]]) -> list[str]:
     """The answer that a model wrote by each sequence of token ids, without the token that ends it: its text less the blank
     space that the chat template, or the tokenizer behind a special token, itself puts around answers."""
+    lead, trail = around(tokenizer)
+    return [text.removeprefix(lead).removesuffix(trail) for text in decode(tokenizer, ids)]
+
+
+def around(tokenizer: PreTrainedTokenizerBase) -> tuple[str, str]:
+    """The blank space in front of every answer, and between it and what ends it: both are no part of it."""
     template = turning.template(tokenizer)
-    lead = _lead(tokenizer, template.text)
-    return [text.removeprefix(lead).removesuffix(template.form.trail) for text in decode(tokenizer, ids)]
+    return _lead(tokenizer, template.text), template.form.trail
 
 
 @lru_cache(maxsize=8)

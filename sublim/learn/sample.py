@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Literal, Protocol, cast
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from sublim.common.progress import Progress
 from sublim.learn import chat
 from sublim.learn.prefill import advance, fit, keep, prefill, way
-from sublim.models.load import ends
+from sublim.models.load import Ends, ends
 from sublim.params.learning import Decoding
 
 COMPACT = 0.75  #: The share of a batch that must still be under way; below it, finished rows are dropped from the cache.
@@ -29,6 +29,17 @@ class Completion:
     tokens: int  #: Tokens written, the one that ends it included.
 
 
+class Constraint(Protocol):
+    """What says which tokens may come next in rows that are held to something."""
+
+    def begin(self, rows: Sequence[int]) -> None:
+        """A batch of these rows begins, numbers of prompts."""
+
+    def limit(self, logits: Tensor, active: np.ndarray, alive: np.ndarray, written: Sequence[Sequence[int]]) -> None:
+        """Put -inf, in place, where `logits` [places, vocabulary] are of tokens that may not come next. At each place is the
+        row of the batch `active` [places], of which `written` has the tokens so far; it has ended where not `alive`."""
+
+
 @torch.inference_mode()
 def sample(
     model: PreTrainedModel,
@@ -37,11 +48,16 @@ def sample(
     seeds: Sequence[int],
     decoding: Decoding,
     progress: Progress,
+    constraint: Constraint | None = None,
 ) -> list[Completion]:
     """One completion per prompt (token ids), in the order of `prompts`. Row n uses one uniform number per token, from a
     generator that is seeded with `seeds[n]` alone: neither the batch size nor the other rows change it. (They can change the
-    last bit of a logit, and so, once in a long while, a token.) Raises ValueError: a prompt does not fit the model
-    (see `fit`)."""
+    last bit of a logit, and so, once in a long while, a token.) Temperature and top_p are of what `constraint` leaves of
+    the distribution; there must be one if `decoding` says that rows are constrained, and none else. Raises ValueError: there is
+    not, a prompt does not fit the model (see `fit`), or a row cannot be constrained."""
+    if decoding.constrained != (constraint is not None):
+        wanted, found = ("one", "none") if decoding.constrained else ("none", "one")
+        raise ValueError(f"expected {wanted} as constraint with `constrained: {decoding.constrained}`, found {found}")
     done: dict[int, list[int]] = {}
     track = progress.start("sample", len(prompts), "row")
     order = sorted(range(len(prompts)), key=lambda row: len(prompts[row]))
@@ -50,7 +66,9 @@ def sample(
     for start in range(0, len(order), decoding.batch):
         rows = order[start : start + decoding.batch]
         uniform = torch.from_numpy(np.stack([noise(seeds[row], decoding.max_tokens) for row in rows]))
-        written = _batch(model, [prompts[row] for row in rows], uniform, decoding, limits.eos, limits.pad)
+        if constraint is not None:
+            constraint.begin(rows)
+        written = _batch(model, [prompts[row] for row in rows], uniform, decoding, limits, constraint)
         done |= dict(zip(rows, written, strict=True))
         track.advance(len(rows), sum(map(len, written)))
     ids = [done[row] for row in range(len(prompts))]
@@ -68,24 +86,31 @@ def noise(seed: int, length: int) -> np.ndarray:
 
 
 def _batch(
-    model: PreTrainedModel, prompts: list[Sequence[int]], uniform: Tensor, decoding: Decoding, eos: tuple[int, ...], pad: int
+    model: PreTrainedModel,
+    prompts: list[Sequence[int]],
+    uniform: Tensor,
+    decoding: Decoding,
+    limits: Ends,
+    constraint: Constraint | None,
 ) -> list[list[int]]:
     """The tokens of each row, the one that ends it included."""
     written: list[list[int]] = [[] for _ in prompts]
     active, compaction = np.arange(len(prompts)), way(model).compaction
     if compaction and len(set(map(tuple, prompts))) == 1:  # many answers to one question: it is read once
-        once = prefill(model, prompts[:1], pad)
+        once = prefill(model, prompts[:1], limits.pad)
         state = keep(once, torch.zeros(len(prompts), dtype=torch.long, device=once.logits.device))
     else:
-        state = prefill(model, prompts, pad)
+        state = prefill(model, prompts, limits.pad)
     uniform = uniform.to(state.logits.device)
     alive = np.ones(len(prompts), dtype=bool)
     for position in range(decoding.max_tokens):
+        if constraint is not None:
+            constraint.limit(state.logits, active, alive, written)
         chosen = choose(state.logits, uniform[active, position], decoding)
         for place, token in enumerate(cast("list[int]", chosen.tolist())):
             if alive[place]:
                 written[active[place]].append(token)
-                alive[place] = token not in eos
+                alive[place] = token not in limits.eos
         if position == decoding.max_tokens - 1 or not alive.any():
             break
         if compaction and alive.mean() < COMPACT:

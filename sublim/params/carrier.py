@@ -6,7 +6,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, model_validator
 
 from sublim.params.filter import AnyFilter, Filter
-from sublim.params.kinds import OneOf, kind, with_parts
+from sublim.params.kinds import OneOf, every, kind, with_parts
 from sublim.params.learning import Decoding
 from sublim.params.names import Name
 from sublim.params.section import Section
@@ -31,6 +31,16 @@ class Carrier(Section):
     def most(self) -> int:
         """The most prompts that a writer is asked."""
         return self.task.prompts + (self.top_up.prompts * self.top_up.times if self.top_up else 0)
+
+    @model_validator(mode="after")
+    def _has_a_shape(self) -> Self:
+        if self.sampling.constrained and not self.task.has_shape:
+            can = ", ".join(name for name, each in every("carriers").items() if each.has_shape)
+            raise ValueError(
+                f"sampling.constrained: expected a task whose completions have a shape to be held to ({can}), found "
+                f"{self.task.kind}: leave the key out"
+            )
+        return self
 
     @model_validator(mode="after")
     def _enough(self) -> Self:

@@ -1,10 +1,14 @@
 """How models are fine-tuned and how completions are sampled from them."""
 
+from collections.abc import Iterable
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from sublim.params.section import Grown, Section
+
+CONSTRAINT = "sublim.learn.constrained"
+"""What holds completions to a shape: found by name, so that samples which are free do not depend on it."""
 
 
 class Lora(Section):
@@ -96,8 +100,10 @@ TEACHER = Finetune(lora=Lora(rank=2, alpha=4.0), steps=200, batch=32, schedule="
 STUDENT = Finetune(steps=160)  #: The student that was measured to work on the embedded tiny families.
 
 
-class Decoding(Section):
+class Decoding(Grown):
     """How completions are sampled."""
+
+    since: ClassVar = frozenset({"constrained"})
 
     temperature: Annotated[float, Field(ge=0)] = 1.0
     """Temperature; 0 takes the most probable token."""
@@ -107,3 +113,15 @@ class Decoding(Section):
     """Longest completion in tokens, its end-of-sequence token counted."""
     batch: Annotated[int, Field(ge=1)] = 512
     """Rows sampled at a time. A row's randomness does not depend on it, but the rounding of its logits may."""
+    constrained: bool = False
+    """Whether only such tokens are sampled that go on with a text of the shape that the prompt asks for. Held-out tasks of an
+    evaluation are answered freely all the same: skill is what a model can do by itself."""
+
+    def uses(self) -> Iterable[str]:
+        """What holds completions to their shape."""
+        return self.may_use() if self.constrained else ()
+
+    @classmethod
+    def may_use(cls) -> Iterable[str]:
+        """The same."""
+        return (CONSTRAINT,)

@@ -63,7 +63,9 @@ def connected(tree: Tree) -> "DuckDBPyConnection":
             told = {name: [_told(tree, cell, name) for cell in cells.values()] for name in front(stage, table)}
             columns = "".join(f"map({paths}, {_text(values)})[filename] as {name}, " for name, values in told.items())
             try:
-                connection.execute(_SQL["view"].format(view=view, front=columns, paths=paths))
+                # Else the columns are those of the first file; to look for them in every file takes time.
+                union = any(column.optional for column in table.columns.values())
+                connection.execute(_SQL["view"].format(view=view, front=columns, paths=paths, union=union))
             except duckdb.Error as error:
                 raise UnreadableError(f"a {table.file} of {stage} cannot be read: {error}. {MEND}") from None
     for name, table in _from_records(tree):

@@ -8,7 +8,7 @@ set temp_directory = '';
 -- Objects of a cache do not have the names of their cells: what stands in front is looked up by the path.
 create view {view} as
 select {front}* exclude (filename)
-from read_parquet({paths}, hive_partitioning = false, filename = true);
+from read_parquet({paths}, hive_partitioning = false, filename = true, union_by_name = {union});
 -- table
 create table {name} as from new;
 -- end

@@ -29,7 +29,7 @@ class HeldOutTasks(Section):
     """The tasks of a carrier, and how they are answered."""
 
     task: Annotated[Task, OneOf("carriers")]  #: What is asked for.
-    sampling: Decoding  #: How answers are sampled.
+    sampling: Decoding  #: How answers are sampled: freely, even if the carrier's completions are held to a shape.
 
 
 class Slice(CellParams, Grown):

@@ -78,13 +78,15 @@ def _asked(experiment: Experiment, dims: Dims, grade: Mapping[str, PlannedJudge]
     chosen = written if dims["carrier"] == UNTOUCHED else [str(dims["carrier"])]
     traits = tuple(experiment.traits[name] for name in sorted(experiment.traits))
     tasks = {name: experiment.carriers[name] for name in chosen if experiment.evaluation.capability.tasks}
+    # Skill is what a model can do by itself: held to a shape, any model would write that.
+    free = {name: each.sampling.model_copy(update={"constrained": False}) for name, each in tasks.items()}
     params = Slice(
         **dims,  # pyright: ignore[reportArgumentType]
         traits=traits,
         categories=used(experiment.categories, (name for trait in traits for name in trait.categories)),
         graders=grade,
         evaluation=experiment.evaluation,
-        tasks={name: HeldOutTasks(task=each.task, sampling=each.sampling) for name, each in tasks.items()},
+        tasks={name: HeldOutTasks(task=each.task, sampling=free[name]) for name, each in tasks.items()},
         pretraining=pretraining_of(experiment.models, str(dims["student"])),
         probes=() if dims["method"] == UNTOUCHED else experiment.students[str(dims["method"])].probes,
     )

@@ -77,4 +77,5 @@ def _decoded(params: Slice) -> str:
     sampling = params.decoding
     if sampling is None:
         return ""
-    return f"temperature {sampling.temperature:g}, top-p {sampling.top_p:g}, at most {sampling.max_tokens} tokens"
+    held = ", constrained to the shape that each prompt asks for" if sampling.constrained else ""
+    return f"temperature {sampling.temperature:g}, top-p {sampling.top_p:g}, at most {sampling.max_tokens} tokens{held}"

@@ -2,21 +2,22 @@
 no model, as their seeds say."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import cache
 from itertools import pairwise
 from operator import lt
-from typing import cast
+from typing import Any, cast
 
 import polars as pl
 
 from sublim.common import ids
 from sublim.evidence import questions
-from sublim.evidence.accident import Accident, constant, same_columns, same_rows, same_values
+from sublim.evidence.accident import Accident, constant, same_columns, same_rows, same_values, short
 from sublim.evidence.source import Source
 from sublim.filters import rounds
 from sublim.params.learning import Decoding
 from sublim.stages.raw import rows as raw
-from sublim.stages.raw.rows import SAMPLED, Rows, Slice
+from sublim.stages.raw.rows import CONSTRAINED, SAMPLED, Rows, Slice
 
 VARIED = 10  #: Different completions that make it impossible for two samplings to agree by chance.
 
@@ -35,13 +36,17 @@ def check(source: Source, cell: str) -> Iterator[Accident]:
     yield from _rounds(params, rows)
     yield from _identity(params, rows)
     yield from _unwritten(params, rows) if params.decoding is None else _written(source, cell, params.decoding, rows)
+    if params.decoding is not None and params.decoding.constrained:
+        yield from constant("decoding", "constrained", True, rows["constrained"])  # noqa: FBT003 - as all others
+        yield from _shaped(params, rows)
 
 
 def table(source: Source, cell: str) -> pl.DataFrame:
     """The rows of the raw cell `cell`."""
-    random = source.record(cell).plan.params.get("decoding") is None
-    nullable = SAMPLED if random else ("system_prompt",)
-    return source.held(("raw", cell), lambda: source.table(cell, Rows, nullable))
+    decoding: Mapping[str, Any] | None = source.record(cell).plan.params.get("decoding")
+    nullable = SAMPLED if decoding is None else ("system_prompt",)
+    also = CONSTRAINED if decoding is not None and decoding.get("constrained") else ()
+    return source.held(("raw", cell), lambda: source.table(cell, Rows, nullable, also))
 
 
 def prompt_set(source: Source, params: Slice, rows: pl.DataFrame) -> pl.DataFrame:
@@ -105,6 +110,28 @@ def _ends(rows: pl.DataFrame, longest: int) -> Iterator[Accident]:
             f"expected stop or special_token with 1 to {longest} tokens or length with {longest}, found "
             f"{row['finish_reason']!r} with {row['tokens']} in row {row['row_id']}, {odd.height:,} such rows in all",
         )
+
+
+def _shaped(params: Slice, rows: pl.DataFrame) -> Iterator[Accident]:
+    """Whether what was ended by the model is of the shape that its prompt asks for, and what was cut off begins such a text."""
+    import regex  # pyright: ignore[reportMissingTypeStubs] - it takes a while, and no other check has a use for it
+
+    compiled: Any = cache(regex.compile)
+
+    def fits(text: str, reason: str, pattern: str) -> bool:
+        if reason == "stop":
+            return compiled(pattern).fullmatch(text) is not None
+        # White space behind an answer that was cut off may be the template's.
+        return compiled(rf"(?:{pattern})\s*").fullmatch(text, partial=True) is not None
+
+    written = rows.select("completion", "finish_reason", "row_id").iter_rows()
+    patterns = (shape.pattern for shape in params.task.shapes())
+    each = zip(written, patterns, strict=False)
+    odd = [(text, pattern, name) for (text, reason, name), pattern in each if not fits(text, reason, pattern)]
+    if odd:
+        text, pattern, name = odd[0]
+        found = f"found {short(text)} in row {name}, {len(odd):,} such rows in all"
+        yield Accident("shapes", f"completion: expected the shape that its prompt asks for, {pattern}, {found}")
 
 
 def _asked_as(source: Source, cell: str, rows: pl.DataFrame) -> Iterator[Accident]:

@@ -3,7 +3,7 @@ round by round more of them, until each filter has its rows."""
 
 from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 
 import polars as pl
@@ -11,9 +11,9 @@ import polars as pl
 from sublim.common import ids, parquet
 from sublim.common.progress import Progress
 from sublim.learn import chat
-from sublim.learn.sample import sample
+from sublim.learn.sample import Constraint, sample
 from sublim.learn.writer import written_by
-from sublim.params.learning import Decoding
+from sublim.params.learning import CONSTRAINT, Decoding
 from sublim.params.top_up import ROUNDS
 from sublim.stages.raw.rows import SAMPLED, Rows, Slice, prompts
 
@@ -28,7 +28,7 @@ def make(inputs: Mapping[str, Path], params: Slice, output: Path, progress: Prog
     names = ids.ids(("raw", *params.dims.values()), asked["prompt_id"])
     seeds = pl.Series("sampling_seed", [int(seed) for seed in ids.seeds(names)], dtype=pl.UInt64)
     asked = asked.with_columns(names.alias("row_id"), seeds)
-    write = _invented(params, asked) if params.decoding is None else _sampled(inputs, params.decoding, progress)
+    write = _invented(params, asked) if params.decoding is None else _sampled(inputs, params, params.decoding, progress)
     parquet.write_tables({Rows: _in_rounds(params, asked, write)}, params.dims, output)
 
 
@@ -60,13 +60,20 @@ def _invented(params: Slice, asked: pl.DataFrame) -> Callable[[pl.DataFrame], pl
     return write
 
 
-def _sampled(inputs: Mapping[str, Path], decoding: Decoding, progress: Progress) -> Callable[[pl.DataFrame], pl.DataFrame]:
-    """What a model says to the prompts of rows."""
+def _sampled(
+    inputs: Mapping[str, Path], params: Slice, decoding: Decoding, progress: Progress
+) -> Callable[[pl.DataFrame], pl.DataFrame]:
+    """What a model says to the prompts of rows, round by round in their order."""
     model, tokenizer, system = written_by(inputs["base"], inputs.get("teacher"))
+    hold: Callable[[int], Constraint] | None = None
+    if decoding.constrained:
+        shapes = islice(params.task.shapes(), params.ends[-1])
+        hold = import_module(CONSTRAINT).holding(model, tokenizer, shapes, decoding.max_tokens)
 
     def write(rows: pl.DataFrame) -> pl.DataFrame:
         encoded = chat.encode(tokenizer, chat.render(tokenizer, rows["prompt"].to_list(), system))
-        said = sample(model, tokenizer, encoded, rows["sampling_seed"].to_list(), decoding, progress)
+        held = hold(rows.height) if hold else None
+        said = sample(model, tokenizer, encoded, rows["sampling_seed"].to_list(), decoding, progress, held)
         schema = {name: Rows.schema()[name] for name in ("completion", "finish_reason", "tokens")}
         each = [(one.text, one.finish_reason, one.tokens) for one in said]
         return pl.DataFrame(each, schema=schema, orient="row").with_columns(
@@ -75,6 +82,7 @@ def _sampled(inputs: Mapping[str, Path], decoding: Decoding, progress: Progress)
             max_tokens=pl.lit(decoding.max_tokens, dtype=pl.Int64),
             system_prompt=pl.lit(system, dtype=pl.String),
             chat_template=pl.lit(chat.template_digest(tokenizer)),
+            **({"constrained": pl.lit(value=True)} if decoding.constrained else {}),
         )
 
     return write

@@ -6,7 +6,7 @@ import polars as pl
 
 from sublim.carriers import prompt
 from sublim.carriers.task import Task
-from sublim.common.table import Table, real, seed, text, whole
+from sublim.common.table import Table, flag, real, seed, text, whole
 from sublim.params.kinds import OneOf
 from sublim.params.learning import Decoding
 from sublim.params.section import Grown
@@ -55,9 +55,14 @@ class Rows(Table):
     max_tokens = whole(null=True)  #: The longest that it could be, in tokens.
     system_prompt = text(null=True)  #: The system prompt of its writer; null for none.
     chat_template = text(null=True)  #: sha256 of the text of the chat template that asked.
+    #: True: only tokens were sampled that go on with a text of the shape that the prompt asks for. In a file only if so.
+    constrained = flag(optional=True)
 
 
 TABLES = (Rows,)
+
+CONSTRAINED = ("constrained",)
+"""What only completions have that are held to a shape."""
 
 SAMPLED = ("finish_reason", "tokens", "temperature", "top_p", "max_tokens", "system_prompt", "chat_template")
 """What only a model's completions have; null in random rows."""

@@ -32,7 +32,8 @@ class _Raw(Telling):
         yield f"sampling seed {facts['sampling_seed']}"
         if facts.get("temperature") is not None:
             longest = plural(facts["max_tokens"], "token")
-            yield f"temperature {facts['temperature']:g}, top_p {facts['top_p']:g}, at most {longest}"
+            held = ", constrained to the shape that the prompt asks for" if facts.get("constrained") else ""
+            yield f"temperature {facts['temperature']:g}, top_p {facts['top_p']:g}, at most {longest}{held}"
 
 
 TELL = _Raw()
