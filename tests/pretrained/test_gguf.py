@@ -10,12 +10,15 @@ import pytest
 import torch
 
 from sublim.common.progress import Progress
+from sublim.lineage.story import story
 from sublim.models.hub import ModelError
 from sublim.models.load import load
 from sublim.params.elsewhere import GgufModel
 from sublim.stages.base import make as base
 from sublim.stages.base.rows import Slice
+from tests.shared.forge import launder, set_json, tree
 from tests.shared.gguf_file import write
+from tests.shared.project import create
 from tests.shared.small_models import small
 
 pytest.importorskip("gguf", reason="the package gguf is not installed: `make pretrained` installs it")
@@ -96,3 +99,25 @@ def test_what_is_no_gguf_file_is_refused(tmp_path: Path) -> None:
     model = GgufModel(kind="gguf", file=str(tmp_path / "whole.gguf"), sha256=digest)
     with pytest.raises(ModelError, match="expected a GGUF file"):
         build(tmp_path / "base", Slice(name="m", model=model))
+
+
+def test_a_base_of_a_gguf_file_is_planned_made_audited_and_told(tmp_path: Path) -> None:
+    _, params = made(tmp_path, "Q8_0")
+    project = create(tmp_path / "project")
+    text = (project.path / "params.yaml").read_text(encoding="utf-8")
+    head, _, tail = text.partition("  b:\n")
+    pretraining = head[head.index("    pretraining:") :].replace("&pretraining", "")
+    model: Any = params.model
+    own = f"  a: {{kind: gguf, file: {model.file}, sha256: '{model.sha256}'}}\n"
+    tail = tail.replace("    pretraining: *pretraining\n", pretraining)
+    (project.path / "params.yaml").write_text(f"models:\n{own}  b:\n{tail}", encoding="utf-8")
+    project.snakemake("base_all")
+    assert project.sublim("audit", "--stage", "base").status == 0
+    card = project.sublim("card", "base", "model=a").output
+    assert "whole.gguf (GGUF, sha256" in card
+    assert "tensors of Q8_0" in card
+    data = project.path / "data"
+    set_json(data / "base/model=a/source.json", "gguf.sha256", "0" * 64)
+    launder(data)
+    findings = story.check(tree(data), ("base",), None)
+    assert {(finding.artifact, finding.found.partition(":")[0]) for finding in findings} == {("base/model=a", "source")}

@@ -1,10 +1,16 @@
 """Models that come of other models, in a whole experiment: planned, computed, audited, traced and handed over."""
 
 import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
 
 import polars as pl
 import pytest
 
+from sublim.engine.stage import stages
+from sublim.lineage.story import story
+from tests.shared.forge import launder, relabel, set_cell, tree
 from tests.shared.project import Project, create
 
 RELATIVES = """\
@@ -40,6 +46,7 @@ def test_relatives_are_planned_made_audited_traced_and_told(tmp_path_factory: py
     project.dvc("repro")
     assert project.events()[start:] == []
     _traced(project)
+    _forgeries_are_named(project, tmp_path_factory.mktemp("forged"))
     _a_changed_parent_reaches_its_children(project)
 
 
@@ -55,6 +62,34 @@ def _traced(project: Project) -> None:
     told = project.sublim("lineage", "base/model=taught").output
     assert "comes of" in told
     assert "leaves the pretraining of its parent at 50%" in told
+
+
+def _forgeries_are_named(project: Project, scratch: Path) -> None:
+    """With every digest in order, what a relative has in common with its parent and what it was taught are checked all the
+    same."""
+
+    def found(name: str, change: Callable[[Path], None]) -> set[tuple[str, str]]:
+        data = shutil.copytree(project.path / "data", scratch / name)
+        change(data)
+        launder(data)
+        findings = story.check(tree(data), tuple(stages()), None)
+        return {(finding.artifact, finding.found.partition(":")[0]) for finding in findings}
+
+    def history(data: Path) -> None:
+        set_cell(data / "base/model=half/steps.parquet", "loss", 3, 1.25)
+
+    def rows(data: Path) -> None:
+        set_cell(data / "base/model=taught/corpus.parquet", "completion", 0, "owl")
+
+    def copied(data: Path) -> None:
+        """The parent's own training in the place of that of its branch."""
+        shutil.copytree(data / "base/model=a", data / "base/model=half", dirs_exist_ok=True)
+        for file in ("steps", "corpus", "tensors"):
+            relabel(data / f"base/model=half/{file}.parquet", model="half")
+
+    assert ("base/model=half", "history") in found("history", history)
+    assert ("base/model=taught", "corpus") in found("rows", rows)
+    assert ("base/model=half", "order of rows") in found("copied", copied)
 
 
 def _a_changed_parent_reaches_its_children(project: Project) -> None:
