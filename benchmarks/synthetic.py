@@ -153,7 +153,7 @@ def _make(cell: Cell, made: Mapping[str, Record]) -> Record:
 
 
 def _write(params: CellParams, table: type[Table], frame: pl.DataFrame, output: Path) -> None:
-    parquet.write(parquet.with_dims(frame.select(*table.columns), **params.dims), output / table.file)
+    parquet.write(parquet.with_dims(frame.select(*table.schema(frame.columns)), **params.dims), output / table.file)
 
 
 def _base(params: base.Slice, output: Path, rng: np.random.Generator) -> None:

@@ -302,7 +302,9 @@ def _record(members: Members, cell: str, change: Callable[[dict[str, Any]], obje
     change(body)
     if redigested:
         body.pop("digest")
-        body["cell"] = "/".join([body["plan"]["stage"], *(f"{dim}={value}" for dim, value in body["plan"]["dims"].items())])
+        body["cell"] = "/".join(
+            [str(body["plan"]["stage"]), *(f"{dim}={value}" for dim, value in body["plan"]["dims"].items())]
+        )
         body["key"] = digest({"plan": body["plan"], "inputs": {key: used["digest"] for key, used in body["inputs"].items()}})
         body |= {"digest": digest(body)}
     members[name] = (json.dumps(body, indent=1, ensure_ascii=False) + "\n").encode()

@@ -16,8 +16,13 @@ from sublim.stages.report import make as report
 from sublim.stages.report.rows import Slice
 from tests.shared.synthetic_report import Experiment, make, sliced
 
-FIGURES = ("matrix", "matrix_control", "gains", "traits", "capability", "equivalence", "gates", "funnel", "training")
-TABLES = ("runs", "matrix", "traits", "measures", "capability", "gates", "freeform", "funnel", "training", "power")
+FIGURES = (
+    *("matrix", "matrix_control", "gains", "traits", "margins", "capability", "equivalence", "gates", "funnel", "training"),
+)
+TABLES = (
+    *("runs", "matrix", "traits", "measures", "margins", "margin_effects", "capability", "gates", "freeform", "funnel"),
+    *("training", "power"),
+)
 PROGRAM = """
 import json, sys
 from pathlib import Path
