@@ -83,7 +83,8 @@ def _forgeries_are_named(project: Project, scratch: Path) -> None:
 
     def copied(data: Path) -> None:
         """The parent's own training in the place of that of its branch."""
-        shutil.copytree(data / "base/model=a", data / "base/model=half", dirs_exist_ok=True)
+        without_record = shutil.ignore_patterns("record.json")
+        shutil.copytree(data / "base/model=a", data / "base/model=half", dirs_exist_ok=True, ignore=without_record)
         for file in ("steps", "corpus", "tensors"):
             relabel(data / f"base/model=half/{file}.parquet", model="half")
 
