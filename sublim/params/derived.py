@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from sublim.params.elsewhere import PROBE
 from sublim.params.known import known
 from sublim.params.learning import Finetune
 from sublim.params.names import Name
@@ -14,7 +15,7 @@ from sublim.params.section import Section
 from sublim.params.tiny import Corpus, Mix, TinyModel
 
 FURTHER = "sublim.models.further"
-"""What trains further, and what leaves a pretraining: found by name, so that no other base depends on it."""
+"""What trains further: found by name, so that no other base depends on it."""
 
 
 class Branch(Section):
@@ -102,10 +103,10 @@ class DerivedModel(Section):
             )
 
     def uses(self) -> Iterable[str]:
-        """What makes it."""
-        return (FURTHER,)
+        """What trains it further, and tries it out if its parent was; a branch is pretrained as its parent was."""
+        return self.may_use() if self.training else ()
 
     @classmethod
     def may_use(cls) -> Iterable[str]:
         """The same."""
-        return (FURTHER,)
+        return (FURTHER, PROBE)

@@ -18,7 +18,7 @@ GIVEN = frozenset({"messages", "add_generation_prompt", "continue_final_message"
 """What a chat template is given by whoever renders it, and cannot be a variable."""
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-PLAIN_TEMPLATE = Path(__file__).parent.parent / "models" / "plain.jinja"  #: The chat template called `plain`.
+PLAIN_TEMPLATE = Path(__file__).with_name("plain.jinja")  #: The chat template called `plain`.
 
 
 class Templated(Section):

@@ -10,6 +10,7 @@ import pytest
 from sublim.engine import code
 from sublim.engine.planning import code_of
 from sublim.engine.stage import stages
+from sublim.params.derived import DerivedModel
 from sublim.params.elsewhere import HubModel
 from sublim.params.kinds import used
 from sublim.params.tiny import TinyModel
@@ -94,6 +95,21 @@ def test_a_base_has_the_code_that_tries_models_out_only_if_it_was_made_elsewhere
     found = set(code_of("sublim.stages.base.make", used(base)))
     for module in ("learn.probe", "learn.lora", "learn.finetune", "learn.sample", "learn.answers", "models.probed"):
         assert (f"sublim.{module}" in found) == tried, module
+
+
+@pytest.mark.parametrize(
+    ("own", "trains"),
+    [({"branch": {"at": 0.5, "order_seed": 1}}, False), ({"training": {"file": "rows.jsonl", "finetune": {"steps": 1}}}, True)],
+    ids=["a branch", "trained further"],
+)
+def test_a_relative_has_the_code_that_trains_adapters_only_if_it_is_trained_further(
+    own: dict[str, object], trains: bool
+) -> None:
+    """A branch is pretrained as its parent is."""
+    model = DerivedModel.model_validate({"kind": "derived", "parent": "y", **own})
+    found = set(code_of("sublim.stages.base.make", used(Slice(name="x", model=model))))
+    for module in ("models.further", "learn.probe", "learn.lora", "learn.finetune"):
+        assert (f"sublim.{module}" in found) == trains, module
 
 
 def test_what_a_detector_lacks_of_a_model_is_no_code_of_detection() -> None:
