@@ -22,7 +22,7 @@ from sublim.evidence.source import Source, recorded_path
 from sublim.evidence.weights import Tensor
 from sublim.learn.tables import TrainingSteps, WeightTensors
 from sublim.models.adapter import CONFIG, WEIGHTS
-from sublim.models.hub import WEIGHTS as WHOLE
+from sublim.models.hub import WEIGHTS as MODEL
 from sublim.params.learning import Lora
 
 _SAME = 1e-6
@@ -47,8 +47,8 @@ def trained(source: Source, cell: str, base: str, lora: Lora, travel: float) -> 
         if config.get(name) != expected:
             yield Accident("adapter", f"{CONFIG}: expected {name} {expected!r}, found {config.get(name)!r}")
             break
-    if WHOLE in source.record(cell).outputs:
-        yield Accident("adapter", f"expected an adapter and nothing beside, found {WHOLE} as well")
+    if MODEL in source.record(cell).outputs:
+        yield Accident("adapter", f"expected an adapter and nothing beside, found {MODEL} as well")
     found = weights.tensors(source.path(cell, WEIGHTS))
     yield from in_table(source, cell, found)
     fits = list(_fits(source, source.upstream(cell, base), lora, config.get("target_modules"), found))

@@ -11,7 +11,7 @@ from sublim.evidence.source import Source
 from sublim.learn import schedule
 from sublim.learn.tables import TrainingSteps
 from sublim.models.adapter import PROBES, WEIGHTS, probe
-from sublim.models.hub import WEIGHTS as WHOLE
+from sublim.models.hub import WEIGHTS as MODEL
 from sublim.params.learning import Finetune
 
 
@@ -38,7 +38,7 @@ def probed(source: Source, cell: str, updates: Sequence[int]) -> Iterator[Accide
     if not due:
         return
     adapted = WEIGHTS in outputs
-    end = weights.tensors(source.path(cell, WEIGHTS if adapted else WHOLE))
+    end = weights.tensors(source.path(cell, WEIGHTS if adapted else MODEL))
     steps = source.table(cell, TrainingSteps).height
     for n in updates:
         each = weights.tensors(source.path(cell, probe(n)))

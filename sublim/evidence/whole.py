@@ -31,6 +31,11 @@ def trained(source: Source, cell: str, base: str) -> Iterator[Accident]:
         yield Accident("weights", f"expected all weights in {WEIGHTS} and nothing beside, found {ADAPTER} as well")
     found = weights.tensors(source.path(cell, WEIGHTS))
     yield from in_table(source, cell, found)
+    yield from grew(source, cell, base, found)
+
+
+def grew(source: Source, cell: str, base: str, found: dict[str, Tensor]) -> Iterator[Accident]:
+    """What does not hold in the tensors `found` of the model `cell`, which were to be those of its input `base` and trained."""
     origin = source.upstream(cell, base)
     if origin is None:
         return
@@ -41,7 +46,7 @@ def trained(source: Source, cell: str, base: str) -> Iterator[Accident]:
     fits = list(_fits(source, origin, own, found))
     yield from fits
     if not fits:
-        yield from _grown(source, origin, own, found)
+        yield from _grown(source, cell, origin, own, found)
 
 
 def _same_configuration(source: Source, cell: str, base: str) -> Iterator[Accident]:
@@ -71,8 +76,9 @@ def _fits(source: Source, base: str, own: dict[str, Tensor], found: dict[str, Te
         yield Accident("weights", f"expected weights that training has changed, found those of {base}")
 
 
-def _grown(source: Source, base: str, own: dict[str, Tensor], found: dict[str, Tensor]) -> Iterator[Accident]:
-    """Training moves weights by little steps: what they were stays visible in them."""
+def _grown(source: Source, cell: str, base: str, own: dict[str, Tensor], found: dict[str, Tensor]) -> Iterator[Accident]:
+    """Training moves weights by little steps: what they were stays visible in them. They are set beside those of all bases but
+    itself, and what comes of it."""
     names = sorted(name for name in own.keys() & found.keys() if len(own[name].shape) == 2)
     numbers = weights.grown([found[name] for name in names])
     if len(numbers) < _ENOUGH:
@@ -84,7 +90,8 @@ def _grown(source: Source, base: str, own: dict[str, Tensor], found: dict[str, T
         alike = all(name in there and there[name].shape == own[name].shape for name in names)
         return weights.grown([there[name] for name in names]) if alike else np.empty(0)
 
-    bases = [base, *(other for other in source.tree.cells(stage_of(base).name) if other != base)]
+    others = [other for other in source.tree.cells(stage_of(base).name) if cell not in source.tree.upstream([other])]
+    bases = [base, *(other for other in others if other != base)]
     held = {each: source.once(("origin", base, len(numbers), each), partial(before, each)) for each in bases}
     like = {each: weights.likeness(numbers, start) for each, start in held.items()}
     said = f"expected weights that grew from those of {base}, found"

@@ -5,10 +5,14 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
+from safetensors.numpy import load_file, save_file  # pyright: ignore[reportUnknownVariableType]
 
+from sublim.common import parquet
 from sublim.engine.stage import stages
+from sublim.learn.tensors import tensor_table
 from sublim.lineage.story import story
 from tests.shared.forge import launder, relabel, set_cell, tree
 from tests.shared.project import Project, create
@@ -88,6 +92,23 @@ def _forgeries_are_named(project: Project, scratch: Path) -> None:
         for file in ("steps", "corpus", "tensors"):
             relabel(data / f"base/model=half/{file}.parquet", model="half")
 
+    def untaught(data: Path) -> None:
+        """The parent itself in the place of what was trained further."""
+        for file in ("model.safetensors", "tensors.parquet"):
+            shutil.copy(data / "base/model=half" / file, data / "base/model=taught" / file)
+        relabel(data / "base/model=taught/tensors.parquet", model="taught")
+
+    def another(data: Path) -> None:
+        """Weights of no one."""
+        path = data / "base/model=taught/model.safetensors"
+        drawn = np.random.default_rng(0)
+        weights = {name: drawn.normal(size=each.shape).astype(each.dtype) for name, each in load_file(path).items()}
+        save_file(weights, path, metadata={"format": "pt"})
+        tensors = tensor_table([path]).select(pl.lit("taught").alias("model"), pl.all())
+        parquet.write(tensors, data / "base/model=taught/tensors.parquet")
+
+    assert ("base/model=taught", "weights") in found("untaught", untaught)
+    assert ("base/model=taught", "weights") in found("another", another)
     assert ("base/model=half", "history") in found("history", history)
     assert ("base/model=taught", "corpus") in found("rows", rows)
     assert ("base/model=half", "order of rows") in found("copied", copied)

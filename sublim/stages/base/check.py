@@ -10,7 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from sublim.common.errors import SublimError
-from sublim.evidence import adapter, questions, training, weights
+from sublim.evidence import adapter, questions, training, weights, whole
 from sublim.evidence.accident import Accident, same_columns, same_rows
 from sublim.evidence.source import Source
 from sublim.evidence.weights import Tensor
@@ -46,11 +46,12 @@ def check(source: Source, cell: str) -> Iterator[Accident]:
             yield from _in_common(source, cell, branch)
         case DerivedModel():
             yield Accident("plan", "expected the model whose pretraining is left, found none")
-    found: dict[str, Tensor] = {}
-    for name in sorted(source.record(cell).outputs):
-        if name.endswith(".safetensors"):
-            found |= weights.tensors(source.path(cell, name))
-    yield from adapter.in_table(source, cell, found)
+    yield from adapter.in_table(source, cell, _weights(source, cell))
+
+
+def _weights(source: Source, cell: str) -> dict[str, Tensor]:
+    files = [name for name in sorted(source.record(cell).outputs) if name.endswith(".safetensors")]
+    return {name: tensor for file in files for name, tensor in weights.tensors(source.path(cell, file)).items()}
 
 
 def _pretrained(source: Source, cell: str, model: TinyModel, branch: Branch | None) -> Iterator[Accident]:
@@ -134,8 +135,9 @@ def _trained_further(source: Source, cell: str, how: Training, files: Mapping[st
     yield from training.rates(steps, [recipe.learning_rate * schedule.share(recipe, n, total) for n in range(total)])
     size = recipe.batch * recipe.accumulation
     yield from training.trained_on(steps, "the rows of its corpus", expected["row_id"], stretches, size)
-    if SOURCE in source.record(cell).outputs:
-        yield from _of_files(source, cell, {}, source.json(cell, SOURCE).get("template"), {Corpus.file, Steps.file})
+    yield from whole.grew(source, cell, "parent", _weights(source, cell))
+    if SOURCE in source.record(cell).outputs and (parent := source.upstream(cell, "parent")) is not None:
+        yield from _of_files(source, cell, {}, source.json(parent, SOURCE).get("template"), {Corpus.file, Steps.file})
 
 
 def _favours_nothing(rows: pl.DataFrame) -> Iterator[Accident]:

@@ -114,23 +114,26 @@ def _chances(source: Source, params: Slice, found: pl.DataFrame, samples: pl.Dat
         if (chances := measure.follows(group, samples)) is not None:
             _, before = follow.setdefault(measure.name, (measure.explained, []))
             before += [chance for row in chances for chance in row.values()]
-    sums = (
-        found.filter(~pl.col("measure").is_in(list(follow)))
-        .group_by("question_id", maintain_order=True)
-        .agg(pl.col("probability").sum(), pl.col("probability").min().alias("least"), pl.col("question").first())
-    )
-    if (odd := sums.filter((pl.col("probability") > 1 + ROUNDING) | (pl.col("least") < 0))).height:
-        row = odd.row(0, named=True)
-        yield Accident(
-            "probabilities",
-            f"expected at least 0 each and at most 1 over the answers to a question, found {row['least']:.6g} at least and "
-            f"{row['probability']:.6g} in sum for {row['question']!r}, {odd.height} such questions in all",
-        )
+    yield from _shared_out("probabilities", found.filter(~pl.col("measure").is_in(list(follow))), "question_id", "question")
     for name, (words, chances) in follow.items():
         own, expected = found.filter(pl.col("measure") == name), pl.Series(chances, dtype=pl.Float64)
         found_, what = own["probability"], f"probability ({words})"
         if len(own) == len(expected):
             yield from same_values("answers", what, expected, found_, own["row_id"])
+
+
+def _shared_out(kind: str, found: pl.DataFrame, *question: str) -> Iterator[Accident]:
+    """Probabilities of the answers to a question are shares of one. `question`: the columns that tell it from others; the last
+    one is told."""
+    chance = pl.col("probability")
+    asked = found.group_by(question, maintain_order=True).agg(chance.sum(), chance.min().alias("least"))
+    if (odd := asked.filter((chance > 1 + ROUNDING) | (pl.col("least") < 0))).height:
+        row = odd.row(0, named=True)
+        yield Accident(
+            kind,
+            f"expected at least 0 each and at most 1 over the answers to a question, found {row['least']:.6g} at least and "
+            f"{row['probability']:.6g} in sum for {row[question[-1]]!r}, {odd.height} such questions in all",
+        )
 
 
 def _probes(source: Source, cell: str, params: Slice, answers: pl.DataFrame) -> Iterator[Accident]:
@@ -142,16 +145,8 @@ def _probes(source: Source, cell: str, params: Slice, answers: pl.DataFrame) -> 
         wrong = same_rows("probes", "each question with each known answer after each of the updates of the params", *names)
         yield from wrong or same_columns("probes", ("category",), expected, found, names[1])
         return
-    sums = found.group_by("step", "measure", "question_id", maintain_order=True).agg(
-        pl.col("probability").sum(), pl.col("probability").min().alias("least")
-    )
-    if (odd := sums.filter((pl.col("probability") > 1 + ROUNDING) | (pl.col("least") < 0))).height:
-        row = odd.row(0, named=True)
-        yield Accident(
-            "probes",
-            f"expected at least 0 each and at most 1 over the answers to a question, found {row['least']:.6g} at least and "
-            f"{row['probability']:.6g} in sum after {row['step']} updates for {row['question_id']}",
-        )
+    asked = pl.format("{} after {} updates", "question_id", "step").alias("asked")
+    yield from _shared_out("probes", found.with_columns(asked), "measure", "asked")
     student = source.upstream(cell, "student")
     if student is None or not source.has(student, TrainingSteps.file):
         return
