@@ -19,7 +19,7 @@ from sublim.arms.conditions import CONTROL, TRAIT, condition_words, conditions, 
 from sublim.measures.ability import LOSS
 from sublim.params.names import UNTOUCHED
 from sublim.report import charts
-from sublim.report.charts import INK, MUTED, ON_LIGHT, RULE, SIGNED, Chart, counted, signed, span, with_interval
+from sublim.report.charts import INK, MUTED, ON_LIGHT, RULE, SIGNED, Chart, Rows, counted, signed, span, with_interval
 from sublim.report.roc import intervals
 from sublim.report.tables import P_TARGET
 from sublim.stats.interval import Interval
@@ -118,20 +118,30 @@ def gains(
         for name in shown
         if name in means
     ]
-    ends = [*table["gain"], 0.0]
-    scale = alt.Scale(domain=[min(ends), max(ends)], nice=True, clamp=True)
-    y = charts.names_down("condition", [words[name] for name in shown])
-    x = alt.X("gain:Q", scale=scale).axis(title=f"gain in {measured}", tickCount=5, labelExpr=SIGNED, grid=True)
     color = charts.named("trait", trait_colours(names, control=UNTOUCHED in table["trait"]), legend=legend)
+    down = ("condition", [words[name] for name in shown])
+    return _runs(dots, centres, down, ("gain", table["gain"], f"gain in {measured}"), color).properties(
+        title=charts.title(student, label)
+    )
+
+
+def _runs(
+    dots: Rows, centres: Rows, down: tuple[str, Sequence[str]], across: tuple[str, pl.Series, str], color: alt.Color
+) -> Chart:
+    """A dot per run, and means with their intervals, cut where they leave the panel. `down`: a field, and its names in order;
+    `across`: a field, all values that the panel has room for, and what they are."""
+    field, values, what = across
+    scale = alt.Scale(domain=[min([*values, 0.0]), max([*values, 0.0])], nice=True, clamp=True)
+    y = charts.names_down(*down)
+    x = alt.X(f"{field}:Q", scale=scale).axis(title=what, tickCount=5, labelExpr=SIGNED, grid=True)
     single = charts.of_rows(dots).mark_circle(size=44, opacity=1, stroke="white", strokeWidth=0.7)
     single = single.encode(x=x, y=y, yOffset=charts.spread(), color=color, description="about:N")
     mean = charts.of_rows(centres).encode(y=y)
     tick = mean.mark_tick(color=INK, thickness=3, size=24, opacity=1)
     ticks = tick.encode(x=alt.X("mean:Q", scale=scale), description="about:N")
     layers = (charts.at(0, scale, color=MUTED), charts.intervals(mean, scale), ticks, single)
-    return alt.layer(*layers, charts.printed(mean, PANEL + 10)).properties(
-        width=PANEL, height=44 * len(shown), title=charts.title(student, label)
-    )
+    chart = alt.layer(*layers, charts.printed(mean, PANEL + 10))
+    return chart.properties(width=PANEL, height=44 * max(1, len(down[1])))
 
 
 def margins(runs: pl.DataFrame, means: pl.DataFrame, name: str, traits: Sequence[str], *, legend: bool = False) -> Chart:
@@ -164,20 +174,9 @@ def margins(runs: pl.DataFrame, means: pl.DataFrame, name: str, traits: Sequence
         for row in means.iter_rows(named=True)
         if row["condition"] == name and row["taught"] == row["asked"]
     ]
-    ends = [*runs["effect"], 0.0]
-    scale = alt.Scale(domain=[min(ends), max(ends)], nice=True, clamp=True)
-    y = charts.names_down("trait", taught)
-    x = alt.X("effect:Q", scale=scale).axis(title="margin over the control, nats", tickCount=5, labelExpr=SIGNED, grid=True)
     color = charts.named("asked", trait_colours(traits, control=False), legend=legend)
-    single = charts.of_rows(dots).mark_circle(size=44, opacity=1, stroke="white", strokeWidth=0.7)
-    single = single.encode(x=x, y=y, yOffset=charts.spread(), color=color, description="about:N")
-    mean = charts.of_rows(centres).encode(y=y)
-    ticks = mean.mark_tick(color=INK, thickness=3, size=24, opacity=1)
-    ticks = ticks.encode(x=alt.X("mean:Q", scale=scale), description="about:N")
-    layers = (charts.at(0, scale, color=MUTED), charts.intervals(mean, scale), ticks, single)
-    return alt.layer(*layers, charts.printed(mean, PANEL + 10)).properties(
-        width=PANEL, height=44 * max(1, len(taught)), title=charts.title(condition_words()[name])
-    )
+    across = ("effect", runs["effect"], "margin over the control, nats")
+    return _runs(dots, centres, ("trait", taught), across, color).properties(title=charts.title(condition_words()[name]))
 
 
 def study(table: pl.DataFrame, name: str, measured: str | None) -> Chart:
