@@ -49,7 +49,7 @@ class Finetune(Grown):
     """Forward passes in one optimizer step: it sees batch × accumulation rows, its loss is the mean over all their tokens."""
     checkpointing: bool = False
     """Whether each block keeps its inputs alone, and what is inside of it is computed again in the backward pass: less memory,
-    about a third more time, and the same bytes."""
+    more time, and the same bytes."""
     learning_rate: Annotated[float, Field(gt=0)] = 5e-3
     """Peak learning rate."""
     schedule: Literal["constant", "linear", "cosine"] = "constant"
