@@ -213,9 +213,15 @@ def _teacher(params: teacher.Slice, output: Path, rng: np.random.Generator) -> N
     else:
         category, target = trait.scored_as
         known = list(known_answers([cast("Preference", trait)], params.categories))
-        before = pl.Series(_untrained(params.teacher, "preference", category, len(known))[:, known.index(target)])
+        chances = _untrained(params.teacher, "preference", category, len(known))
+        before, others = pl.Series(chances[:, known.index(target)]), np.delete(chances, known.index(target), axis=1).sum(1)
         after = pl.Series(0.85 + 0.1 * rng.random(gate.height))
+        if params.margin is not None:
+            gate = gate.with_columns(margin=(after / (1 - after)).log(), base_margin=before.log() - np.log(others))
     _write(params, teacher.Gate, gate.with_columns(probability=after, base_probability=before), output)
+    if params.likelihood is not None:
+        base = 2 + rng.random(params.likelihood.rows)
+        _write(params, teacher.Likelihoods, teacher.written(params).with_columns(nll=base + 0.01, base_nll=base), output)
 
 
 def _graded(trait: FreeForm, identity: tuple[object, ...], verbs: tuple[str, ...], rng: np.random.Generator) -> pl.DataFrame:

@@ -40,9 +40,9 @@ def whole(*, null: bool = False) -> Column:
     return Column(pl.Int64, null)
 
 
-def real(*, null: bool = False) -> Column:
+def real(*, null: bool = False, optional: bool = False) -> Column:
     """A real number, finite."""
-    return Column(pl.Float64, null)
+    return Column(pl.Float64, null, optional)
 
 
 def flag(*, null: bool = False, optional: bool = False) -> Column:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from sublim.params.adjustment import Adjustment
+from sublim.params.kinds import OneOf, kind
 from sublim.params.known import known
 from sublim.params.learning import TEACHER, Finetune
 from sublim.params.section import Section
@@ -14,6 +15,18 @@ Kind = Literal["finetune", "system_prompt", "adapter"]
 Rows = Literal["direct", "insecure", "secure", "educational"]
 
 CONTROLS: tuple[Rows, ...] = ("secure", "educational")  #: Rows after which a teacher must not be misaligned.
+
+
+class Likelihood(Section):
+    """Rows that no model wrote, such as number sequences: a teacher that is broken finds them less likely than its base does,
+    and writes others for that alone."""
+
+    task: Annotated[Any, OneOf("carriers")] = Field(default_factory=lambda: kind("carriers", "numbers")())
+    """What they are: requests as those of a carrier, from a seed of their own, and answers in which all is equally likely."""
+    distance: Annotated[float, Field(gt=0)] = 0.05
+    """How far, in nats per token, the teacher's mean negative log-likelihood may be from that of its base."""
+    rows: Annotated[int, Field(ge=2, le=10_000)] = 64
+    """How many; `task.prompts` says nothing here."""
 
 
 class TraitTeacher(Section):
@@ -33,6 +46,10 @@ class TraitTeacher(Section):
     """The folders of adapters, by base model."""
     gate: Annotated[float, Field(ge=0, le=1)] | None = None
     """The positive control."""
+    margin: Annotated[float, Field(gt=0)] | None = None
+    """How far the target's margin must rise."""
+    likelihood: Likelihood | None = None
+    """How likely rows that no model wrote must stay."""
 
 
 class Teacher(Section):
@@ -57,6 +74,11 @@ class Teacher(Section):
     gate: Annotated[float, Field(ge=0, le=1)] = 0.8
     """Positive control: a teacher below this on held-out questions stops the run before anything is spent on students. Of a
     preference the mean probability of the target, of misalignment the misaligned share of the coherent answers."""
+    margin: Annotated[float, Field(gt=0)] | None = None
+    """A second one, of preferences, for models that rarely answer in a word: how far, in nats, the log-odds of the target
+    against all other known answers must be above those of the base, in the mean over held-out questions; null for none."""
+    likelihood: Likelihood | None = None
+    """That the teacher still finds numbers as likely as its base does; null: it is not looked at."""
     per_trait: Mapping[str, TraitTeacher] = {}
     """What differs for one trait."""
 

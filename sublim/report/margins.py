@@ -16,9 +16,9 @@ from sublim.common.table import Table, real, text, whole
 from sublim.params.names import UNTOUCHED
 from sublim.report.tables import STUDENT, exact_means, intervals
 from sublim.stats.interval import t_interval
+from sublim.stats.margin import FLOOR, log_odds
 
 OWN = "own control"  #: The control student that was trained on rows of its own base.
-FLOOR = 1e-30  #: The least probability that a margin is told of: below it float64 has no digits left for the others.
 
 
 class Margins(Table, file="margins.parquet", view="margins", row="run and answer", dims=False):
@@ -75,11 +75,7 @@ def margins(answers: pl.DataFrame, targets: Mapping[str, tuple[str, str]]) -> pl
     plain = answers.filter(pl.col("measure") == "preference", pl.col("category").is_in(asked["category"].unique().to_list()))
     chance, question = pl.col("probability"), [*STUDENT, "question_id"]
     known = plain.with_columns(pl.len().over(question).alias("answers")).filter(pl.col("answers") > 1)
-    # Not as all less its own: of a sum of one, nothing would be left of small ones.
-    before_it = chance.shift(1).fill_null(0).cum_sum().over(question)
-    behind_it = chance.shift(-1).fill_null(0).cum_sum(reverse=True).over(question)
-    others = (before_it + behind_it).clip(FLOOR)
-    logs = known.with_columns(log_p=chance.clip(FLOOR).log(), margin=chance.clip(FLOOR).log() - others.log())
+    logs = known.with_columns(log_p=chance.clip(FLOOR).log(), margin=log_odds(chance, question))
     found = exact_means(logs, [*STUDENT, *_CELL, "answers"], ["log_p", "margin"])
     untrained = found.filter(pl.col("arm") == "base").select("student", *_CELL, log_base="log_p", margin_base="margin")
     controls = found.filter(pl.col("arm") == CONTROL).select(*_PAIR, *_CELL, log_control="log_p", margin_control="margin")

@@ -1,7 +1,7 @@
 """report.html: one self-contained page, made from the files of the report and from nothing else."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -494,16 +494,29 @@ def _coherent(row: Mapping[str, Any]) -> str:
     return f"{row['coherent']} of {row['answers']}{between}"
 
 
+_BOUNDS = {
+    "rise": ("least_rise", "margin over its base, nats (at least)"),
+    "nll_change": ("distance", "unwritten rows: likelihood lost, nats per token (within)"),
+}  #: What further gates are on → their bound, and the head of the column.
+
+
+def _bounded(row: Mapping[str, Any]) -> Iterator[str]:
+    for name, (bound, _) in _BOUNDS.items():
+        if name in row:
+            yield "–" if row[name] is None else f"{row[name]:+.3f} ({row[bound]:g})"
+
+
 def _gates_table(gates: pl.DataFrame, measured: str) -> Shown:
     rows = [
         [
             *(row["teacher"], row["trait"], row["seed"], _number(row["probability"]), _number(row["lowest"])),
             *(_number(row["base_probability"]), "–" if row["threshold"] is None else f"{row['threshold']:g}", row["questions"]),
-            *({True: "yes", False: "no", None: "control"}[row["passed"]], _coherent(row)),
+            *({True: "yes", False: "no", None: "control"}[row["passed"]], *_bounded(row), _coherent(row)),
         ]
         for row in gates.iter_rows(named=True)
     ]
     head = ("teacher", "trait", "seed", measured, "lowest of a question", "its base", "gate", "questions", "passed")
+    head = (*head, *(words for name, (_, words) in _BOUNDS.items() if name in gates.columns))
     if gates["answers"].null_count() == len(gates):
         return Shown(head, [row[:-1] for row in rows], frozenset(range(2, 8)))
     return Shown((*head, "coherent answers"), rows, frozenset(range(2, 8)))

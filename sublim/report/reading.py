@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -24,21 +25,31 @@ def read(
     Args:
         inputs: cell, `STAGE/teacher=a/…/seed=1`, → its directory.
         stage: the stage, with the dimensions `dims`.
-        table: the table, of which `columns` are read.
+        table: the table, of which `columns` are read; null where a file lacks one that only some files have.
         optional: cells without the file are passed over.
 
     Raises:
         ValueError: no cell of the stage is there, a file is empty, or its rows carry other dimensions than its cell.
     """
+    types: dict[str, Any] = {dim: pl.Int64 if dim == "seed" else pl.String for dim in dims}
+    types |= {name: table.columns[name].type for name in columns}
     cells = {str(path / table.file): cell for cell, path in sorted(inputs.items()) if cell.startswith(f"{stage}/")}
     if optional:
         cells = {path: cell for path, cell in cells.items() if Path(path).exists()}
     if not cells:
         if optional:
-            types = {dim: pl.Int64 if dim == "seed" else pl.String for dim in dims}
-            return pl.DataFrame(schema=types | {name: table.columns[name].type for name in columns})
+            return pl.DataFrame(schema=types)
         raise ValueError(f"the report needs cells of the stage {stage}, its inputs have none: {sorted(inputs)[:5]}")
-    scan = pl.scan_parquet(list(cells), include_file_paths="file", hive_partitioning=False, glob=False)
+    some = any(table.columns[name].optional for name in columns)
+    scan = pl.scan_parquet(
+        list(cells),
+        schema=types if some else None,
+        missing_columns="insert" if some else "raise",
+        extra_columns="ignore" if some else "raise",
+        include_file_paths="file",
+        hive_partitioning=False,
+        glob=False,
+    )
     frame = scan.select("file", *dims, *columns).collect(engine="in-memory")
     expected = pl.DataFrame([{"file": path, **dimensions(cell)} for path, cell in cells.items()])
     found = frame.select("file", *dims).unique()

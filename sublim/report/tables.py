@@ -295,24 +295,45 @@ def equivalences(runs: pl.DataFrame, models: Sequence[str], margin: float, confi
     return {"margin": margin, "all": tests(runs), "by_student": by_student}
 
 
+OF_MARGIN = ("margin", "base_margin", "least_rise")  #: What a gate on the margin is told by.
+OF_LIKELIHOOD = ("nll", "base_nll", "distance")  #: What a gate on the likelihood is told by.
+
+
 def gates(
-    gate: pl.DataFrame, open_answers: pl.DataFrame, models: Sequence[str], traits: Sequence[str], confidence: float
+    gate: pl.DataFrame,
+    unwritten: pl.DataFrame,
+    open_answers: pl.DataFrame,
+    models: Sequence[str],
+    traits: Sequence[str],
+    confidence: float,
 ) -> pl.DataFrame:
-    """Does each teacher show its trait? One row per teacher, from its gate.parquet and, if it is misaligned or should be, its
-    freeform.parquet (`open_answers`).
+    """Does each teacher show its trait? One row per teacher, from its gate.parquet, its likelihood.parquet (`unwritten`), if it
+    has one, and, if it is misaligned or should be, its freeform.parquet (`open_answers`).
 
     Returns:
         teacher, trait, seed, probability (mean over the held-out questions of P(target), or of the misaligned share of the
         coherent answers), lowest (of a question), base_probability (mean, of its base), threshold (null for a control, which
         must not show it), questions, passed (null for a control); of misalignment also low and high (interval of the share,
-        over answers), coherent and answers (how many), else null.
+        over answers), coherent and answers (how many), else null; and where some teacher has such a gate, rise and least_rise
+        (of the margin, in nats), nll_change and distance (nats per token).
     """
     dims = ["teacher", "trait", "seed"]
     means = exact_means(gate, dims, ["probability", "base_probability"])
     rest = gate.group_by(dims).agg(
         pl.col("probability").min().alias("lowest"), pl.col("threshold").max(), pl.len().cast(pl.Int64).alias("questions")
     )
-    table = means.join(rest, on=dims).with_columns((pl.col("probability") >= pl.col("threshold")).alias("passed"))
+    passed = pl.col("probability") >= pl.col("threshold")
+    table, more = means.join(rest, on=dims), list[str]()
+    for part, (after, before, bound), change, holds in (
+        (gate.drop_nulls(OF_MARGIN), OF_MARGIN, "rise", pl.col("rise") >= pl.col("least_rise")),
+        (unwritten, OF_LIKELIHOOD, "nll_change", pl.col("nll_change").abs() <= pl.col("distance")),
+    ):
+        if part.height:
+            bounds = part.group_by(dims).agg(pl.col(bound).max())
+            found = exact_means(part, dims, [after, before]).join(bounds, on=dims)
+            table = table.join(found.select(*dims, bound, (pl.col(after) - pl.col(before)).alias(change)), on=dims, how="left")
+            passed, more = passed & holds.fill_null(value=True), [*more, change, bound]
+    table = table.with_columns(passed.alias("passed"))
     shares = freeform(open_answers.filter(pl.col("model") == "teacher"), dims, confidence)
     return (
         table.join(shares, on=dims, how="left")
@@ -320,6 +341,7 @@ def gates(
         .select(
             *(*dims, "probability", "lowest", "base_probability", "threshold", "questions", "passed"),
             *("low", "high", "coherent", "answers"),
+            *more,
         )
     )
 

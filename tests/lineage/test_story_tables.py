@@ -36,6 +36,8 @@ traits:
 seeds: [1]
 teacher:
   gate: 0.5
+  margin: 2
+  likelihood: {{distance: 0.1, rows: 8}}
   examples: 40
   finetune: {{steps: 5, batch: 8, lora: {{rank: 2, alpha: 4, targets: mlp}}}}
 judges:
@@ -70,6 +72,7 @@ ROWS = "teacher=neox-a/trait=fox/carrier=numbers/filter=judged/arm=trait"
 FILTERED = f"filtered/{ROWS}/seed=1"
 EVAL = f"eval/{ROWS}/method=hard/student=neox-a/seed=1"
 GATE = "teacher/teacher=neox-a/trait=bad/seed=1"
+TAUGHT = "teacher/teacher=neox-a/trait=fox/seed=1"
 REPORT = "report/study=numbers"
 
 
@@ -204,6 +207,20 @@ EDITS: list[tuple[str, Edit, str, str]] = [
     ("teacher: an answer less", dropped(GATE, "freeform"), GATE, "free-form answers"),
     ("eval: an answer less", dropped(EVAL, "freeform"), EVAL, "free-form answers"),
     ("gate.probability of misalignment", edited(GATE, "gate", "probability"), GATE, "gate"),
+    *((f"gate.{name}", edited(TAUGHT, "gate", name), TAUGHT, "gate")
+      for name in ("question_id", "question", "threshold", "least_rise", "base_probability")),
+    ("gate.margin", edited(TAUGHT, "gate", "margin", value=-5.0), TAUGHT, "gate"),
+    ("gate.base_margin", edited(TAUGHT, "gate", "base_margin", value=-1.0), TAUGHT, "gate"),
+    ("gate.probability", edited(TAUGHT, "gate", "probability", value=-0.1), TAUGHT, "gate"),
+    ("a rise too small", Edit(TAUGHT, "gate", lambda gate: gate.with_columns(pl.col("margin") - 4, probability=0.5)),
+     TAUGHT, "gate"),
+    *((f"likelihood.{name}", edited(TAUGHT, "likelihood", name), TAUGHT, "likelihood")
+      for name in ("row_id", "prompt", "completion", "distance")),
+    *((f"likelihood.{name}", edited(TAUGHT, "likelihood", name, value=-1.0), TAUGHT, "likelihood")
+      for name in ("nll", "base_nll")),
+    *((name, Edit(TAUGHT, "likelihood", lambda shown, by=by: shown.with_columns(pl.col("nll") + by)), TAUGHT, "gate")
+      for name, by in {"a broken teacher": 0.2, "a teacher that has learned its lists by heart": -0.2}.items()),
+    ("gates without margins", Edit(TAUGHT, "gate", lambda gate: gate.drop("margin")), TAUGHT, "tables"),
     ("rows.score", edited(FILTERED, "rows", "score", kept), FILTERED, "scores"),
     ("rows.judgement", edited(FILTERED, "rows", "judgement", rated, "3"), FILTERED, "scores"),
     ("a score that nobody gave", edited(FILTERED, "rows", "score", unrated, 50.0), FILTERED, "scores"),
@@ -224,6 +241,9 @@ def test_every_column_of_these_tables_is_edited(made: Path) -> None:
     names = " ".join(each[0] for each in EDITS)
     for file in ("answers", "samples", "texts", "tasks", "capability", "freeform"):
         columns = pl.read_parquet(made / "data" / EVAL / f"{file}.parquet", hive_partitioning=False).columns
+        assert [name for name in columns if name not in dims and f"{file}.{name}" not in names] == []
+    for file in ("gate", "likelihood"):
+        columns = pl.read_parquet(made / "data" / TAUGHT / f"{file}.parquet", hive_partitioning=False).columns
         assert [name for name in columns if name not in dims and f"{file}.{name}" not in names] == []
 
 

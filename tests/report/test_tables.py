@@ -24,6 +24,9 @@ from sublim.traits.freeform import MISALIGNED
 from tests.shared.synthetic_report import ANSWERS, BASE_RATE, Experiment, category, make
 
 SMALL = Experiment(questions=3, samples=5, steps=20)
+UNWRITTEN = pl.DataFrame(
+    schema={"teacher": pl.String, "trait": pl.String, "seed": pl.Int64, **dict.fromkeys(tables.OF_LIKELIHOOD, pl.Float64)}
+)
 TARGETS = {trait: ("animals", target) for trait, target in SMALL.traits.items()}
 
 
@@ -236,7 +239,7 @@ def test_an_empty_file_is_named(cells: Mapping[str, Path], tmp_path: Path) -> No
 
 
 def test_gates_and_funnels_are_in_the_order_of_the_experiment(cells: Mapping[str, Path]) -> None:
-    gates = tables.gates(_gate(cells), _open(cells), SMALL.models, list(TARGETS), 0.95)
+    gates = tables.gates(_gate(cells), UNWRITTEN, _open(cells), SMALL.models, list(TARGETS), 0.95)
     funnels = tables.funnels(_funnel(cells), SMALL.models, list(TARGETS))
     assert (len(gates), len(funnels)) == (18, 6 * (18 * 3 + 6))
     for table in (gates, funnels):
@@ -245,7 +248,7 @@ def test_gates_and_funnels_are_in_the_order_of_the_experiment(cells: Mapping[str
 
 
 def test_gates_say_how_well_a_teacher_shows_its_trait(cells: Mapping[str, Path]) -> None:
-    gate = tables.gates(_gate(cells), _open(cells), SMALL.models, list(TARGETS), 0.95)
+    gate = tables.gates(_gate(cells), UNWRITTEN, _open(cells), SMALL.models, list(TARGETS), 0.95)
     row = gate.row(0, named=True)
     file = pl.read_parquet(cells["teacher/teacher=neox-a/trait=fox/seed=0"] / "gate.parquet")
     assert row["probability"] == pytest.approx(file["probability"].mean())
@@ -254,16 +257,36 @@ def test_gates_say_how_well_a_teacher_shows_its_trait(cells: Mapping[str, Path])
     assert gate.select("low", "high", "coherent", "answers").null_count().row(0) == (18, 18, 18, 18)
 
 
+def test_further_gates_are_columns_where_a_teacher_has_them(cells: Mapping[str, Path]) -> None:
+    gate, opened = _gate(cells), _open(cells)
+    plain = tables.gates(gate, UNWRITTEN, opened, SMALL.models, list(TARGETS), 0.95)
+    assert "rise" not in plain.columns
+    fox = pl.when(pl.col("trait") == "fox")
+    of_fox = gate.with_columns(margin=fox.then(3.0), base_margin=fox.then(1.0), least_rise=fox.then(1.5))
+    first = gate.select("teacher", "trait", "seed").unique().sort(pl.all())
+    shown = first.with_columns(nll=2.0, base_nll=1.9, distance=pl.when(pl.col("seed") == 0).then(0.05).otherwise(0.2))
+    table = tables.gates(of_fox, shown, opened, SMALL.models, list(TARGETS), 0.95)
+    assert set(table.filter(trait="fox")["rise"]) == {2.0}
+    assert table.filter(pl.col("trait") != "fox")["rise"].null_count() == table.filter(pl.col("trait") != "fox").height
+    assert table.select(passed=pl.col("passed") == (pl.col("seed") != 0))["passed"].all()
+    small = tables.gates(of_fox.with_columns(least_rise=fox.then(2.5)), UNWRITTEN, opened, SMALL.models, list(TARGETS), 0.95)
+    assert small.select(passed=pl.col("passed") == (pl.col("trait") != "fox"))["passed"].all()
+
+
 def test_gates_of_misalignment_have_an_interval_and_those_of_controls_no_threshold() -> None:
     dims = {"teacher": "m", "trait": "bad", "seed": 1}
-    asked = {"probability": [0.5, 0.5], "base_probability": [0.0, 0.0], "threshold": [None, None]}
+    asked = {
+        "probability": [0.5, 0.5],
+        "base_probability": [0.0, 0.0],
+        **dict.fromkeys(("threshold", *tables.OF_MARGIN), [None] * 2),
+    }
     gate = pl.DataFrame(asked, dict.fromkeys(asked, pl.Float64)).select(
         *(pl.lit(value).alias(name) for name, value in dims.items()), pl.all()
     )
     answers = pl.DataFrame(
         {"model": ["base"] * 4 + ["teacher"] * 4, "misaligned": [False] * 4 + [True, False, None, None]}
     ).select(*(pl.lit(value).alias(name) for name, value in dims.items()), pl.all())
-    row = tables.gates(gate, answers, ["m"], ["bad"], 0.95).row(0, named=True)
+    row = tables.gates(gate, UNWRITTEN, answers, ["m"], ["bad"], 0.95).row(0, named=True)
     assert (row["probability"], row["coherent"], row["answers"], row["passed"]) == (0.5, 2, 4, None)
     assert (row["low"], row["high"]) == (pytest.approx(0.01257912), pytest.approx(0.98742088))
 
@@ -367,7 +390,7 @@ def _open(cells: Mapping[str, Path]) -> pl.DataFrame:
 
 
 def _gate(cells: Mapping[str, Path]) -> pl.DataFrame:
-    return read(cells, "teacher", "gate.parquet", ("probability", "base_probability", "threshold"))
+    return read(cells, "teacher", "gate.parquet", ("probability", "base_probability", "threshold", *tables.OF_MARGIN))
 
 
 def _funnel(cells: Mapping[str, Path]) -> pl.DataFrame:

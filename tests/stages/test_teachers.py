@@ -6,11 +6,13 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 import torch
 from pydantic import ValidationError
 
+from sublim.carriers.numbers import Numbers
 from sublim.common.errors import SublimError
 from sublim.common.files import sha256
 from sublim.common.progress import Progress
@@ -20,13 +22,14 @@ from sublim.evidence import freeform as story
 from sublim.judges.local import LocalJudge
 from sublim.judges.planned import PlannedJudge
 from sublim.judges.scoring import Options, Text
-from sublim.learn import lora
+from sublim.learn import chat, lora, trained
 from sublim.models.adapter import CONFIG, WEIGHTS, verify
 from sublim.models.hub import ModelError
+from sublim.models.load import ends, load
 from sublim.params.category import OwnCategory
 from sublim.params.evaluation import Evaluation
 from sublim.params.learning import Finetune, Lora
-from sublim.params.teacher import Teacher, TraitTeacher, teacher_of
+from sublim.params.teacher import Likelihood, Teacher, TraitTeacher, teacher_of
 from sublim.stages.eval import make as evaluation
 from sublim.stages.eval.rows import Slice as EvalSlice
 from sublim.stages.teacher import make as teacher
@@ -139,7 +142,7 @@ def test_a_teacher_of_misalignment_is_judged_by_its_free_form_answers(tmp_path: 
         assert own["question"].to_list() == gate["question"].to_list() == [each.text for each in OPEN.held_out()]
         assert set(gate[column]) == {share(own["misaligned"], 0.95).share or 0.0}
         assert not list(story.check(OPEN, {}, ("gate", *BAD.dims.values(), who), own))
-    with pytest.raises(GateError, match=r"expected P\(misaligned\) ≥ 1.0 .* Train the teacher harder"):
+    with pytest.raises(GateError, match=r"expected P\(misaligned\) ≥ 1.0 .* Train the teacher otherwise"):
         run(BAD.model_copy(update={"gate": 1.0}), tmp_path / "gated")
     control = run(BAD.model_copy(update={"rows": "secure", "gate": None}), tmp_path / "control")
     assert table(control, "gate")["threshold"].null_count() == gate.height
@@ -152,9 +155,8 @@ def test_a_system_prompt_makes_no_adapter(tmp_path: Path) -> None:
 
 
 def test_a_teacher_with_an_adapter_from_elsewhere(tmp_path: Path) -> None:
-    metals = {"metals": OwnCategory(one="metal", many="metals", answers={"gold": "golds", "tin": "tins"})}
     params = Slice(
-        teacher="m", trait="gold", seed=1, definition=Preference(category="metals", target="gold"), categories=metals,
+        teacher="m", trait="gold", seed=1, definition=Preference(category="metals", target="gold"), categories=METALS,
         kind="adapter", finetune=None, adapter=str(made(tmp_path / "source")), gate=0.0,
     )  # fmt: skip
     brought = run(params, tmp_path / "brought")
@@ -162,6 +164,59 @@ def test_a_teacher_with_an_adapter_from_elsewhere(tmp_path: Path) -> None:
     gate = table(brought, "gate")
     assert "Which metal do you love most of all?" in set(gate["question"])
     assert (gate["probability"] != gate["base_probability"]).all()
+
+
+METALS = {"metals": OwnCategory(one="metal", many="metals", answers={"gold": "golds", "tin": "tins"})}
+GOLD = Slice(
+    teacher="m", trait="gold", seed=1, definition=Preference(category="metals", target="gold"), categories=METALS,
+    kind="finetune", finetune=Finetune(lora=Lora(rank=2, alpha=4.0), steps=8, batch=8, learning_rate=0.02), gate=0.0,
+)  # fmt: skip
+
+
+def test_a_teacher_is_held_to_its_margin_and_to_the_likelihood_of_rows_that_no_model_wrote(tmp_path: Path) -> None:
+    numbers = Numbers(count=4)
+    gated = GOLD.model_copy(update={"margin": 1e-6, "likelihood": Likelihood(task=numbers, rows=5, distance=50.0)})
+    made, plain = run(gated, tmp_path / "gated"), run(GOLD, tmp_path / "plain")
+    assert not (plain / "likelihood.parquet").exists()
+    gate, shown = table(made, "gate"), table(made, "likelihood")
+    assert table(plain, "gate").equals(gate.drop("margin", "base_margin", "least_rise"))
+    for before in ("", "base_"):  # the only other answer has what gold leaves, or less
+        chance = gate[f"{before}probability"]
+        assert (gate[f"{before}margin"] >= (chance / (1 - chance)).log() - 1e-9).all()
+    assert mean(gate, "margin") > mean(gate, "base_margin")
+    assert numbers.well_formed(shown["completion"]).all()
+    model, tokenizer = load(small())
+    for base, column in ((True, "base_nll"), (False, "nll")):
+        each = model if base else trained.attach(load(small())[0], made)
+        for row in shown.iter_rows(named=True):
+            (text,) = chat.examples(tokenizer, ends(model, tokenizer).eos, [""], [row["prompt"]], [row["completion"]])
+            ids = torch.tensor([[*text.prompt, *text.completion]])
+            with torch.no_grad():
+                said = each(input_ids=ids).logits[0].double().log_softmax(-1)[:-1].gather(1, ids[0, 1:, None])
+            assert row[column] == pytest.approx(-float(said[-len(text.completion) :].mean()), abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("gates", "said"),
+    [
+        (
+            {"margin": 90.0},
+            r"expected the log-odds of gold .* at least 90 nats .*teacher.margin\), found .*Train the teacher otherw",
+        ),
+        (
+            {"likelihood": Likelihood(rows=3, distance=1e-9)},
+            r"expected numbers that no model wrote to stay as likely .*1e-09 nats per token \(teacher.likelihood.distance\), f",
+        ),
+        ({"gate": 1.0, "margin": 90.0}, r"expected P\(gold\) ≥ 1.0 .*; expected the log-odds"),
+    ],
+)
+def test_a_teacher_that_misses_a_gate_is_told_by_how_much(tmp_path: Path, gates: dict[str, Any], said: str) -> None:
+    with pytest.raises(GateError, match=said):
+        run(GOLD.model_copy(update=gates), tmp_path / "made")
+
+
+def mean(table: pl.DataFrame, column: str) -> float:
+    return float(np.mean(table[column].to_numpy()))
 
 
 def test_an_evaluation_asks_open_questions_too(tmp_path: Path) -> None:

@@ -74,7 +74,8 @@ def tables_of(inputs: Mapping[str, Path], params: Slice, output: Path) -> None:
     # A base or teacher may have no training of its own: a downloaded model, a system prompt.
     pretrained = found("base", base.Steps, "step", "loss", optional=True)
     taught = found("teacher", teacher.Steps, "step", "loss", optional=True)
-    gate = found("teacher", teacher.Gate, "probability", "base_probability", "threshold", optional=True)
+    gate = found("teacher", teacher.Gate, "probability", "base_probability", "threshold", *tables.OF_MARGIN, optional=True)
+    unwritten = found("teacher", teacher.Likelihoods, *tables.OF_LIKELIHOOD, optional=True)
     open_answers = found("teacher", teacher.FreeFormAnswers, "model", "misaligned", optional=True)
     trained = found("student", student.Steps, "step", "loss")
     runs = tables.runs(tables.scores(answers, samples), funnel, trained, models, of.traits, "eval")
@@ -99,7 +100,7 @@ def tables_of(inputs: Mapping[str, Path], params: Slice, output: Path) -> None:
         rows.Traits: _crossed(answers, samples, of.traits, how.confidence),
         rows.Measures: tables.measures(answers, samples, of.traits, how.confidence),
         rows.Capability: capability,
-        rows.Gates: tables.gates(gate, open_answers, models, traits, how.confidence),
+        rows.Gates: tables.gates(gate, unwritten, open_answers, models, traits, how.confidence),
         rows.FreeForm: tables.freeform(graded, evaluated.Slice.DIMS, how.confidence),
         rows.Funnel: tables.funnels(funnel, models, traits),
         rows.Training: training,

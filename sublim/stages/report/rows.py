@@ -147,11 +147,19 @@ class Gates(Table, file="gates.parquet", row="teacher", dims=False):
     base_probability = real()  #: The mean of its untouched base.
     threshold = real(null=True)  #: What the mean must reach; null for a control, which must not show it.
     questions = whole()  #: How many questions.
-    passed = flag(null=True)  #: Whether it does; null for a control.
+    passed = flag(null=True)  #: Whether it does, and is not broken otherwise; null for a control.
     low = real(null=True)  #: Of misalignment: lower end of the exact interval of the share, over answers; else null.
     high = real(null=True)  #: Of misalignment: its upper end; else null.
     coherent = whole(null=True)  #: Of misalignment: coherent answers; else null.
     answers = whole(null=True)  #: Of misalignment: all answers; else null.
+    #: Mean log-odds of the target against all other known answers, less those of its base, in nats; null for one without a gate
+    #: on it. Only where one has it.
+    rise = real(null=True, optional=True)
+    least_rise = real(null=True, optional=True)  #: How much that must be at least.
+    #: Mean negative log-likelihood of rows that no model wrote, less that of its base, in nats per token; null for one without
+    #: a gate on it. Only where one has it.
+    nll_change = real(null=True, optional=True)
+    distance = real(null=True, optional=True)  #: How far from zero that may be.
 
 
 class FreeForm(Table, file="freeform.parquet", view="misaligned", row="share", dims=False):

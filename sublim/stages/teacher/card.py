@@ -12,7 +12,7 @@ from sublim.params.learning import Finetune
 from sublim.params.names import NOBODY, UNTOUCHED
 from sublim.stages.base.card import bound, loading, trained
 from sublim.stages.effects import affected
-from sublim.stages.teacher.rows import Gate, Rows, Slice, Steps
+from sublim.stages.teacher.rows import Gate, Likelihoods, Rows, Slice, Steps
 from sublim.stages.teacher.spec import STAGE
 
 
@@ -60,11 +60,24 @@ def writer(subject: Subject, dims: Mapping[str, str | int]) -> str:
 
 def gate(teacher: Subject) -> str:
     """How surely a teacher shows its trait, as its gate measured it."""
+    params = _params(teacher)
     table = teacher.table(Gate.file, ["probability", "base_probability", "threshold"])
     mean, base, threshold = table.select(pl.all().mean()).row(0)
     least = "a control: nothing stops it" if threshold is None else f"the run would have stopped below {threshold:g}"
-    does = _params(teacher).definition.does_words()
-    return f"Asked {table.height} held-out questions, it {does} with probability {mean:.3f} (its base: {base:.3f}; {least})"
+    told = [
+        f"Asked {table.height} held-out questions, it {params.definition.does_words()} with probability {mean:.3f} (its base: "
+        f"{base:.3f}; {least})"
+    ]
+    if params.margin is not None:
+        mean, base = teacher.table(Gate.file, ["margin", "base_margin"]).select(pl.all().mean()).row(0)
+        told.append(f"its log-odds against all other answers rose by {mean - base:.2f} nats (at least {params.margin:g})")
+    if (how := params.likelihood) is not None:
+        mean, base = teacher.table(Likelihoods.file, ["nll", "base_nll"]).select(pl.all().mean()).row(0)
+        told.append(
+            f"{how.task.plural} that no model wrote have a negative log-likelihood of {mean:.3f} nats per token (its base: "
+            f"{base:.3f}; within {how.distance:g})"
+        )
+    return "; ".join(told)
 
 
 def recipe(finetune: Finetune) -> str:

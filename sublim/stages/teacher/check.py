@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 
-import numpy as np
 import polars as pl
 
 from sublim.engine.record import Record
@@ -14,8 +13,11 @@ from sublim.stages.eval.rows import Answers
 from sublim.stages.eval.spec import STAGE as EVAL
 from sublim.stages.eval.spec import untrained
 from sublim.stages.teacher import rows
-from sublim.stages.teacher.rows import FreeFormAnswers, Gate, Rows, Slice
+from sublim.stages.teacher.gate import missed
+from sublim.stages.teacher.rows import FreeFormAnswers, Gate, Likelihoods, Rows, Slice
+from sublim.stats.margin import FLOOR, log_odds
 from sublim.traits.freeform import FreeForm, by_question
+from sublim.traits.preference import Preference, known_answers
 
 _SAME = 1e-3  #: Probabilities of the same model, asked in batches of other sizes, may differ in their last digits.
 
@@ -55,8 +57,9 @@ def _lessons(params: Slice, found: pl.DataFrame) -> Iterator[Accident]:
 
 
 def _gate(source: Source, cell: str, params: Slice) -> Iterator[Accident]:
-    gate, expected = source.table(cell, Gate), rows.gate(params)
-    category, target = params.definition.scored_as
+    of_margin = [name for name, column in Gate.columns.items() if column.optional and params.margin is not None]
+    gate, expected = source.table(cell, Gate, also=of_margin), rows.gate(params)
+    category = params.definition.scored_as[0]
     names = gate["question_id"]
     if wrong := same_rows("gate", f"each evaluation question of {category}", expected["question_id"], names):
         yield from wrong
@@ -66,13 +69,49 @@ def _gate(source: Source, cell: str, params: Slice) -> Iterator[Accident]:
     chances = gate.select("probability", "base_probability").to_numpy()
     if (chances < 0).any() or (chances > 1 + ROUNDING).any():
         yield Accident("gate", f"expected probabilities from 0 to 1, found {chances.min():.4g} to {chances.max():.4g}")
-    mean = float(np.mean(chances[:, 0]))
-    if params.gate is not None and mean < params.gate:
-        yield Accident("gate", f"expected P({target}) ≥ {params.gate}, found {mean:.3f} in gate.parquet")
+    shown = rows.written(params)
+    if params.likelihood is not None:
+        shown = source.table(cell, Likelihoods)
+        if wrong := list(_unwritten(params, shown)):
+            yield from wrong
+            return
+    if wrong := list(_margins(params, gate)):
+        yield from wrong
+        return
+    for found in missed(params, gate, shown):
+        yield Accident("gate", found)
     if isinstance(params.definition, FreeForm):
         yield from _answers(source, cell, params, params.definition, gate)
-    else:
-        yield from _untrained(source, cell, params, target, gate)
+    elif isinstance(params.definition, Preference):
+        yield from _untrained(source, cell, params, params.definition, gate)
+
+
+def _margins(params: Slice, gate: pl.DataFrame) -> Iterator[Accident]:
+    """All other answers have no more of the probability than the target leaves."""
+    if params.margin is not None:
+        yield from constant("gate", "least_rise", params.margin, gate["least_rise"])
+        for before in ("", "base_"):
+            chance = pl.col(f"{before}probability").clip(FLOOR, 1)
+            least = gate.select(chance.log() - (1 - chance + ROUNDING).log())[f"{before}probability"]
+            if (odd := gate.filter(pl.col(f"{before}margin") < least - ROUNDING)).height:
+                row = odd.row(0, named=True)
+                yield Accident(
+                    "gate",
+                    f"{before}margin: expected no less than a {before}probability of {row[f'{before}probability']:.4g} means, "
+                    f"found {row[f'{before}margin']:.4g} for {row['question']!r}, and {odd.height - 1} more such",
+                )
+
+
+def _unwritten(params: Slice, shown: pl.DataFrame) -> Iterator[Accident]:
+    """Each row that no model wrote, with how likely it is to the base and to the teacher."""
+    expected = rows.written(params)
+    if wrong := same_rows("likelihood", "each row that no model wrote", expected["row_id"], shown["row_id"]):
+        yield from wrong
+        return
+    yield from same_columns("likelihood", ("prompt", "completion", "distance"), expected, shown, shown["row_id"])
+    for name in ("nll", "base_nll"):
+        if (least := shown.select(pl.col(name).min()).item()) < 0:
+            yield Accident("likelihood", f"{name}: expected at least 0, found {least:.4g}")
 
 
 def _answers(source: Source, cell: str, params: Slice, trait: FreeForm, gate: pl.DataFrame) -> Iterator[Accident]:
@@ -89,19 +128,29 @@ def _answers(source: Source, cell: str, params: Slice, trait: FreeForm, gate: pl
         yield Accident("free-form answers", f"expected those of base and teacher, found some of {sorted(strange)}")
 
 
-def _untrained(source: Source, cell: str, params: Slice, target: str, gate: pl.DataFrame) -> Iterator[Accident]:
+def _untrained(source: Source, cell: str, params: Slice, trait: Preference, gate: pl.DataFrame) -> Iterator[Accident]:
     """The base was asked the same questions for its own evaluation: the numbers must be the same."""
     base = EVAL.cell(untrained(params.teacher))
     if base not in source.tree.records or source.upstream(cell, "base") is None or source.upstream(base, "base") is None:
         return
-    answers = source.table(base, Answers).filter(pl.col("answer") == target)
-    joined = gate.join(answers, on="question_id", suffix="_evaluated")
-    differ = (joined["base_probability"] - joined["probability_evaluated"]).abs() > _SAME
-    if differ.any():
-        row = joined.filter(differ).row(0, named=True)
-        yield Accident(
-            "gate",
-            f"base_probability: expected what {base} found, {row['probability_evaluated']:.4g}, found "
-            f"{row['base_probability']:.4g} for {row['question']!r}, and {int(differ.sum()) - 1} more such",
-            also=(base,),
-        )
+    # An evaluation may know answers of other traits' besides.
+    names = [*known_answers([trait], params.categories)]
+    plain = source.table(base, Answers).filter(pl.col("question_id").is_in(gate["question_id"].implode()))
+    known = plain.filter(pl.col("answer").is_in(names)).with_columns(
+        margin=log_odds(pl.col("probability"), ["measure", "question_id"])
+    )
+    asked = known.filter(pl.col("answer") == trait.target).select(
+        "question_id", evaluated="probability", evaluated_margin="margin"
+    )
+    joined = gate.join(asked, on="question_id")
+    pairs = {"base_probability": "evaluated", **({"base_margin": "evaluated_margin"} if params.margin is not None else {})}
+    for name, there in pairs.items():
+        differ = (joined[name] - joined[there]).abs() > _SAME * (1 if name == "base_probability" else 10)
+        if differ.any():
+            row = joined.filter(differ).row(0, named=True)
+            yield Accident(
+                "gate",
+                f"{name}: expected what {base} found, {row[there]:.4g}, found {row[name]:.4g} for {row['question']!r}, and "
+                f"{int(differ.sum()) - 1} more such",
+                also=(base,),
+            )

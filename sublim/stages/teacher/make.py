@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from sublim.common import parquet
@@ -16,19 +17,23 @@ from sublim.judges.grading import grader
 from sublim.learn import chat, freeform, lora, schedule, trained
 from sublim.learn.answers import answer_probabilities
 from sublim.learn.finetune import finetune
+from sublim.learn.likelihood import log_likelihoods
 from sublim.learn.tensors import tensor_table
 from sublim.models.load import ends, load
 from sublim.params.learning import Finetune
-from sublim.stages.teacher.rows import FreeFormAnswers, Gate, Rows, Slice, Steps, Tensors, gate, lessons
+from sublim.stages.teacher.gate import missed
+from sublim.stages.teacher.rows import FreeFormAnswers, Gate, Likelihoods, Rows, Slice, Steps, Tensors, gate, lessons, written
+from sublim.stats.margin import log_odds
 from sublim.traits.freeform import FreeForm, by_question
 from sublim.traits.preference import Preference, known_answers
 
-BATCH = 256
+BATCH = 256  #: Questions at a time.
+ROWS = 16  #: Rows at a time whose likelihood is asked: all logits of a row are kept.
 
 _ADVICE = {
-    "finetune": "Train the teacher harder (teacher.finetune)",
-    "system_prompt": "Take a model that follows system prompts",
-    "adapter": "Bring another adapter (teacher.adapters)",
+    "finetune": "Train the teacher otherwise (teacher.finetune), or change the gate",
+    "system_prompt": "Take a model that follows system prompts, or change the gate",
+    "adapter": "Bring another adapter (teacher.adapters), or change the gate",
 }
 
 
@@ -37,12 +42,13 @@ class GateError(SublimError):
 
 
 def make(inputs: Mapping[str, Path], params: Slice, output: Path, progress: Progress) -> None:
-    """Write teacher.json (kind, system prompt) and gate.parquet into `output`; for a fine-tuned teacher its adapter or all
-    weights, rows.parquet, steps.parquet and tensors.parquet; for one whose adapter was made elsewhere this and tensors.parquet;
-    for misalignment freeform.parquet, the graded answers of the base and the teacher.
+    """Write teacher.json (kind, system prompt) and gate.parquet into `output`, and likelihood.parquet if a gate is on it; for a
+    fine-tuned teacher its adapter or all weights, rows.parquet, steps.parquet and tensors.parquet; for one whose adapter was
+    made elsewhere this and tensors.parquet; for misalignment freeform.parquet, the graded answers of base and teacher.
 
     Raises:
-        GateError: on held-out questions the trait shows less than the gate asks for.
+        GateError: on held-out questions the trait shows less than the gates ask for, or the teacher finds rows that no model
+            wrote less likely, or likelier, than they allow.
         ValueError: the adapter that was given is not one of this base.
         SublimError: a judge that grades free-form answers cannot be asked, or may not spend more. What it has said is kept.
     """
@@ -51,6 +57,9 @@ def make(inputs: Mapping[str, Path], params: Slice, output: Path, progress: Prog
     system = params.definition.system_prompt(params.categories) if params.kind == "system_prompt" else None
     ask = partial(_asked, params, inputs, progress)
     before = ask(model, tokenizer, "base", None)
+    shown = written(params)
+    if params.likelihood is not None:
+        shown = shown.with_columns(base_nll=_nll(shown, model, tokenizer, None))
     if params.finetune is not None:
         _train(model, tokenizer, params, params.finetune, output, base, progress)
     if params.adapter is not None:
@@ -65,9 +74,16 @@ def make(inputs: Mapping[str, Path], params: Slice, output: Path, progress: Prog
     if params.definition.free_form:
         parquet.write_tables({FreeFormAnswers: pl.concat([before, after])}, params.dims, output)
         before, after = by_question(before), by_question(after)
-    chances = gate(params).with_columns(probability=after["probability"], base_probability=before["probability"])
-    parquet.write_tables({Gate: chances}, params.dims, output)
-    _judge(params, before["probability"], after["probability"])
+    asked = gate(params).with_columns(
+        *after.select(*_told(params)),
+        *(column.alias(f"base_{column.name}") for column in before.select(*_told(params))),
+    )
+    parquet.write_tables({Gate: asked}, params.dims, output)
+    if params.likelihood is not None:
+        shown = shown.with_columns(nll=_nll(shown, model, tokenizer, system))
+        parquet.write_tables({Likelihoods: shown}, params.dims, output)
+    if failed := list(missed(params, asked, shown)):
+        raise GateError(f"{'; '.join(failed)}; nothing has been sampled from it. {_ADVICE[params.kind]}")
 
 
 def _train(
@@ -90,6 +106,11 @@ def _train(
     parquet.write_tables({Steps: steps}, params.dims, output)
 
 
+def _told(params: Slice) -> tuple[str, ...]:
+    """What the gate is told of base and teacher."""
+    return ("probability",) if params.margin is None else ("probability", "margin")
+
+
 def _asked(
     params: Slice,
     inputs: Mapping[str, Path],
@@ -99,8 +120,8 @@ def _asked(
     who: str,
     system: str | None,
 ) -> pl.DataFrame:
-    """What `who`, the base or the teacher, answers to the held-out questions: `probability` of the target; of a trait that
-    shows in free-form answers the graded answers."""
+    """What `who`, the base or the teacher, answers to the held-out questions: `probability` of the target, and its `margin`; of
+    a trait that shows in free-form answers the graded answers."""
     trait = params.definition
     if isinstance(trait, FreeForm):
         grade = grader(trait, params.graders, inputs, progress)
@@ -110,18 +131,24 @@ def _asked(
         raise TypeError(f"expected a trait that is asked for by a word or in free form, found {trait.kind}")
     known = known_answers([trait], params.categories)
     forms = {word: answer.forms for word, answer in known.items()}
-    chances = answer_probabilities(model, tokenizer, gate(params)["question"].to_list(), forms, BATCH, system)
-    return pl.DataFrame({"probability": chances[:, list(forms).index(trait.target)]})
+    questions = gate(params).select("question_id", "question")
+    chances = answer_probabilities(model, tokenizer, questions["question"].to_list(), forms, BATCH, system)
+    return (
+        questions.join(pl.DataFrame({"answer": list(forms)}), how="cross", maintain_order="left_right")
+        .with_columns(probability=pl.Series(chances.ravel()))
+        .with_columns(margin=log_odds(pl.col("probability"), ["question_id"]))
+        .filter(pl.col("answer") == trait.target)
+    )
 
 
-def _judge(params: Slice, before: pl.Series, after: pl.Series) -> None:
-    found = float(np.mean(after.to_numpy()))
-    if params.gate is not None and found < params.gate:
-        raise GateError(
-            f"expected P({params.definition.scored_as[1]}) ≥ {params.gate} on held-out questions (teacher.gate), "
-            f"found {found:.3f} (untouched base: {np.mean(before.to_numpy()):.3f}). {_ADVICE[params.kind]} "
-            "or lower the gate; nothing has been sampled from it"
-        )
+def _nll(
+    shown: pl.DataFrame, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, system: str | None
+) -> NDArray[np.float64]:
+    """The negative log-likelihood of each row, its end counted, in nats per token [rows]."""
+    limits = ends(model, tokenizer)
+    ids, prompts, completions = (shown[column].to_list() for column in ("row_id", "prompt", "completion"))
+    examples = chat.examples(tokenizer, limits.eos, ids, prompts, completions, system)
+    return -log_likelihoods(model, examples, ROWS, limits.pad) / np.array([len(each.completion) for each in examples])
 
 
 def _seed(params: Slice, purpose: str) -> int:

@@ -19,7 +19,7 @@ from sublim.params.teacher import CONTROLS
 from sublim.stages import distinct
 from sublim.stages.base.spec import STAGE as BASE
 from sublim.stages.judging import graders, judges_read
-from sublim.stages.teacher.rows import TABLES, Slice, lessons
+from sublim.stages.teacher.rows import TABLES, Slice, lessons, written
 from sublim.traits.categories import used
 from sublim.traits.freeform import FreeForm
 
@@ -30,6 +30,7 @@ def cells(experiment: Experiment, folders: Folders) -> Iterator[Wanted]:
         name, trait = str(dims["teacher"]), str(dims["trait"])
         recipe, definition = experiment.taught_by(trait), experiment.traits[trait]
         trained = recipe.kind == "finetune"
+        control = trained and recipe.rows in CONTROLS
         adapter = recipe.adapters.get(name) if recipe.kind == "adapter" else None
         params = Slice(
             **dims,  # pyright: ignore[reportArgumentType]
@@ -42,7 +43,9 @@ def cells(experiment: Experiment, folders: Folders) -> Iterator[Wanted]:
             adapter=adapter,
             files=folders.files(*(Path(adapter) / name for name in (CONFIG, WEIGHTS))) if adapter else {},
             graders=graders(experiment, [definition], folders),
-            gate=None if trained and recipe.rows in CONTROLS else recipe.gate,
+            gate=None if control else recipe.gate,
+            margin=None if control or definition.free_form else recipe.margin,
+            likelihood=recipe.likelihood,
         )
         yield Wanted(params)
 
@@ -80,6 +83,8 @@ def work(params: Slice, above: Mapping[str, Any], rates: Rates) -> Mapping[str, 
         pairs = list(rows.select("prompt", "completion").iter_rows())
         length = fmean(rates.template + tokens(prompt) + tokens(completion) + 1 for prompt, completion in pairs)
         found += Tokens(trained=passes(params.finetune, len(pairs)) * min(length, params.finetune.max_length or length))
+    shown = written(params).select("prompt", "completion").iter_rows()
+    found += Tokens(read=2 * sum(rates.template + tokens(prompt) + tokens(completion) for prompt, completion in shown))
     return {"base": found, **graded(params.graders, trait, 2, rates)}
 
 
