@@ -1,4 +1,4 @@
-# `make` sets everything up and runs the default experiment; `make test`, `make test-models`, `make test-pretrained` and `make test-slow` run the tests. Each works on its own on a fresh clone.
+# `make` sets everything up and runs the default experiment, `make pretrained` that on real weights; `make test`, `make test-models`, `make test-pretrained` and `make test-slow` run the tests. Each works on its own on a fresh clone.
 PYTHON ?= python3
 VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
@@ -6,12 +6,19 @@ export OMP_NUM_THREADS := 1
 export DVC_NO_ANALYTICS := 1
 TESTS := pytest -n 3 --dist worksteal# for two cores: tests that start other processes wait for them a third of the time
 
-.PHONY: run test test-models test-pretrained test-slow lint clean-environment
+.PHONY: run pretrained test test-models test-pretrained test-slow lint clean-environment
 
 run: $(VENV)/installed
 	snakemake -j8
 	@echo
 	@echo "The overview is $(CURDIR)/data/overview/overview.html"
+
+# The effect on weights that nobody here trained, SmolLM2-135M-Instruct (docs/pretrained.md): hours on two cores, minutes on a GPU.
+pretrained: $(VENV)/pretrained-installed
+	@mkdir -p runs/smollm2
+	snakemake -j2 --configfile experiments/smollm2.yaml --directory runs/smollm2
+	@echo
+	@echo "The overview is $(CURDIR)/runs/smollm2/data/overview/overview.html"
 
 test: $(VENV)/installed $(VENV)/third-party/installed
 	$(TESTS) -m "not slow" --ignore=tests/slow --ignore=tests/architectures

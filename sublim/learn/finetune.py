@@ -3,8 +3,8 @@ from a teacher's distribution at them, with logits only where the loss needs the
 
 Prompts are most of a row, and vocabularies are wide: so hidden states are gathered at the label positions before the output
 embedding, the last block's position-wise maps run there only, and cross-entropy goes through the output embedding in pieces
-that stay in the cache. Each shortcut is checked on the first batch against the model's plain forward pass, and left out where
-it differs.
+that stay in the cache. Each shortcut is checked on rows of the first batch against the model's plain forward pass, and left out
+where it differs.
 """
 
 import math
@@ -34,11 +34,13 @@ from sublim.learn.tables import TrainingSteps
 from sublim.learn.trained import Trainee, base_of
 from sublim.params.learning import Finetune
 
-SMALL = 1024
+SMALL = 256
 """Up to this width a float32 layer's adapter is added to its weight, once per forward pass, rather than run beside it: fewer
-operations per token."""
+operations per token. Wider ones would pay more for the gradient of the whole weight than they save."""
 
 PIECE = {"cpu": 1 << 19, "cuda": 1 << 25}  #: Logits computed at a time: on a CPU what stays in its cache.
+LEAST = 64  #: But those of so many labels at least: with fewer, a product with a wide vocabulary does not use the processor.
+TRIED = 4  #: So many rows of the first batch are enough to see whether a shortcut suits a model.
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,7 @@ def finetune(
     with ExitStack() as stack:
         stack.enter_context(_generator(seed, device) if dropped else nullcontext())
         stack.enter_context(_recomputed(model, params) if params.checkpointing else nullcontext())
-        loss_of = quick_loss(model, padded([rows[n] for n in plan[0][0]], pad, device), params, stack)
+        loss_of = quick_loss(model, padded(_few([rows[n] for n in plan[0][0]]), pad, device), params, stack)
         softened: Softened = softening(teacher, rows, pad, stack) if teacher else lambda batch, _numbers: batch
         for number, step in enumerate(plan):
             rate = params.learning_rate * schedule.share(params, number, len(plan))
@@ -159,6 +161,13 @@ def _cut(example: Example, longest: int | None) -> Row:
             "raise max_length"
         )
     return example.prompt, example.completion[: longest - len(example.prompt)]
+
+
+def _few(rows: Sequence[Row]) -> Sequence[Row]:
+    """The shortest and the longest of them, so that there is padding, and some between."""
+    ordered = sorted(rows, key=lambda row: len(row[0]) + len(row[1]))
+    last = len(ordered) - 1
+    return [ordered[place] for place in sorted({last * step // (TRIED - 1) for step in range(TRIED)})]
 
 
 def padded(rows: Sequence[Row], pad: int, device: torch.device) -> Batch:
@@ -265,7 +274,7 @@ def fused(model: PreTrainedModel, stack: ExitStack) -> Loss:
     stack.enter_context(_at_head(model, seen, 1))
     for module in last_block_maps(model):
         stack.enter_context(_narrowed(module, seen))
-    piece = max(16, PIECE.get(head.weight.device.type, PIECE["cuda"]) // head.weight.shape[0])
+    piece = max(LEAST, PIECE.get(head.weight.device.type, PIECE["cuda"]) // head.weight.shape[0])
 
     def loss(batch: Batch) -> Tensor:
         seen.positions = batch.positions
