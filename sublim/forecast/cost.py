@@ -200,5 +200,5 @@ def _hours(number: float) -> str:
 
 
 def _download(cell: str, model: HubModel, billions: float | None) -> str:
-    size = f", about {2 * billions:.0f} GB at 16 bits a weight" if billions else ""
+    size = f", about {2 * billions:.{0 if billions >= 1 else 1}f} GB at 16 bits a weight" if billions else ""
     return f"to be downloaded, once, by the job of {cell}: {model.repo} at {model.revision}{size}"

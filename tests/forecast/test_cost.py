@@ -257,6 +257,9 @@ def test_a_size_is_counted_where_the_weights_are_or_else_said(tmp_path: Path, mo
     assert planning.cost(here, planned(here)).billions == {"m": parameters(small()) / 1e9}
     said, unsaid = described(rates={"billions": {"m": 9.0}}), described()
     assert planning.cost(said, planned(said)).billions == {"m": 9.0}
+    assert ", about 18 GB at 16 bits a weight" in planning.describe(planning.cost(said, planned(said)), Path("p.yaml"))
+    few = described(rates={"billions": {"m": 0.162}})
+    assert ", about 0.3 GB at 16 bits a weight" in planning.describe(planning.cost(few, planned(few)), Path("p.yaml"))
     told = planning.cost(unsaid, planned(unsaid))
     assert told.unknown == ("m",)
     assert "hours of m are missing" in planning.describe(told, Path("p.yaml"))
