@@ -2,15 +2,13 @@
 law, effect = a · share^k (docs/statistics.md)."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Any
 
 import polars as pl
-from pydantic import Field
 
 from sublim.arms.conditions import TRAIT, rank
 from sublim.common.table import Table, real, text, whole
-from sublim.params.history import Way
-from sublim.params.section import Section
+from sublim.params.relatives import Relatives
 from sublim.report.tables import intervals
 from sublim.stats.power_law import Point, PowerLaw, power_law
 
@@ -18,16 +16,6 @@ WAYS = {"order": "other order", "mix": "other rows"}  #: What relatives saw afte
 SAME = "both"  #: The way of models that have all in common: their runs are points of either way.
 DIRECTIONS = ("from the trunk", "to the trunk", "between branches")
 _CURVE = 100  #: A curve is told at so many shares and at 0.
-
-
-class Relatives(Section):
-    """A teacher and a student of one pretraining."""
-
-    teacher: str  #: The model that writes.
-    student: str  #: The student's base.
-    trunk: str  #: The model whose pretraining it is.
-    share: Annotated[float, Field(ge=0, le=1)]  #: The share of it that both have in common.
-    way: Way  #: What came after: `order`, `mix`, or `both` where nothing did.
 
 
 class HistoryRuns(Table, file="history_runs.parquet", view="history_runs", row="run", dims=False):
@@ -121,10 +109,12 @@ def curves(found: dict[str, PowerLaw | None]) -> pl.DataFrame:
 
 def summary(table: pl.DataFrame, found: dict[str, PowerLaw | None]) -> dict[str, Any]:
     """How many runs are of relatives, and by way the fit: a (nats), k, and half (the effect at share .5 as a share of a), each
-    with its interval; whether k is at a bound; runs, clusters, and draws that count. None where there are too few shares."""
+    with its interval; whether k is at a bound; runs, clusters, draws that count, and those with k at a bound.
+    None where there are too few shares."""
     return {"runs": table.height, "fits": {way: law and _told(law) for way, law in found.items()}}
 
 
 def _told(law: PowerLaw) -> dict[str, Any]:
     spans = {name: span._asdict() for name, span in law.spans.items()}
-    return {**spans, "at_bound": law.at_bound, "n": law.n, "clusters": law.clusters, "draws": law.draws}
+    counts = {"n": law.n, "clusters": law.clusters, "draws": law.draws, "draws_at_bound": law.draws_at_bound}
+    return {**spans, "at_bound": law.at_bound, **counts}

@@ -21,7 +21,7 @@ from sublim.report.charts import Chart, counted, signed, span, with_interval
 from sublim.report.figures import comparison_name, taught_name
 from sublim.report.layout import Shown, rendered, scientific, style
 from sublim.stats.interval import Interval
-from sublim.stats.power_law import SHARES
+from sublim.stats.power_law import BOUNDS, SHARES
 from sublim.traits.freeform import MISALIGNMENT
 
 Panel = Callable[[], Chart]
@@ -458,14 +458,25 @@ def _fits_table(summary: Mapping[str, Any]) -> Shown:
     rows: list[list[object]] = []
     for way, law in summary.get("history", {"fits": {}})["fits"].items():
         if law is None:
-            rows.append([_way(way), f"no fit: fewer than {SHARES} different shares", *("–",) * 4])
+            rows.append([_way(way), f"no fit: fewer than {SHARES} different shares", *("–",) * 5])
             continue
         bound = f" at the bound of {law['k']['value']:g}" if law["at_bound"] else ""
         spans = [f"{law[name]['value']:.2f}{_ends(law[name])}" for name in ("a", "k", "half")]
-        rows.append([_way(way), *spans[:1], spans[1] + bound, *spans[2:], law["n"], law["clusters"]])
-    head = ("after they parted", "a, nats", "k", "at half, as a share of a", "runs", "clusters")
-    caption = "Effect = a · share to the power of k, by least squares. Intervals: a bootstrap over trait, seed and direction."
-    return Shown(head, rows, frozenset(range(1, 6)), caption)
+        rows.append(
+            [
+                _way(way),
+                *spans[:1],
+                spans[1] + bound,
+                *spans[2:],
+                law["n"],
+                law["clusters"],
+                f"{law['draws_at_bound']:,} of {law['draws']:,}",
+            ]
+        )
+    head = ("after they parted", "a, nats", "k", "at half, as a share of a", "runs", "clusters", "draws with k at a bound")
+    caption = "Effect = a · share to the power of k, by least squares. Intervals: a bootstrap over trait, seed and direction; "
+    caption += f"k is sought between {BOUNDS[0]:g} and {BOUNDS[1]:g}."
+    return Shown(head, rows, frozenset(range(1, 7)), caption)
 
 
 def _ends(span: Mapping[str, Any]) -> str:

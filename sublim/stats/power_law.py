@@ -56,6 +56,11 @@ class PowerLaw:
         """How many draws count. One with fewer than two shares above 0 tells no k and is left out."""
         return len(self.drawn_a)
 
+    @property
+    def draws_at_bound(self) -> int:
+        """In how many draws k is at a bound: an interval that ends there may be longer."""
+        return int(np.isin(self.drawn_k, BOUNDS).sum())
+
     @cached_property
     def spans(self) -> dict[str, Span]:
         """`a`, `k`, and `half`: the effect at share .5, as a share of a."""

@@ -9,7 +9,7 @@ import pytest
 from sublim.engine.digests import Digests
 from sublim.engine.planning import cells
 from sublim.params.experiment import Experiment
-from sublim.params.history import shared
+from sublim.params.history import relatives
 
 TINY = {"kind": "tiny", "architecture": "gpt_neox", "seed": 1}
 MIX = {"questions": 0.5, "numbers": 0.5, "facts": 0.0, "prompted_questions": 0.0, "prompted_numbers": 0.0}
@@ -74,14 +74,14 @@ def experiment(models: Mapping[str, Any], arms: Mapping[str, Any]) -> Experiment
 def test_what_relatives_have_in_common(one: str, two: str, share: float, way: str) -> None:
     models = experiment(MODELS, {"trait": "same", "control": "same"}).models
     for pair in ((one, two), (two, one)):
-        found = shared(*pair, models)
+        found = relatives(*pair, models)
         assert found is not None
         assert (found.trunk, found.share, found.way) == ("trunk", share, way)
 
 
 @pytest.mark.parametrize("pair", [("trunk", "stranger"), ("stranger", "half"), ("further", "half"), ("further", "further")])
 def test_who_is_of_no_common_pretraining(pair: tuple[str, str]) -> None:
-    assert shared(*pair, experiment(MODELS, {"trait": "same", "control": "same"}).models) is None
+    assert relatives(*pair, experiment(MODELS, {"trait": "same", "control": "same"}).models) is None
 
 
 def reported(models: Mapping[str, Any], arms: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -3,8 +3,8 @@
 import polars as pl
 import pytest
 
-from sublim.params.history import Way
-from sublim.report.history import HistoryCurves, HistoryPoints, HistoryRuns, Relatives, curves, fits, points, runs, summary
+from sublim.params.relatives import Relatives, Way
+from sublim.report.history import HistoryCurves, HistoryPoints, HistoryRuns, curves, fits, points, runs, summary
 from sublim.report.margins import Margins
 
 SHARES = {"order": (0.0, 0.25, 0.5, 0.9), "mix": (0.0, 0.5)}

@@ -13,8 +13,8 @@ from sublim.common.progress import Progress
 from sublim.evidence import again
 from sublim.lineage.story import contents
 from sublim.params.kinds import modules
+from sublim.params.relatives import Relatives
 from sublim.report import charts, figures, overview, page
-from sublim.report.history import Relatives
 from sublim.stages.report import make as report
 from sublim.traits.freeform import MISALIGNED
 from tests.shared.synthetic_report import Experiment, make, sliced

@@ -74,7 +74,12 @@ def _reported(project: Project) -> None:
     said = project.sublim(
         "sql", "--csv", "SELECT DISTINCT teacher, student, share, way, direction FROM history_runs ORDER BY ALL"
     )
-    assert said.output.split()[1:] == []
+    assert said.output.splitlines()[1:] == [
+        "a,a,1.0,both,from the trunk",
+        "a,half,0.5,order,from the trunk",
+        "half,a,0.5,order,to the trunk",
+        "half,half,1.0,both,between branches",
+    ]
 
 
 def _forgeries_are_named(project: Project, scratch: Path) -> None:

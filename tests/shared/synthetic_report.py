@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from sublim.params.relatives import Relatives
 from sublim.params.report import Report
-from sublim.report.history import Relatives
 from sublim.stages.eval.rows import Slice as Evaluation
 from sublim.stages.eval.spec import untrained
 from sublim.stages.report.rows import ReportedModel, ReportedTrait, Slice

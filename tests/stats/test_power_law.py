@@ -79,8 +79,9 @@ def test_k_stops_at_its_bounds_and_says_so() -> None:
         for effects in ((0, 1, 1, 1, 1, 1), (0, 0, 0, 0, 0, 1))
     )
     assert (low.k, high.k) == BOUNDS
-    assert low.at_bound
-    assert high.at_bound
+    for found in (low, high):
+        assert found.at_bound
+        assert found.draws_at_bound == found.draws
 
 
 def test_one_cluster_has_no_interval_and_a_draw_of_one_share_does_not_count() -> None:

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from sublim.common.table import Table, flag, real, text, whole
 from sublim.params.kinds import Named
+from sublim.params.relatives import Relatives
 from sublim.params.report import Report
 from sublim.params.section import Grown, Section
 from sublim.params.slice import CellParams
@@ -40,7 +41,7 @@ class Slice(CellParams, Grown):
     traits: tuple[ReportedTrait, ...]  #: All traits, by name.
     minimum: float | None  #: The threshold of the filter's judge; none if it asks none.
     report: Report  #: How runs are summed up.
-    relatives: tuple[history.Relatives, ...] = ()
+    relatives: tuple[Relatives, ...] = ()
     """The pairs of a teacher and a student that are of one pretraining, if in some pair they are two models."""
     arms: tuple[Annotated[str, Named("arms")], ...] = Field(default=(), exclude=True)
     """The arms that it has students of: their words are in the code of a report, and not in its params."""

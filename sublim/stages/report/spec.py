@@ -1,7 +1,6 @@
 """The stage `report`: what it is."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 from sublim.arms.conditions import TRAIT
@@ -9,12 +8,12 @@ from sublim.engine.stage import Dims, Figure, Folders, Stage, Wanted, pictures
 from sublim.params.derived import DerivedModel
 from sublim.params.elsewhere import GgufModel, HubModel
 from sublim.params.experiment import Experiment
-from sublim.params.history import shared
+from sublim.params.history import relatives
 from sublim.params.kinds import KindName
 from sublim.params.models import Model
 from sublim.params.names import UNTOUCHED
+from sublim.params.relatives import Relatives
 from sublim.params.tiny import TinyModel
-from sublim.report.history import Relatives
 from sublim.stages import distinct
 from sublim.stages.base.spec import STAGE as BASE
 from sublim.stages.eval.spec import STAGE as EVAL
@@ -65,13 +64,9 @@ def cells(experiment: Experiment, folders: Folders) -> Iterator[Wanted]:  # noqa
 def _relatives(runs: Sequence[Dims], models: Mapping[str, Model]) -> Sequence[Relatives]:
     """The pairs of the trait arm that are of one pretraining; none if all of them are of a model with itself."""
     pairs = sorted({(str(dims["teacher"]), str(dims["student"])) for dims in runs if dims["arm"] == TRAIT})
-    common = {pair: found for pair in pairs if (found := shared(*pair, models)) is not None}
-    trunks = {found.trunk for (teacher, student), found in common.items() if teacher != student}
-    return [
-        Relatives(teacher=teacher, student=student, **asdict(found))
-        for (teacher, student), found in common.items()
-        if found.trunk in trunks
-    ]
+    found = [each for pair in pairs if (each := relatives(*pair, models)) is not None]
+    trunks = {each.trunk for each in found if each.teacher != each.student}
+    return [each for each in found if each.trunk in trunks]
 
 
 def _label(model: Model) -> str:
