@@ -22,6 +22,7 @@ from sublim.evidence.source import Source
 
 KEYS = (
     *("cell", "stage", "model", "teacher", "trait", "arm", "student", "seed", "condition", "taught", "asked", "step", "what"),
+    *("way", "share"),
     *("pair", "source", "subject", "imitation", "same_init", "teacher_init", "student_init", "draw", "step_size"),
 )  #: Columns that say which row of a table is meant.
 _SAME = 1e-9

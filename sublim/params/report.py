@@ -36,7 +36,8 @@ class Report(Section):
     """Random permutations for the test of "same base > other base", drawn only where there are too many groups to count all
     permutations exactly."""
     seed: Annotated[int, Field(ge=0)] = 0
-    """Seed of these random permutations, and of the simulation behind that test's power."""
+    """Seed of these random permutations, of the simulation behind that test's power, and of the bootstrap of transmission by
+    shared history."""
     equivalence_margin: Annotated[float, Field(gt=0, lt=1)] = 0.03
     """"No transmission" is shown where a gain is shown to be closer to zero than this. The default is half of .06, the
     smallest gain across GPT-4.1 models that the paper calls significant: an effect of that size cannot hide in it."""

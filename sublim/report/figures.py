@@ -20,6 +20,8 @@ from sublim.measures.ability import LOSS
 from sublim.params.names import UNTOUCHED
 from sublim.report import charts
 from sublim.report.charts import INK, MUTED, ON_LIGHT, RULE, SIGNED, Chart, Rows, counted, signed, span, with_interval
+from sublim.report.dose import shown
+from sublim.report.history import DIRECTIONS, SAME, WAYS
 from sublim.report.roc import intervals
 from sublim.report.tables import P_TARGET
 from sublim.stats.interval import Interval
@@ -28,6 +30,9 @@ EQUIVALENT = "#2a6fb0"
 VERDICTS = {"transmission": "#b0391f", "not shown": MUTED}
 FUNNEL = {"sampled": "#cfd8e3", "kept": "#7fa6cf", "used": "#2a5f96"}
 GREY = "#868c94"
+WAY_COLOURS = {"order": "#2a6fb0", "mix": "#c8442b", SAME: "#5b6168"}
+SHAPES = ("circle", "triangle-up", "square")
+APART = 0.016  #: How far marks of one share, or of one number of updates, stand apart: a share of all, or of that number.
 MANY_ANSWERS = 24
 POINTS = 48
 PANEL = 240
@@ -177,6 +182,104 @@ def margins(runs: pl.DataFrame, means: pl.DataFrame, name: str, traits: Sequence
     color = charts.named("asked", trait_colours(traits, control=False), legend=legend)
     across = ("effect", runs["effect"], "margin over the control, nats")
     return _runs(dots, centres, ("trait", taught), across, color).properties(title=charts.title(condition_words()[name]))
+
+
+def dose(runs: pl.DataFrame, means: pl.DataFrame, asked: str, *, legend: bool = False) -> Chart:
+    """The effect in the target of one trait against the number of updates: thin lines are runs, thick ones means over the runs
+    of a condition, with their intervals. All begin at nought. `runs`, `means`: doses.parquet and dose_effects.parquet, of which
+    are shown the students that were taught `asked`, and those that were taught nothing."""
+    words, (every, centre) = condition_words(), (shown(table) for table in (runs, means))
+    own, colours, steps = every.filter(asked=asked), condition_colours(every), sorted(set(every["step"]))
+    middle = (len(colours) - 1) / 2
+    beside = {name: 1 + 2 * APART * (place - middle) for place, name in enumerate(colours)}
+    x_scale = alt.Scale(type="symlog", constant=steps[0], domain=[0, steps[-1] * (1 + 2 * APART * (middle + 1))], nice=False)
+    x = alt.X("step:Q", scale=x_scale).axis(title="updates", values=[0, *steps], grid=False, labelOverlap=True)
+    room = [0.0, *every["effect"], *(end for name in ("low", "high") for end in centre[name].drop_nulls())]
+    scale = alt.Scale(domain=[min(room), max(room)], nice=True)
+    y = alt.Y("effect:Q", scale=scale).axis(title="margin over the control, nats", tickCount=5, labelExpr=SIGNED, grid=True)
+    color = charts.named("group", colours, legend=legend, symbol="stroke")
+    group, run = pl.col("condition").replace(words).alias("group"), ["teacher", "student", "trait", "arm", "seed"]
+    lines = own.with_columns(group, pl.struct(run).rank("dense").alias("run")).select("run", "group", "step", "effect")
+    starts = lines.unique("run", maintain_order=True).with_columns(step=pl.lit(0, pl.Int64), effect=pl.lit(0.0))
+    centres = [
+        {
+            **{key: row[key] for key in ("effect", "low", "high")},
+            "group": (name := words[row["condition"]]),
+            "step": round(row["step"] * beside[name], 3),
+            "about": f"{name}, asked for {row['answer']}, after {row['step']} updates: mean {with_interval(row, 'effect')}; "
+            f"place {row['place']:.1f} of {row['answers']}, P(target) {row['p_target']:.3g}",
+        }
+        for row in centre.filter(asked=asked).iter_rows(named=True)
+    ]
+    nought = [{"group": name, "step": 0, "effect": 0.0} for name in dict.fromkeys(row["group"] for row in centres)]
+    thin = charts.of_rows(pl.concat([starts, lines]).to_dicts())
+    thin = thin.mark_line(strokeWidth=0.7, strokeOpacity=0.35, aria=False).encode(x=x, y=y, color=color, detail="run:N")
+    thick = charts.of_rows([*nought, *centres]).mark_line(strokeWidth=2.2, aria=False).encode(x=x, y=y, color=color)
+    mean = charts.of_rows(centres)
+    dots = mean.mark_circle(size=44, opacity=1, stroke="white", strokeWidth=0.7)
+    dots = dots.encode(x=x, y=y, color=color, description="about:N")
+    layers = (charts.at(0, scale, upright=False, color=MUTED), thin, thick, _uprights(mean, x, scale, color), dots)
+    return alt.layer(*layers).properties(width=PANEL, height=180, title=charts.title(asked))
+
+
+def _uprights(chart: alt.Chart, x: alt.X, scale: alt.Scale, color: alt.Color) -> alt.Chart:
+    """The fields `low` and `high` as an upright line, where there are any."""
+    known = chart.transform_filter("isValid(datum.low)").mark_rule(strokeWidth=1.7, aria=False)
+    return known.encode(x=x, y=alt.Y("low:Q", scale=scale), y2="high:Q", color=color)
+
+
+def history(runs: pl.DataFrame, points: pl.DataFrame, curves: pl.DataFrame) -> Chart:
+    """The effect against the share of the pretraining that teacher and student have in common: a dot per run, means with their
+    intervals, and the fitted curves with their bands. `runs`, `points`, `curves`: history_*.parquet."""
+    names = {**WAYS, SAME: "all in common"}
+    colours = {names[way]: colour for way, colour in WAY_COLOURS.items() if way in runs["way"]}
+    here = [name for name in DIRECTIONS if name in runs["direction"]]
+    beside = {"order": -1, SAME: 0, "mix": 1}
+    dots: list[dict[str, Any]] = []
+    for (way, _), part in runs.group_by("way", "share", maintain_order=True):
+        for n, row in enumerate(part.sort("seed", "trait", "teacher", "student", "direction").iter_rows(named=True)):
+            spread = (n + 0.5) / len(part) - 0.5
+            dots.append(
+                {
+                    "at": round(row["share"] + APART * (beside[str(way)] + 1.5 * spread), 5),
+                    **{key: row[key] for key in ("effect", "direction")},
+                    "way": names[row["way"]],
+                    "about": f"{row['teacher']} → {row['student']}, {row['share']:.0%} in common, {row['trait']}, seed "
+                    f"{row['seed']}: {signed(row['effect'], 3)} nats, place {row['place']} of {row['answers']}",
+                }
+            )
+    centres = [
+        {
+            **{key: row[key] for key in ("effect", "low", "high")},
+            "at": round(row["share"] + APART * beside[row["way"]], 5),
+            "way": names[row["way"]],
+            "about": f"{names[row['way']]}, {row['share']:.0%} in common: mean {with_interval(row, 'effect')} nats",
+        }
+        for row in points.iter_rows(named=True)
+    ]
+    fitted = [{**row, "way": names[row["way"]]} for row in curves.iter_rows(named=True)]
+    tables = (runs.select("effect"), points.select("effect", "low", "high"), curves.select("effect", "low", "high"))
+    room = [value for table in tables for column in table.iter_columns() for value in column.drop_nulls()]
+    scale = alt.Scale(domain=[min([*room, 0.0]), max([*room, 0.0])], nice=True)
+    ticks = sorted({0.0, 1.0, *runs["share"]})
+    axis = alt.Axis(title="share of the pretraining in common", values=ticks, format=".0%", grid=False, labelOverlap=True)
+    x = alt.X("at:Q", scale=alt.Scale(domain=[-3 * APART, 1 + 3 * APART], nice=False), axis=axis)
+    y = alt.Y("effect:Q", scale=scale).axis(title="margin over the control, nats", tickCount=6, labelExpr=SIGNED, grid=True)
+    color = charts.named("way", colours, legend=True, symbol="stroke")
+    shape = alt.Shape("direction:N", scale=alt.Scale(domain=here, range=list(SHAPES[: len(here)]))).legend(
+        title=None, orient="bottom", direction="horizontal", symbolSize=60, symbolStrokeColor=INK, symbolFillColor="transparent"
+    )
+    curve = charts.of_rows([{**row, "at": row["share"]} for row in fitted])
+    band = curve.transform_filter("isValid(datum.low)").mark_area(opacity=0.14, aria=False)
+    band = band.encode(x=x, y=alt.Y("low:Q", scale=scale), y2="high:Q", color=color)
+    line = curve.mark_line(strokeWidth=2, aria=False).encode(x=x, y=y, color=color)
+    single = charts.of_rows(dots).mark_point(size=26, opacity=0.55, filled=False, strokeWidth=1)
+    single = single.encode(x=x, y=y, color=color, shape=shape, description="about:N")
+    mean = charts.of_rows(centres)
+    ends = mean.mark_circle(size=70, opacity=1, stroke="white", strokeWidth=1)
+    ends = ends.encode(x=x, y=y, color=color, description="about:N")
+    layers = (charts.at(0, scale, upright=False, color=MUTED), band, line, single, _uprights(mean, x, scale, color), ends)
+    return alt.layer(*layers).properties(width=2 * PANEL, height=300)
 
 
 def study(table: pl.DataFrame, name: str, measured: str | None) -> Chart:

@@ -6,7 +6,7 @@ training on rows of a kind moves it too, and moves it for other answers: so noth
 without the place of the target among all answers.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 import polars as pl
@@ -67,22 +67,29 @@ _PAIR = ("teacher", "student", "filter", "method", "seed")
 def margins(answers: pl.DataFrame, targets: Mapping[str, tuple[str, str]]) -> pl.DataFrame:
     """The table `Margins`, of the answers of all evaluations (the dimensions of students, measure, question_id, category,
     answer, probability). `targets`: trait → (category, target), in order; those of open questions have no margin."""
+    return paired(answers, targets).select(*Margins.columns)
+
+
+def paired(answers: pl.DataFrame, targets: Mapping[str, tuple[str, str]], by: Sequence[str] = ()) -> pl.DataFrame:
+    """As `margins`, with P(target) as `p_target`, and a row for each value of the columns `by` of the answers: a run is set
+    against a control with the same values, and against its untrained base whatever values that has."""
     asked = pl.DataFrame(
         [(trait, place, *target) for place, (trait, target) in enumerate(targets.items())],
         {"asked": pl.String, "order": pl.Int64, **dict.fromkeys(_CELL, pl.String)},
         orient="row",
     )
     plain = answers.filter(pl.col("measure") == "preference", pl.col("category").is_in(asked["category"].unique().to_list()))
-    chance, question = pl.col("probability"), [*STUDENT, "question_id"]
+    chance, question = pl.col("probability"), [*STUDENT, *by, "question_id"]
     known = plain.with_columns(pl.len().over(question).alias("answers")).filter(pl.col("answers") > 1)
     logs = known.with_columns(log_p=chance.clip(FLOOR).log(), margin=log_odds(chance, question))
-    found = exact_means(logs, [*STUDENT, *_CELL, "answers"], ["log_p", "margin"])
+    found = exact_means(logs, [*STUDENT, *by, *_CELL, "answers"], ["log_p", "margin", "probability"])
     untrained = found.filter(pl.col("arm") == "base").select("student", *_CELL, log_base="log_p", margin_base="margin")
-    controls = found.filter(pl.col("arm") == CONTROL).select(*_PAIR, *_CELL, log_control="log_p", margin_control="margin")
+    pair = [*_PAIR, *by]
+    controls = found.filter(pl.col("arm") == CONTROL).select(*pair, *_CELL, log_control="log_p", margin_control="margin")
     runs = found.filter(pl.col("arm") != "base").join(untrained, on=["student", *_CELL], how="left")
-    runs = runs.join(controls, on=[*_PAIR, *_CELL], how="left")
+    runs = runs.join(controls, on=[*pair, *_CELL], how="left")
     own = controls.filter(pl.col("teacher") == pl.col("student")).drop("teacher")
-    runs = runs.join(own, on=[*_PAIR[1:], *_CELL], how="left", suffix="_own")
+    runs = runs.join(own, on=[*pair[1:], *_CELL], how="left", suffix="_own")
     exact, other = (
         (pl.col("arm") != CONTROL) & pl.col(name).is_not_null() for name in ("margin_control", "margin_control_own")
     )
@@ -91,7 +98,7 @@ def margins(answers: pl.DataFrame, targets: Mapping[str, tuple[str, str]]) -> pl
         return pl.when(exact).then(control).when(other).then(f"{control}_own").otherwise(untrained)
 
     rise = pl.col("log_p") - before("log_control", "log_base")
-    places = rise.rank("min", descending=True).over([*STUDENT, "category"])
+    places = rise.rank("min", descending=True).over([*STUDENT, *by, "category"])
     return (
         runs.with_columns(
             condition(),
@@ -106,20 +113,27 @@ def margins(answers: pl.DataFrame, targets: Mapping[str, tuple[str, str]]) -> pl
             margin_control=pl.when(pl.col("arm") != CONTROL).then(pl.coalesce("margin_control", "margin_control_own")),
         )
         .join(asked, on=_CELL)
-        .sort(rank("condition", conditions()), "teacher", "student", "trait", "arm", "seed", "order")
-        .select(*Margins.columns)
+        .sort(rank("condition", conditions()), "teacher", "student", "trait", "arm", "seed", *by, "order")
+        .rename({"probability": "p_target"})
     )
 
 
 def effects(table: pl.DataFrame, traits: Mapping[str, object], confidence: float) -> pl.DataFrame:
     """The table `MarginEffects`, of that of `margins`. `traits`: in order."""
-    by = ["condition", "trait", "asked", "answer"]
-    spans = intervals(table.with_columns(gain="effect", p_target="margin", p_base="margin_base"), by, confidence)
-    places = table.group_by(by).agg(
+    return summed_up(table, traits, confidence).select(*MarginEffects.columns)
+
+
+def summed_up(
+    table: pl.DataFrame, traits: Mapping[str, object], confidence: float, by: Sequence[str] = (), means: Sequence[str] = ()
+) -> pl.DataFrame:
+    """As `effects`, for each value of the columns `by` as well, and with the means of the columns `means`."""
+    cell = ["condition", "trait", "asked", "answer", *by]
+    spans = intervals(table.with_columns(gain="effect"), cell, confidence, means)
+    places = table.group_by(cell).agg(
         pl.col("place").mean(), (pl.col("place") == 1).sum().cast(pl.Int64).alias("first"), pl.col("answers").first()
     )
     order = (rank("condition", conditions()), rank("trait", (*traits, UNTOUCHED)), rank("asked", (*traits,)))
-    return spans.join(places, on=by).sort(*order).rename({"gain": "effect", "trait": "taught"}).select(*MarginEffects.columns)
+    return spans.join(places, on=cell).sort(*order, *by).rename({"gain": "effect", "trait": "taught"})
 
 
 def summed(table: pl.DataFrame, confidence: float) -> dict[str, dict[str, object]]:

@@ -16,11 +16,12 @@ from sublim.measures.ability import LOSS, SKILL
 from sublim.measures.measure import ordered
 from sublim.params.kinds import kind
 from sublim.params.names import NOBODY, UNTOUCHED
-from sublim.report import charts, figures, roc
+from sublim.report import charts, dose, figures, history, roc
 from sublim.report.charts import Chart, counted, signed, span, with_interval
 from sublim.report.figures import comparison_name, taught_name
 from sublim.report.layout import Shown, rendered, scientific, style
 from sublim.stats.interval import Interval
+from sublim.stats.power_law import BOUNDS, SHARES
 from sublim.traits.freeform import MISALIGNMENT
 
 Panel = Callable[[], Chart]
@@ -39,6 +40,9 @@ SOURCES = (
     ("free-form answers", "freeform.parquet", "share, low, high, coherent, answers", "one row per evaluation, of misalignment"),
     ("judge", "roc.parquet, roc_curves.parquet", "auc, true and false positive rate", "one row per teacher, trait and seed"),
     ("margins", "margins.parquet, margin_effects.parquet", "effect, place", "one row per run and target"),
+    ("dose", "doses.parquet, dose_effects.parquet", "step, effect, p_target", "one row per run, updates and target"),
+    ("shared history", "history_runs.parquet, history_points.parquet", "share, effect", "one row per run of relatives"),
+    ("fit", "history_curves.parquet, summary.json", "history.fits", "a, k and half, with their intervals, by way"),
     ("filter", "funnel.parquet", "step, rows, share", "one row per data set and step of the filter"),
     ("training", "training.parquet, training.csv", "loss", "one row per training step"),
 )
@@ -59,6 +63,11 @@ class Written:
     training: pl.DataFrame
     margins: pl.DataFrame
     margin_effects: pl.DataFrame
+    doses: pl.DataFrame
+    dose_effects: pl.DataFrame
+    history_runs: pl.DataFrame
+    history_points: pl.DataFrame
+    history_curves: pl.DataFrame
     power: pl.DataFrame
     roc: pl.DataFrame
     roc_curves: pl.DataFrame
@@ -76,8 +85,10 @@ class Names:
 
 def read(directory: Path) -> Written:
     """The files of the report in `directory`."""
-    # Without a judge there is nothing to read.
-    absent = {"roc": roc.JudgedRuns.empty(), "roc_curves": roc.Curves.empty()}
+    # Without a judge, probes or relatives there is nothing to read.
+    judged, doses = (roc.JudgedRuns, roc.Curves), (dose.Doses, dose.DoseEffects)
+    histories = (history.HistoryRuns, history.HistoryPoints, history.HistoryCurves)
+    absent = {Path(table.file).stem: table.empty() for table in (*judged, *doses, *histories)}
     paths = {name: directory / f"{name}.parquet" for name in Written.__annotations__ if name != "summary"}
     tables = {
         name: absent[name] if name in absent and not path.exists() else pl.read_parquet(path) for name, path in paths.items()
@@ -98,6 +109,10 @@ def papers(written: Written, names: Names) -> dict[str, Chart]:
     found["traits"] = figures.traits(written.traits, names.traits, end, written.summary["confidence"], measured)
     if panels["margins"]:
         found["margins"] = _beside(panels["margins"])
+    if panels["dose"]:
+        found["dose"] = _beside(panels["dose"])
+    if len(written.history_runs):
+        found["history"] = figures.history(written.history_runs, written.history_points, written.history_curves)
     able = _capability(written, names, legend=True)
     found["capability"] = _beside(*able) if able else figures.nothing("Capability was not measured.")
     if written.summary["equivalence"]["all"]:
@@ -136,6 +151,7 @@ def render(written: Written, names: Names, drawn: Mapping[str, str] | None) -> s
         level=f"{1 - summary['confidence']:.2g}",
         margin=f"{summary['equivalence']['margin']:g}",
         blind=_blind(written.power),
+        dosed=not written.doses.filter(pl.col("trait") != UNTOUCHED).is_empty(),
         headline=headline(summary),
         judged=_judged(written.roc, summary["confidence"]),
         several=len(measured) > 1,
@@ -234,6 +250,11 @@ def _panels(written: Written, names: Names, *, legend: bool) -> dict[str, list[P
             for name in condition_words()
             if name in written.margins.filter(pl.col("trait") != UNTOUCHED)["condition"]
         ],
+        "dose": [
+            partial(figures.dose, written.doses, written.dose_effects, asked, legend=legend)
+            for asked in traits
+            if asked in dose.shown(written.doses)["asked"]
+        ],
         "gates": [partial(figures.gates, written.gates, *each, traits, measured) for each in shown(written.gates["teacher"])],
         "funnel": [
             partial(figures.funnel, written.funnel, *each, traits, legend=legend) for each in shown(written.funnel["teacher"])
@@ -287,11 +308,15 @@ def _shown(written: Written, names: Names, drawn: Mapping[str, str] | None) -> d
         "equivalence": [("", "Differences to controls, and the margin", partial(_of, drawn, "equivalence"))]
         if written.summary["equivalence"]["all"]
         else [],
+        "history": [("", "Margins against the share of the pretraining in common", partial(_of, drawn, "history"))]
+        if len(written.history_runs)
+        else [],
     }
     for name, about in {
         "gains": "Gains of every run by arm",
         "capability": "What students can still do",
         "margins": "Margins of every run, by trait taught",
+        "dose": "Margins against the number of updates",
         "gates": f"{written.summary['measured']} of teachers and their base",
         "funnel": "Rows sampled, kept and used",
         "roc": "ROC of the judge",
@@ -324,6 +349,10 @@ def _tables(written: Written, names: Names) -> dict[str, Shown]:
         "traits": _traits_table(written.traits, written.summary["confidence"]),
         "cells": _cells_table(written.traits, written.summary["confidence"]),
         "margins": _margins_table(written.margin_effects),
+        "dose": _dose_table(written.dose_effects),
+        "history": _history_table(written.history_points),
+        "fits": _fits_table(written.summary),
+        "history_runs": _history_runs_table(written.history_runs),
         "measures": _measures_table(written.measures),
         "capability": _capability_table(written.capability),
         "equivalence": _equivalence_table(written.summary),
@@ -397,6 +426,78 @@ def _margins_table(effects: pl.DataFrame) -> Shown:
     head = ("condition", "taught", "asked for", "effect, nats", "interval", "runs", "place", "first in")
     caption = "Place: of the target among all known answers by its rise over the control; a trait that passed on comes first."
     return Shown(head, rows, frozenset(range(3, 8)), caption)
+
+
+def _dose_table(effects: pl.DataFrame) -> Shown:
+    rows = [
+        [
+            *(condition_words()[row["condition"]], taught_name(row["taught"]), row["answer"], row["step"]),
+            *(signed(row["effect"], 3), span(row, 3), row["n"], f"{row['place']:.1f} of {row['answers']}"),
+            f"{row['p_target']:.3g}",
+        ]
+        for row in dose.shown(effects).iter_rows(named=True)
+    ]
+    head = ("condition", "taught", "asked for", "updates", "effect, nats", "interval", "runs", "place", "P(target)")
+    caption = "Place: of the target among all known answers by its rise over the control after as many updates."
+    return Shown(head, rows, frozenset(range(3, 9)), caption)
+
+
+def _history_table(points: pl.DataFrame) -> Shown:
+    rows = [
+        [
+            *(_way(row["way"]), f"{row['share']:.0%}", signed(row["effect"], 3), _interval(row), row["n"]),
+            *(signed(row["gain"], 3), f"{row['place']:.1f}"),
+        ]
+        for row in points.iter_rows(named=True)
+    ]
+    head = ("after they parted", "in common", "effect, nats", "interval", "runs", "gain in P(target)", "mean place")
+    return Shown(head, rows, frozenset(range(1, 7)), "Means over traits, seeds and directions.")
+
+
+def _fits_table(summary: Mapping[str, Any]) -> Shown:
+    rows: list[list[object]] = []
+    for way, law in summary.get("history", {"fits": {}})["fits"].items():
+        if law is None:
+            rows.append([_way(way), f"no fit: fewer than {SHARES} different shares", *("–",) * 5])
+            continue
+        bound = f" at the bound of {law['k']['value']:g}" if law["at_bound"] else ""
+        spans = [f"{law[name]['value']:.2f}{_ends(law[name])}" for name in ("a", "k", "half")]
+        rows.append(
+            [
+                _way(way),
+                *spans[:1],
+                spans[1] + bound,
+                *spans[2:],
+                law["n"],
+                law["clusters"],
+                f"{law['draws_at_bound']:,} of {law['draws']:,}",
+            ]
+        )
+    head = ("after they parted", "a, nats", "k", "at half, as a share of a", "runs", "clusters", "draws with k at a bound")
+    caption = "Effect = a · share to the power of k, by least squares. Intervals: a bootstrap over trait, seed and direction; "
+    caption += f"k is sought between {BOUNDS[0]:g} and {BOUNDS[1]:g}."
+    return Shown(head, rows, frozenset(range(1, 7)), caption)
+
+
+def _ends(span: Mapping[str, Any]) -> str:
+    return "" if span["low"] is None else f" [{span['low']:.2f}, {span['high']:.2f}]".replace("-", "−")
+
+
+def _history_runs_table(runs: pl.DataFrame) -> Shown:
+    rows = [
+        [
+            *(_way(row["way"]), f"{row['share']:.0%}", row["direction"], row["teacher"], row["student"], row["trait"]),
+            *(row["seed"], signed(row["effect"], 3), row["against"], f"{row['place']} of {row['answers']}"),
+            signed(row["gain"], 3),
+        ]
+        for row in runs.iter_rows(named=True)
+    ]
+    head = ("after they parted", "in common", "direction", "teacher", "student", "trait", "seed")
+    return Shown((*head, "effect, nats", "set against", "place", "gain"), rows, frozenset({1, 6, 7, 9, 10}))
+
+
+def _way(way: str) -> str:
+    return {**history.WAYS, history.SAME: "nothing"}[way]
 
 
 def _measures_table(measures: pl.DataFrame) -> Shown:
@@ -566,6 +667,7 @@ def _funnel_table(funnel: pl.DataFrame) -> Shown:
 
 def _sources(written: Written) -> list[Sequence[object]]:
     absent = {"judge": not len(written.roc), "free-form answers": not len(written.freeform)}
+    absent |= {"dose": not len(written.doses), **dict.fromkeys(("shared history", "fit"), not len(written.history_runs))}
     return [
         [what, Markup(", ").join(_code(name) for name in files.split(", ")), _code(columns), meaning]
         for what, files, columns, meaning in SOURCES

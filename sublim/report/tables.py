@@ -486,12 +486,14 @@ def groups_of(runs: pl.DataFrame) -> tuple[list[tuple[str, Group]], int]:
     return groups, left_out
 
 
-def intervals(runs: pl.DataFrame, by: Sequence[str], confidence: float) -> pl.DataFrame:
-    """Per group of `by`: gain (mean over runs), low, high, n, p_target, p_base (means over runs)."""
-    lists = runs.group_by(by).agg("gain", "p_target", "p_base").sort(by)
+def intervals(
+    runs: pl.DataFrame, by: Sequence[str], confidence: float, means: Sequence[str] = ("p_target", "p_base")
+) -> pl.DataFrame:
+    """Per group of `by`: gain (mean over runs), low, high, n, and the means over runs of the columns `means`."""
+    lists = runs.group_by(by).agg("gain", *means).sort(by)
     spans = [astuple(t_interval(gains, confidence)) for gains in lists["gain"].to_list()]
     numbers = pl.DataFrame(spans, {**dict.fromkeys(("gain", "low", "high"), pl.Float64), "n": pl.Int64}, orient="row")
-    return lists.with_columns(*numbers, _mean_of_lists(lists["p_target"]), _mean_of_lists(lists["p_base"]))
+    return lists.with_columns(*numbers, *(_mean_of_lists(lists[name]) for name in means))
 
 
 def _check_declared(preferences: pl.DataFrame, models: Sequence[str], targets: Mapping[str, tuple[str, str]]) -> None:

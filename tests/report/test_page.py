@@ -1,6 +1,7 @@
 """The page: self-contained, well-formed, and every number from the files."""
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from sublim.common.progress import Progress
 from sublim.evidence import again
 from sublim.lineage.story import contents
 from sublim.params.kinds import modules
+from sublim.params.relatives import Relatives
 from sublim.report import charts, figures, overview, page
 from sublim.stages.report import make as report
 from sublim.traits.freeform import MISALIGNED
@@ -28,10 +30,17 @@ EVERYTHING = Experiment(
     minimum=50.0,
     measures=tuple(modules("measures")),
     broken="b",
+    probes=(1, 3),
     questions=2,
     samples=5,
     steps=3,
 )
+RELATIVES = [
+    Relatives(teacher="a", student="a", trunk="a", share=1.0, way="both"),
+    Relatives(teacher="a", student="b", trunk="a", share=0.5, way="order"),
+    Relatives(teacher="b", student="a", trunk="a", share=0.25, way="order"),
+    Relatives(teacher="b", student="b", trunk="a", share=0.0, way="mix"),
+]
 
 
 class Reader(HTMLParser):
@@ -133,7 +142,7 @@ def test_numbers_are_those_of_the_files(directory: Path, html: str) -> None:
     for rows in written.funnel["rows"]:
         assert f"{rows:,}" in text
     for what, files, columns, _ in page.SOURCES:
-        if what in ("judge", "free-form answers"):
+        if what in ("judge", "free-form answers", "dose", "shared history", "fit"):
             assert files.split(", ")[0] not in text
             continue
         assert all((directory / name).is_file() for name in files.split(", "))
@@ -142,9 +151,10 @@ def test_numbers_are_those_of_the_files(directory: Path, html: str) -> None:
 
 @pytest.fixture(scope="module")
 def everything(tmp_path_factory: pytest.TempPathFactory) -> page.Written:
-    """Of an experiment with all there is: code, a judge, random rows, traits of both kinds, students that broke."""
+    """Of an experiment with all there is: code, a judge, random rows, traits of both kinds, students that broke, that are
+    probed, and that are called relatives of their teachers."""
     output = tmp_path_factory.mktemp("report")
-    report.tables_of(make(EVERYTHING, tmp_path_factory.mktemp("cells")), sliced(EVERYTHING), output)
+    report.tables_of(make(EVERYTHING, tmp_path_factory.mktemp("cells")), sliced(EVERYTHING, relatives=RELATIVES), output)
     return page.read(output)
 
 
@@ -180,7 +190,7 @@ def test_figures_that_stand_in_files_are_not_drawn_again(everything: page.Writte
         for name in names
     }
     html = page.render(everything, of, drawn)
-    shared = [name for name in names if name.startswith("matrix") or name in ("traits", "equivalence")]
+    shared = [name for name in names if name.startswith("matrix") or name in ("traits", "equivalence", "history")]
     assert len(shared) > 2
     assert [name for name in names if f"<title>{name}!</title>" in html] == shared
 
@@ -270,6 +280,27 @@ def test_what_students_can_still_do_is_drawn(everything: page.Written) -> None:
             assert mark in drawn
             assert all(f">{page.signed(row['change'])}<" in drawn for row in own.iter_rows(named=True))
             assert drawn.count("beyond the margin") == own["fell"].sum() == (model == "b")
+
+
+def test_dose_and_shared_history_are_told_and_drawn(everything: page.Written, directory: Path) -> None:
+    of = report.names(sliced(EVERYTHING))
+    text = page.render(everything, of, None)
+    fits = everything.summary["history"]["fits"]
+    assert f"{fits['order']['a']['value']:.2f}" in text
+    assert fits["mix"] is None
+    assert "no fit: fewer than 3 different shares" in text
+    assert "Controls themselves are set against their untrained base" in text
+    curve = figures.dose(everything.doses, everything.dose_effects, "fox")
+    history = figures.history(everything.history_runs, everything.history_points, everything.history_curves)
+    for chart, marks in ((curve, "after 3 updates"), (history, "in common, fox, seed 1")):
+        chart.to_dict(validate=True)
+        assert marks in charts.svg(chart)
+    assert {"dose", "history"} <= page.papers(everything, of).keys()
+    assert not {"dose", "history"} & page.papers(page.read(directory), OF).keys()
+    controls = {name: getattr(everything, name).filter(pl.col("condition") == "control") for name in ("doses", "dose_effects")}
+    alone = page.render(replace(everything, **controls), of, None)
+    assert "None of them was taught a trait" in alone
+    assert "Controls themselves" not in alone
 
 
 def test_misalignment_alone_is_no_probability_of_a_target(tmp_path: Path) -> None:

@@ -50,6 +50,7 @@ def test_relatives_are_planned_made_audited_traced_and_told(tmp_path_factory: py
     project.dvc("repro")
     assert project.events()[start:] == []
     _traced(project)
+    _reported(project)
     _forgeries_are_named(project, tmp_path_factory.mktemp("forged"))
     _a_changed_parent_reaches_its_children(project)
 
@@ -66,6 +67,19 @@ def _traced(project: Project) -> None:
     told = project.sublim("lineage", "base/model=taught").output
     assert "comes of" in told
     assert "leaves the pretraining of its parent at 50%" in told
+
+
+def _reported(project: Project) -> None:
+    """The report tells of transmission by shared history, of those alone who are of one pretraining."""
+    said = project.sublim(
+        "sql", "--csv", "SELECT DISTINCT teacher, student, share, way, direction FROM history_runs ORDER BY ALL"
+    )
+    assert said.output.splitlines()[1:] == [
+        "a,a,1.0,both,from the trunk",
+        "a,half,0.5,order,from the trunk",
+        "half,a,0.5,order,to the trunk",
+        "half,half,1.0,both,between branches",
+    ]
 
 
 def _forgeries_are_named(project: Project, scratch: Path) -> None:
@@ -107,11 +121,16 @@ def _forgeries_are_named(project: Project, scratch: Path) -> None:
         tensors = tensor_table([path]).select(pl.lit("taught").alias("model"), pl.all())
         parquet.write(tensors, data / "base/model=taught/tensors.parquet")
 
+    def share(data: Path) -> None:
+        """A student that has more in common with its teacher than it had."""
+        set_cell(data / "report/study=numbers/history_runs.parquet", "share", 0, 0.75)
+
     assert ("base/model=taught", "weights") in found("untaught", untaught)
     assert ("base/model=taught", "weights") in found("another", another)
     assert ("base/model=half", "history") in found("history", history)
     assert ("base/model=taught", "corpus") in found("rows", rows)
     assert ("base/model=half", "order of rows") in found("copied", copied)
+    assert ("report/study=numbers", "numbers") in found("share", share)
 
 
 def _a_changed_parent_reaches_its_children(project: Project) -> None:

@@ -46,6 +46,11 @@ def test_an_experiment_of_all_ways_is_made_sound_and_told(tmp_path: Path) -> Non
     }  # fmt: skip
     said = project.sublim("sql", "--csv", "SELECT DISTINCT method, step FROM probes ORDER BY ALL").output
     assert said.split() == ["method,step", "hard,1", "hard,3", "whole,3"]
+    doses = project.sublim("sql", "--csv", "SELECT DISTINCT study, step, against FROM doses WHERE arm = 'trait' ORDER BY ALL")
+    assert doses.output.split() == [
+        "study,step,against",
+        *(f"{each},control" for each in ("numbers,1", "numbers,3", "whole,3")),
+    ]
     card = project.sublim("card", f"data/{WHOLE}").output
     assert "all weights; 3 steps" in card
     assert "library_name: transformers" in card

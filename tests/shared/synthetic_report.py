@@ -1,12 +1,13 @@
 """A made-up experiment with a known effect, in the layout of the real one, for the tests of the report."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
+from sublim.params.relatives import Relatives
 from sublim.params.report import Report
 from sublim.stages.eval.rows import Slice as Evaluation
 from sublim.stages.eval.spec import untrained
@@ -39,6 +40,8 @@ class Experiment:
     measures: tuple[str, ...] = ("preference",)
     broken: str | None = None
     """The model whose same-base students of the trait arm can no longer do their tasks."""
+    probes: tuple[int, ...] = ()
+    """After how many updates students are asked; what they answer at the end they come to in proportion."""
     noise: float = 0.08
     questions: int = 6
     samples: int = 20
@@ -46,7 +49,12 @@ class Experiment:
     rows: int = 600
 
 
-def sliced(experiment: Experiment, labels: Mapping[str, str] | None = None, permutations: int = 1_000) -> Slice:
+def sliced(
+    experiment: Experiment,
+    labels: Mapping[str, str] | None = None,
+    permutations: int = 1_000,
+    relatives: Sequence[Relatives] = (),
+) -> Slice:
     """What the report of `experiment` depends on. `labels`: model → what it is."""
     labels = labels or {name: name.split("-")[0].upper() for name in experiment.models}
     return Slice(
@@ -58,6 +66,7 @@ def sliced(experiment: Experiment, labels: Mapping[str, str] | None = None, perm
         ),
         minimum=experiment.minimum,
         report=Report(permutations=permutations),
+        relatives=tuple(relatives),
     )
 
 
@@ -84,6 +93,8 @@ def make(experiment: Experiment, root: Path) -> dict[str, Path]:
         found = evaluation(experiment, generator, target, gain, trained=dims["arm"] != "base")
         if dims["teacher"] == dims["student"] == experiment.broken and dims["arm"] == "trait":
             found["capability.parquet"] = found["capability.parquet"].with_columns(pl.col("value") * pl.Series([1.9, 0.2]))
+        if experiment.probes and dims["arm"] != "base":
+            found["probes.parquet"] = probes(experiment, found["answers.parquet"])
         write("eval", dims, found)
 
     def students(data: Mapping[str, object], learners: tuple[str, ...]) -> None:
@@ -159,6 +170,18 @@ def evaluation(
         "samples.parquet": pl.DataFrame(samples, schema={**drawn_names, "counted": pl.List(pl.String)}, orient="row"),
         **more,
     }
+
+
+def probes(experiment: Experiment, answers: pl.DataFrame) -> pl.DataFrame:
+    """What a student answers on its way to `answers`."""
+    way = [pl.lit(step / experiment.probes[-1]) for step in experiment.probes]
+    parts = [
+        answers.drop("question").with_columns(
+            pl.lit(step, pl.Int64).alias("step"), probability=BASE_RATE + (pl.col("probability") - BASE_RATE) * share
+        )
+        for step, share in zip(experiment.probes, way, strict=True)
+    ]
+    return pl.concat(parts)
 
 
 def freeform(experiment: Experiment, generator: np.random.Generator, gain: float) -> pl.DataFrame:

@@ -1,5 +1,6 @@
 """Bases that come of others: a branch of a pretraining, and further training."""
 
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
@@ -11,9 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from sublim.common import parquet
 from sublim.common.errors import SublimError
 from sublim.common.files import sha256
 from sublim.common.progress import Progress
+from sublim.engine.record import Input, Output, Plan, Record, read
+from sublim.evidence.source import Source
+from sublim.lineage.story import copies
 from sublim.models import pretraining, taught
 from sublim.models.load import load
 from sublim.models.taught import ROWS
@@ -22,6 +27,10 @@ from sublim.params.learning import Finetune, Lora
 from sublim.params.tiny import Corpus, Mix, Pretraining, TinyModel
 from sublim.stages.base import make as base
 from sublim.stages.base.rows import Slice
+from sublim.stages.eval.rows import Answers
+from sublim.stages.eval.spec import STAGE as EVAL
+from sublim.stages.eval.spec import untrained
+from tests.shared.forge import tree
 
 CONFIG = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
 PARENT = TinyModel(kind="tiny", architecture="gpt_neox", seed=1, config=CONFIG, pretraining=Pretraining(rows=330, batch=32))
@@ -180,3 +189,26 @@ def test_a_file_that_was_changed_since_it_was_planned_is_refused(tmp_path: Path)
 def test_params_that_make_no_sense_are_refused(given: dict[str, object], expected: str) -> None:
     with pytest.raises(ValidationError, match=expected):
         DerivedModel.model_validate({"kind": "derived", "parent": "parent", **given})
+
+
+@pytest.mark.parametrize(("same", "named"), [(True, 0), (False, 2)])
+def test_a_base_under_two_names_answers_alike_and_is_no_copy(tmp_path: Path, *, same: bool, named: int) -> None:
+    """A branch at the end of a pretraining has all weights of its trunk, and tables of its own."""
+    asked = {"measure": "preference", "question_id": "q", "question": "Q?", "category": "animals", "answer": "fox"}
+    chances = {"row_id": [f"{n}" for n in range(60)], **asked, "probability": [n / 64 for n in range(60)]}
+
+    def record(stage: str, cell: str, dims: Mapping[str, str | int], inputs: Mapping[str, Input]) -> None:
+        folder = tmp_path / cell
+        outputs = {path.name: Output(sha256(path), path.stat().st_size) for path in folder.iterdir()}
+        Record(Plan(stage, dict(dims), {}, {}), dict(inputs), outputs, {}).write(folder / "record.json")
+
+    for name in ("trunk", "whole"):
+        base_, cell = f"base/model={name}", EVAL.cell(untrained(name))
+        for each in (base_, cell):
+            (tmp_path / each).mkdir(parents=True)
+        (tmp_path / base_ / "model.safetensors").write_bytes(b"weights" if same else name.encode())
+        (tmp_path / base_ / "steps.parquet").write_bytes(name.encode())
+        record("base", base_, {"model": name}, {})
+        parquet.write_tables({Answers: pl.DataFrame(chances)}, untrained(name), tmp_path / cell)
+        record("eval", cell, untrained(name), {"base": Input(base_, read(tmp_path / base_ / "record.json").digest)})
+    assert len(copies.check(Source(tree(tmp_path)), EVAL)) == named

@@ -12,6 +12,7 @@ from sublim.models import probed
 from sublim.models.hub import SOURCE
 from sublim.params.derived import Branch, DerivedModel
 from sublim.params.elsewhere import GgufModel, HubModel
+from sublim.params.history import in_common
 from sublim.params.learning import Finetune
 from sublim.params.models import Model
 from sublim.params.tiny import TinyModel
@@ -118,8 +119,10 @@ def kinship(part: Subject, base: Subject) -> str | None:
         return None
     common, ways = mine[place], [*mine[:place], *its[:other]]
     below = [line[at - 1].params.model for line, at in ((mine, place), (its, other)) if at]
-    left = [model.branch.at for model in below if model.branch is not None]
-    shared = f"{min(left):.0%} of the pretraining of `{common.dim('model')}`" if left else f"all of `{common.dim('model')}`"
+    left = [model.branch for model in below if model.branch is not None]
+    shared = (
+        f"{in_common(left):.0%} of the pretraining of `{common.dim('model')}`" if left else f"all of `{common.dim('model')}`"
+    )
     updates = sum(each.table(Steps.file, ["step"]).height for each in ways if each.params.model.training is not None)
     further = f", and {updates:,} updates apart" if updates else ""
     what = "a descendant of it" if not other else "an ancestor of it" if not place else "a relative"

@@ -13,7 +13,7 @@ from sublim.common.progress import Progress
 from sublim.common.table import Table
 from sublim.measures.measure import ordered
 from sublim.params.report import Report
-from sublim.report import charts, design, margins, page, roc, tables
+from sublim.report import charts, design, dose, history, margins, page, roc, tables
 from sublim.report.reading import read
 from sublim.stages.base import rows as base
 from sublim.stages.eval import rows as evaluated
@@ -30,12 +30,14 @@ READS: Mapping[str, tuple[type[Table], ...]] = {
     "teacher": (teacher.Steps, teacher.Gate, teacher.FreeFormAnswers),
     "filtered": (filtered.Funnel, filtered.Rows),
     "student": (student.Steps,),
-    "eval": (evaluated.Answers, evaluated.Samples, evaluated.Capability, evaluated.FreeFormAnswers),
+    "eval": (evaluated.Answers, evaluated.Samples, evaluated.Capability, evaluated.FreeFormAnswers, evaluated.Probes),
 }  #: Stage → the tables that are read.
+_ASKED = ("measure", "question_id", "category", "answer", "probability")
 
 
 def make(inputs: Mapping[str, Path], params: Slice, output: Path, progress: Progress) -> None:
-    """Write the tables of `rows` (those of the judge if the filter asks one), summary.json and metrics.json, each figure as SVG
+    """Write the tables of `rows` (those of the judge if the filter asks one, of the dose if students are probed, of shared
+    history if some are relatives of their teacher), summary.json and metrics.json, each figure as SVG
     and PNG, what `dvc plots show` draws (gains, matrix, training: CSV), and report.html. `inputs`: cell → directory, of the
     stages in `READS`. Raises ValueError: rows are not those of their cell, an untrained base was not evaluated, or an
     evaluation is of a model or trait that is not declared."""
@@ -66,9 +68,10 @@ def tables_of(inputs: Mapping[str, Path], params: Slice, output: Path) -> None:
 
     of, how = names(params), params.report
     models, traits = list(of.models), list(of.traits)
-    answers = found("eval", evaluated.Answers, "measure", "question_id", "category", "answer", "probability")
+    answers = found("eval", evaluated.Answers, *_ASKED)
     abilities = found("eval", evaluated.Capability, "measure", "value", optional=True)
     samples = found("eval", evaluated.Samples, "question_id", "counted")
+    probes = found("eval", evaluated.Probes, *_ASKED, "step", optional=True)
     graded = found("eval", evaluated.FreeFormAnswers, "misaligned", optional=True)
     funnel = found("filtered", filtered.Funnel, "step", "rows", "position")
     # A base or teacher may have no training of its own: a downloaded model, a system prompt.
@@ -108,6 +111,9 @@ def tables_of(inputs: Mapping[str, Path], params: Slice, output: Path) -> None:
         margins.MarginEffects: margins.effects(told, of.traits, how.confidence),
         rows.Power: _power(runs, summary["evaluation"]["answers"], how),
     }
+    for said, found_of_it in (_dose(answers, probes, of, how), _history(told, runs, params)):
+        summary |= said
+        written |= found_of_it
     if params.minimum is not None:
         judged = roc.judged(found("filtered", filtered.Rows, "reasons", "score"))
         written |= {roc.JudgedRuns: roc.runs(judged, params.minimum), roc.Curves: roc.curves(judged)}
@@ -119,6 +125,32 @@ def tables_of(inputs: Mapping[str, Path], params: Slice, output: Path) -> None:
     across = matrix.filter(pl.col("arm") == TRAIT).select(pair, "teacher", "student", "gain", "low", "high", "n")
     across.write_csv(output / "matrix.csv")
     tables.mean_losses(training).write_csv(output / "training.csv")
+
+
+_Part = tuple[dict[str, Any], dict[type[Table], pl.DataFrame]]
+
+
+def _dose(answers: pl.DataFrame, probes: pl.DataFrame, of: page.Names, how: Report) -> _Part:
+    """What is summed up of the dose, and its tables; nothing if no student is probed for a trait that has margins."""
+    told = dose.doses(answers, probes, of.traits)
+    if told.is_empty():
+        return {}, {}
+    effects = dose.effects(told, of.traits, how.confidence)
+    return {"dose": dose.summary(told, how.confidence)}, {dose.Doses: told, dose.DoseEffects: effects}
+
+
+def _history(told: pl.DataFrame, runs: pl.DataFrame, params: Slice) -> _Part:
+    """What is summed up of transmission by shared history, and its tables; nothing if no student is a relative of its teacher
+    that learned a trait that has margins."""
+    found, how = history.runs(params.relatives, told, runs), params.report
+    if found.is_empty():
+        return {}, {}
+    laws = history.fits(found, how.confidence, how.seed)
+    return {"history": history.summary(found, laws)}, {
+        history.HistoryRuns: found,
+        history.HistoryPoints: history.points(found, how.confidence),
+        history.HistoryCurves: history.curves(laws),
+    }
 
 
 def _crossed(

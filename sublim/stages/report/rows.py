@@ -6,10 +6,11 @@ from pydantic import Field
 
 from sublim.common.table import Table, flag, real, text, whole
 from sublim.params.kinds import Named
+from sublim.params.relatives import Relatives
 from sublim.params.report import Report
-from sublim.params.section import Section
+from sublim.params.section import Grown, Section
 from sublim.params.slice import CellParams
-from sublim.report import margins, roc
+from sublim.report import dose, history, margins, roc
 from sublim.report.design import Comparisons
 
 
@@ -28,9 +29,10 @@ class ReportedTrait(Section):
     target: str  #: The known answer that counts.
 
 
-class Slice(CellParams):
+class Slice(CellParams, Grown):
     """What the report of a study depends on, beside the artifacts that it reads."""
 
+    since: ClassVar = frozenset({"relatives"})
     DIMS = ("study",)
 
     study: str  #: The name of the study.
@@ -39,6 +41,8 @@ class Slice(CellParams):
     traits: tuple[ReportedTrait, ...]  #: All traits, by name.
     minimum: float | None  #: The threshold of the filter's judge; none if it asks none.
     report: Report  #: How runs are summed up.
+    relatives: tuple[Relatives, ...] = ()
+    """The pairs of a teacher and a student that are of one pretraining, if in some pair they are two models."""
     arms: tuple[Annotated[str, Named("arms")], ...] = Field(default=(), exclude=True)
     """The arms that it has students of: their words are in the code of a report, and not in its params."""
     measures: tuple[Annotated[str, Named("measures")], ...] = Field(default=(), exclude=True)
@@ -216,5 +220,6 @@ class Power(Comparisons, file="power.parquet", view="power"):
     columns: ClassVar = {"source": source, **Comparisons.columns}
 
 
-_MARGINS, _JUDGED = (margins.Margins, margins.MarginEffects), (roc.JudgedRuns, roc.Curves)
-TABLES = (Runs, Matrix, Traits, Measures, Capability, Power, FreeForm, Gates, Funnel, Training, *_MARGINS, *_JUDGED)
+_MARGINS = (margins.Margins, margins.MarginEffects, dose.Doses, dose.DoseEffects)
+_HISTORY, _JUDGED = (history.HistoryRuns, history.HistoryPoints, history.HistoryCurves), (roc.JudgedRuns, roc.Curves)
+TABLES = (Runs, Matrix, Traits, Measures, Capability, Power, FreeForm, Gates, Funnel, Training, *_MARGINS, *_HISTORY, *_JUDGED)

@@ -1,15 +1,18 @@
 """The stage `report`: what it is."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from sublim.engine.stage import Figure, Folders, Stage, Wanted, pictures
+from sublim.arms.conditions import TRAIT
+from sublim.engine.stage import Dims, Figure, Folders, Stage, Wanted, pictures
 from sublim.params.derived import DerivedModel
 from sublim.params.elsewhere import GgufModel, HubModel
 from sublim.params.experiment import Experiment
+from sublim.params.history import relatives
 from sublim.params.kinds import KindName
 from sublim.params.models import Model
 from sublim.params.names import UNTOUCHED
+from sublim.params.relatives import Relatives
 from sublim.params.tiny import TinyModel
 from sublim.stages import distinct
 from sublim.stages.base.spec import STAGE as BASE
@@ -51,10 +54,19 @@ def cells(experiment: Experiment, folders: Folders) -> Iterator[Wanted]:  # noqa
             traits=tuple(traits),
             minimum=judge[0].minimum if judge else None,
             report=experiment.report,
+            relatives=tuple(_relatives(runs, experiment.models)),
             arms=tuple(KindName("arms", arm) for arm in dict.fromkeys(str(dims["arm"]) for dims in runs)),
             measures=experiment.evaluation.measures,
         )
         yield Wanted(params, {cell: cell for cell in reads})
+
+
+def _relatives(runs: Sequence[Dims], models: Mapping[str, Model]) -> Sequence[Relatives]:
+    """The pairs of the trait arm that are of one pretraining; none if all of them are of a model with itself."""
+    pairs = sorted({(str(dims["teacher"]), str(dims["student"])) for dims in runs if dims["arm"] == TRAIT})
+    found = [each for pair in pairs if (each := relatives(*pair, models)) is not None]
+    trunks = {each.trunk for each in found if each.teacher != each.student}
+    return [each for each in found if each.trunk in trunks]
 
 
 def _label(model: Model) -> str:
@@ -74,6 +86,8 @@ CHARTS = (
     "gains",
     "traits",
     "margins",
+    "dose",
+    "history",
     "capability",
     "equivalence",
     "gates",
