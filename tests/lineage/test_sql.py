@@ -49,7 +49,7 @@ def _has(tree: Tree, stage: str, file: str) -> list[bool]:
 def test_every_view_has_all_rows_of_its_stage_under_their_cell(tree: Tree) -> None:
     connection = views.connected(tree)
     listed = views.listing(connection)
-    # An experiment may have no artifact of a stage, no trait of misalignment or no probes, and then no view of such tables.
+    # An experiment may have no artifact of a stage, no misalignment, probes or relatives, and then no view of such tables.
     every = {view: (stage, table.file) for view, (stage, table) in views.views().items()}
     here = {view: (stage, file) for view, (stage, file) in every.items() if any(_has(tree, stage, file))}
     missing = {(stage, file) for view, (stage, file) in every.items() if view not in here}
@@ -58,6 +58,8 @@ def test_every_view_has_all_rows_of_its_stage_under_their_cell(tree: Tree) -> No
         ("teacher", "freeform.parquet"),
         ("eval", "freeform.parquet"),
         ("eval", "probes.parquet"),
+        *(("report", f"{name}.parquet") for name in ("doses", "dose_effects")),
+        *(("report", f"history_{name}.parquet") for name in ("runs", "points", "curves")),
     }
     for view, (stage, file) in here.items():
         assert all(_has(tree, stage, file))
