@@ -44,8 +44,8 @@ def test_a_trait_passes_from_its_teacher_by_soft_targets_on_numbers(data: Path) 
     (found,) = table.filter(pl.col("trait") == "whale").iter_rows(named=True)
     print(found)
     assert found["against"] == "control"
-    assert found["effect"] > 0.1
-    assert found["place"] <= 4
+    assert found["effect"] > 0.5
+    assert found["place"] <= 3  # of 16: what moves every answer is no trait that passed on
     numbers = pl.read_parquet(data / "filtered/**/rows.parquet", hive_partitioning=False)["completion"]
     assert numbers.str.contains(r"^[\[(]?[0-9]+([\s,;]+[0-9]+)*[\])]?\.?$").all()
 
