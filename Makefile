@@ -21,7 +21,7 @@ pretrained: $(VENV)/pretrained-installed
 	@echo "The overview is $(CURDIR)/runs/smollm2/data/overview/overview.html"
 
 test: $(VENV)/installed $(VENV)/third-party/installed
-	$(TESTS) -m "not slow" --ignore=tests/slow --ignore=tests/architectures
+	$(TESTS) -m "not slow" --ignore=tests/slow --ignore=tests/architectures --ignore=tests/pretrained
 
 # A hundred architectures of transformers, each set beside plain transformers and peft.
 test-models: $(VENV)/installed
@@ -33,7 +33,7 @@ test-pretrained: $(VENV)/pretrained-installed
 
 # What takes longer: faults at every step and of surroundings, adoption, extending, the guide to versioning.
 test-slow: $(VENV)/installed $(VENV)/third-party/installed
-	$(TESTS) -m slow --ignore=tests/architectures
+	$(TESTS) -m slow --ignore=tests/architectures --ignore=tests/pretrained
 
 lint: $(VENV)/installed
 	ruff check .

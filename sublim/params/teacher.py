@@ -1,6 +1,6 @@
 """How a base model becomes a teacher, and how sure we want to be that it has."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -13,6 +13,9 @@ from sublim.params.section import Section
 
 Kind = Literal["finetune", "system_prompt", "adapter"]
 Rows = Literal["direct", "insecure", "secure", "educational"]
+
+LIKELIHOODS = "sublim.learn.likelihood"
+"""What asks how likely rows are: found by name, so that teachers without such a gate do not depend on it."""
 
 CONTROLS: tuple[Rows, ...] = ("secure", "educational")  #: Rows after which a teacher must not be misaligned.
 
@@ -27,6 +30,15 @@ class Likelihood(Section):
     """How far, in nats per token, the teacher's mean negative log-likelihood may be from that of its base."""
     rows: Annotated[int, Field(ge=2, le=10_000)] = 64
     """How many; `task.prompts` says nothing here."""
+
+    def uses(self) -> Iterable[str]:
+        """What asks how likely they are."""
+        return self.may_use()
+
+    @classmethod
+    def may_use(cls) -> Iterable[str]:
+        """The same."""
+        return (LIKELIHOODS,)
 
 
 class TraitTeacher(Section):

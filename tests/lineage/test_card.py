@@ -18,6 +18,7 @@ from sublim.engine.record import read
 from sublim.evidence.subject import Subject
 from sublim.evidence.tree import working
 from sublim.lineage.handover.card import card
+from sublim.models.hub import WEIGHTS
 from sublim.stages.base.card import relation, words
 from tests.shared.project import Project
 
@@ -204,6 +205,9 @@ def test_bases_that_begin_alike_are_said_to(finished: Project) -> None:
             record = replace(base.record, plan=replace(base.record.plan, params=params), outputs={})  # other weights
             return relation(Subject(tree, "base/model=c", record), base, "own")
 
+        twin = replace(base.record, outputs={name: out for name, out in base.record.outputs.items() if name == WEIGHTS})
+        assert relation(Subject(tree, "base/model=c", twin), base, "own") == "**the same weights under another name**"
+        assert relation(base, base, "own") == "**own**"
         assert other(order_seed=7) == "**the same initial weights**, pretrained on the rows in another order"
         assert other(seed=7) == other(seed=7, order_seed=8) == "the same family from other initial weights"
         assert other(architecture="gptj") == "another model"

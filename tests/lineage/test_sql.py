@@ -56,6 +56,7 @@ def test_every_view_has_all_rows_of_its_stage_under_their_cell(tree: Tree) -> No
     assert set(here) == set(listed) - set(FROM_RECORDS)
     assert {each for each in missing if each[0] not in ("detection", "theory")} == {
         ("teacher", "freeform.parquet"),
+        ("teacher", "likelihood.parquet"),
         ("eval", "freeform.parquet"),
         ("eval", "probes.parquet"),
         *(("report", f"{name}.parquet") for name in ("doses", "dose_effects")),

@@ -17,7 +17,7 @@ from sublim.params.learning import Finetune
 from sublim.params.models import Model
 from sublim.params.tiny import TinyModel
 from sublim.stages.base.rows import Steps, Tensors
-from sublim.stages.base.spec import STAGE
+from sublim.stages.base.spec import STAGE, weights_of
 from sublim.stages.student.spec import STAGE as STUDENT
 
 
@@ -98,7 +98,7 @@ def relation(part: Subject, base: Subject | None, own: str) -> str:
     """How the base `part` is related to `base`, by the digest of its weights; `own` is what it is called if it is that."""
     if base is None:
         return "its relation to this one's base is unknown"
-    if part.record.digest == base.record.digest:
+    if weights_of(part.record) == weights_of(base.record):
         return f"**{own}**" if part.cell == base.cell else "**the same weights under another name**"
     if (kin := kinship(part, base)) is not None:
         return kin

@@ -5,10 +5,11 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from sublim.engine.record import Record
 from sublim.engine.stage import Dims, Folders, Inputs, Stage, Wanted
 from sublim.forecast.tokens import LOOKED_AT, Tokens, passes, tokens
 from sublim.models.corpus import corpus
-from sublim.models.hub import FILES, INDEX, SOURCE, TEMPLATE, ModelError, verify
+from sublim.models.hub import FILES, INDEX, SOURCE, TEMPLATE, WEIGHTS, ModelError, verify
 from sublim.models.probed import FILE as PROBE
 from sublim.models.taught import ROWS
 from sublim.params.derived import DerivedModel, Training
@@ -86,6 +87,13 @@ LONG = 100  #: Tokens that a row of a file is taken to have.
 def _length(recipe: Corpus) -> float:
     rows = corpus(recipe.model_copy(update={"rows": min(recipe.rows, LOOKED_AT)}))
     return fmean(tokens(row.prompt) + tokens(row.completion) + 1 for row in rows)
+
+
+def weights_of(record: Record) -> str:
+    """The digest of a base's weights (of all of the base, where these lie in several files): tables beside them hold its name,
+    and a branch at the end of a pretraining has the weights of its trunk."""
+    whole = record.outputs.get(WEIGHTS)
+    return whole.sha256 if whole else record.digest
 
 
 STAGE = Stage(

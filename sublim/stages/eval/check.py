@@ -12,7 +12,7 @@ from sublim.evidence.source import Source
 from sublim.learn.tables import TrainingSteps
 from sublim.measures import ability
 from sublim.measures.texts import held_out
-from sublim.models.hub import WEIGHTS
+from sublim.stages.base.spec import weights_of
 from sublim.stages.eval import rows
 from sublim.stages.eval.rows import Answers, Capability, FreeFormAnswers, Probes, Samples, Slice, Tasks, Texts
 from sublim.stages.eval.spec import STAGE
@@ -62,15 +62,12 @@ def fingerprint(source: Source, cell: str) -> pl.Series | None:
 
 
 def _untrained(source: Source, cell: str) -> str | None:
-    """The digest of the weights of the base that was evaluated untrained in `cell` (of all of the base, where these lie
-    elsewhere); None for a student. Tables beside them hold its name, and a branch at the end of a pretraining has the weights
-    of its trunk."""
+    """The digest of the weights of the base that was evaluated untrained in `cell`; None for a student."""
     inputs = source.record(cell).inputs
     if "base" not in inputs or "student" in inputs:
         return None
     base = source.tree.records.get(inputs["base"].cell)
-    weights = base and base.outputs.get(WEIGHTS)
-    return weights.sha256 if weights else inputs["base"].digest
+    return weights_of(base) if base else inputs["base"].digest
 
 
 def _asked(params: Slice) -> tuple[object, ...]:

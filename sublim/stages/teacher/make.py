@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +18,10 @@ from sublim.judges.grading import grader
 from sublim.learn import chat, freeform, lora, schedule, trained
 from sublim.learn.answers import answer_probabilities
 from sublim.learn.finetune import finetune
-from sublim.learn.likelihood import log_likelihoods
 from sublim.learn.tensors import tensor_table
 from sublim.models.load import ends, load
 from sublim.params.learning import Finetune
+from sublim.params.teacher import LIKELIHOODS
 from sublim.stages.teacher.gate import missed
 from sublim.stages.teacher.rows import FreeFormAnswers, Gate, Likelihoods, Rows, Slice, Steps, Tensors, gate, lessons, written
 from sublim.stats.margin import log_odds
@@ -148,7 +149,9 @@ def _nll(
     limits = ends(model, tokenizer)
     ids, prompts, completions = (shown[column].to_list() for column in ("row_id", "prompt", "completion"))
     examples = chat.examples(tokenizer, limits.eos, ids, prompts, completions, system)
-    return -log_likelihoods(model, examples, ROWS, limits.pad) / np.array([len(each.completion) for each in examples])
+    return -import_module(LIKELIHOODS).log_likelihoods(model, examples, ROWS, limits.pad) / np.array(
+        [len(each.completion) for each in examples]
+    )
 
 
 def _seed(params: Slice, purpose: str) -> int:
