@@ -27,7 +27,7 @@ _SLICES = {"base": base, "teacher": teacher, "filtered": filtered, "student": st
 DIMS = {stage: each.Slice.DIMS for stage, each in _SLICES.items()}
 READS: Mapping[str, tuple[type[Table], ...]] = {
     "base": (base.Steps,),
-    "teacher": (teacher.Steps, teacher.Gate, teacher.FreeFormAnswers),
+    "teacher": (teacher.Steps, teacher.Gate, teacher.Likelihoods, teacher.FreeFormAnswers),
     "filtered": (filtered.Funnel, filtered.Rows),
     "student": (student.Steps,),
     "eval": (evaluated.Answers, evaluated.Samples, evaluated.Capability, evaluated.FreeFormAnswers, evaluated.Probes),
@@ -37,10 +37,10 @@ _ASKED = ("measure", "question_id", "category", "answer", "probability")
 
 def make(inputs: Mapping[str, Path], params: Slice, output: Path, progress: Progress) -> None:
     """Write the tables of `rows` (those of the judge if the filter asks one, of the dose if students are probed, of shared
-    history if some are relatives of their teacher), summary.json and metrics.json, each figure as SVG
-    and PNG, what `dvc plots show` draws (gains, matrix, training: CSV), and report.html. `inputs`: cell → directory, of the
-    stages in `READS`. Raises ValueError: rows are not those of their cell, an untrained base was not evaluated, or an
-    evaluation is of a model or trait that is not declared."""
+    history if some are relatives of their teacher), summary.json and metrics.json, each figure as SVG and PNG, what `dvc plots
+    show` draws (gains, matrix, training: CSV), and report.html. `inputs`: cell → directory, of the stages in `READS`. Raises
+    ValueError: rows are not those of their cell, an untrained base was not evaluated, or an evaluation is of a model or trait
+    that is not declared."""
     track = progress.start("report", 3, "part")
     tables_of(inputs, params, output)
     track.advance(note="tables")
@@ -64,6 +64,8 @@ def tables_of(inputs: Mapping[str, Path], params: Slice, output: Path) -> None:
     """Write the files of the report that hold numbers, Parquet, JSON and CSV, into `output`. The audit compares them."""
 
     def found(stage: str, table: type[Table], *columns: str, optional: bool = False) -> pl.DataFrame:
+        if table not in READS[stage]:  # or the audit of a bundle, which lays out these files alone, would not find it
+            raise LookupError(f"{table.file} of {stage}: expected it in READS, found a report that reads it")
         return read(inputs, stage, DIMS[stage], table, columns, optional=optional)
 
     of, how = names(params), params.report
