@@ -31,7 +31,7 @@ _PINNED = ("repo", "revision")
 
 def check(source: Source, cell: str) -> Iterator[Accident]:
     """What does not hold in the base `cell`."""
-    params = source.params(cell, Slice)
+    params, found = source.params(cell, Slice), _weights(source, cell)
     match params.model:
         case TinyModel():
             yield from _pretrained(source, cell, params.model, None)
@@ -40,13 +40,13 @@ def check(source: Source, cell: str) -> Iterator[Accident]:
         case GgufModel():
             yield from _unpacked(source, cell, params.model, params.files)
         case DerivedModel(training=Training() as how):
-            yield from _trained_further(source, cell, how, params.files)
+            yield from _trained_further(source, cell, how, params.files, found)
         case DerivedModel(branch=Branch() as branch) if params.parent is not None:
             yield from _pretrained(source, cell, params.parent, branch)
             yield from _in_common(source, cell, branch)
         case DerivedModel():
             yield Accident("plan", "expected the model whose pretraining is left, found none")
-    yield from adapter.in_table(source, cell, _weights(source, cell))
+    yield from adapter.in_table(source, cell, found)
 
 
 def _weights(source: Source, cell: str) -> dict[str, Tensor]:
@@ -117,7 +117,9 @@ def _in_common(source: Source, cell: str, branch: Branch) -> Iterator[Accident]:
             return
 
 
-def _trained_further(source: Source, cell: str, how: Training, files: Mapping[str, str]) -> Iterator[Accident]:
+def _trained_further(
+    source: Source, cell: str, how: Training, files: Mapping[str, str], found: dict[str, Tensor]
+) -> Iterator[Accident]:
     rows = source.table(cell, Corpus)
     if how.corpus is not None:
         expected = source.once(("taught", how.model_dump_json()), lambda: taught.rows(how, files))
@@ -135,7 +137,7 @@ def _trained_further(source: Source, cell: str, how: Training, files: Mapping[st
     yield from training.rates(steps, [recipe.learning_rate * schedule.share(recipe, n, total) for n in range(total)])
     size = recipe.batch * recipe.accumulation
     yield from training.trained_on(steps, "the rows of its corpus", expected["row_id"], stretches, size)
-    yield from whole.grew(source, cell, "parent", _weights(source, cell))
+    yield from whole.grew(source, cell, "parent", found)
     if SOURCE in source.record(cell).outputs and (parent := source.upstream(cell, "parent")) is not None:
         yield from _of_files(source, cell, {}, source.json(parent, SOURCE).get("template"), {Corpus.file, Steps.file})
 

@@ -69,13 +69,8 @@ def _gate(source: Source, cell: str, params: Slice) -> Iterator[Accident]:
     chances = gate.select("probability", "base_probability").to_numpy()
     if (chances < 0).any() or (chances > 1 + ROUNDING).any():
         yield Accident("gate", f"expected probabilities from 0 to 1, found {chances.min():.4g} to {chances.max():.4g}")
-    shown = rows.written(params)
-    if params.likelihood is not None:
-        shown = source.table(cell, Likelihoods)
-        if wrong := list(_unwritten(params, shown)):
-            yield from wrong
-            return
-    if wrong := list(_margins(params, gate)):
+    shown = Likelihoods.empty() if params.likelihood is None else source.table(cell, Likelihoods)
+    if wrong := [*_unwritten(params, shown), *_margins(params, gate)]:
         yield from wrong
         return
     for found in missed(params, gate, shown):
