@@ -461,18 +461,9 @@ def _fits_table(summary: Mapping[str, Any]) -> Shown:
             rows.append([_way(way), f"no fit: fewer than {SHARES} different shares", *("–",) * 5])
             continue
         bound = f" at the bound of {law['k']['value']:g}" if law["at_bound"] else ""
-        spans = [f"{law[name]['value']:.2f}{_ends(law[name])}" for name in ("a", "k", "half")]
-        rows.append(
-            [
-                _way(way),
-                *spans[:1],
-                spans[1] + bound,
-                *spans[2:],
-                law["n"],
-                law["clusters"],
-                f"{law['draws_at_bound']:,} of {law['draws']:,}",
-            ]
-        )
+        a, k, half = (f"{law[name]['value']:.2f}{_ends(law[name])}" for name in ("a", "k", "half"))
+        ended = f"{law['draws_at_bound']:,} of {law['draws']:,}"
+        rows.append([_way(way), a, k + bound, half, law["n"], law["clusters"], ended])
     head = ("after they parted", "a, nats", "k", "at half, as a share of a", "runs", "clusters", "draws with k at a bound")
     caption = "Effect = a · share to the power of k, by least squares. Intervals: a bootstrap over trait, seed and direction; "
     caption += f"k is sought between {BOUNDS[0]:g} and {BOUNDS[1]:g}."

@@ -181,6 +181,16 @@ def test_gemmas_template_is_its_own_but_for_what_a_system_prompt_says() -> None:
     assert ours.rendered([told], generate=True) == own.rendered([ahead], generate=True)
 
 
+def made(project: Project) -> Path:
+    """The data of the rehearsal of two traits and one seed: run, audited, and nothing made twice."""
+    project.snakemake("--configfile", "rehearsal.yaml")
+    assert project.sublim("audit").status == 0
+    assert project.computed(0) == {
+        "base": 1, "teacher": 2, "raw": 3, "filtered": 3, "student": 3, "eval": 4, "report": 1, "overview": 1,
+    }  # fmt: skip
+    return project.path / "data"
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_wolf_and_lion_on_a_tiny_model_in_pythias_place(project: Project) -> None:
@@ -197,12 +207,7 @@ def test_wolf_and_lion_on_a_tiny_model_in_pythias_place(project: Project) -> Non
     }
     same = {"models.pythia-160m.repo", "models.pythia-160m.revision", "models.pythia-160m.path"}
     assert rehearsed(PYTHIA, changes, project.path / "rehearsal.yaml") == {*changes, *same} - {"models.pythia-160m"}
-    project.snakemake("--configfile", "rehearsal.yaml")
-    assert project.sublim("audit").status == 0
-    assert project.computed(0) == {
-        "base": 1, "teacher": 2, "raw": 3, "filtered": 3, "student": 3, "eval": 4, "report": 1, "overview": 1,
-    }  # fmt: skip
-    data = project.path / "data"
+    data = made(project)
     whole = load_file(next((data / "teacher").rglob("model.safetensors")))
     assert {tensor.dtype for tensor in whole.values()} == {torch.float16}
     raw = pl.read_parquet(sorted((data / "raw").rglob("rows.parquet")))
@@ -236,12 +241,7 @@ def test_animals_on_a_tiny_model_in_gemmas_place(project: Project) -> None:
     }
     same = {"models.gemma-2b-it.repo", "models.gemma-2b-it.revision", "models.gemma-2b-it.path"}
     assert rehearsed(GEMMA, changes, project.path / "rehearsal.yaml") == {*changes, *same} - {"models.gemma-2b-it"}
-    project.snakemake("--configfile", "rehearsal.yaml")
-    assert project.sublim("audit").status == 0
-    assert project.computed(0) == {
-        "base": 1, "teacher": 2, "raw": 3, "filtered": 3, "student": 3, "eval": 4, "report": 1, "overview": 1,
-    }  # fmt: skip
-    data = project.path / "data"
+    data = made(project)
     student = next((data / "student").rglob("adapter_config.json"))
     adapter = json.loads(student.read_text())
     assert (adapter["r"], adapter["lora_alpha"], len(adapter["target_modules"])) == (8, 8, 7)
