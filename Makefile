@@ -13,7 +13,7 @@ run: $(VENV)/installed
 	@echo
 	@echo "The overview is $(CURDIR)/data/overview/overview.html"
 
-# The effect on weights that nobody here trained, SmolLM2-135M-Instruct (docs/pretrained.md): hours on two cores, minutes on a GPU.
+# The effect on weights that nobody here trained, SmolLM2-135M-Instruct (docs/pretrained.md): hours on two cores.
 pretrained: $(VENV)/pretrained-installed
 	@mkdir -p runs/smollm2
 	snakemake -j2 --configfile experiments/smollm2.yaml --directory runs/smollm2
