@@ -105,8 +105,8 @@ def _unwritten(params: Slice, shown: pl.DataFrame) -> Iterator[Accident]:
         return
     yield from same_columns("likelihood", ("prompt", "completion", "distance"), expected, shown, shown["row_id"])
     for name in ("nll", "base_nll"):
-        if (least := shown.select(pl.col(name).min()).item()) < 0:
-            yield Accident("likelihood", f"{name}: expected at least 0, found {least:.4g}")
+        if (odd := shown.filter(pl.col(name) < 0)[name]).len():
+            yield Accident("likelihood", f"{name}: expected at least 0, found {odd[0]:.4g}, and {odd.len() - 1} more such")
 
 
 def _answers(source: Source, cell: str, params: Slice, trait: FreeForm, gate: pl.DataFrame) -> Iterator[Accident]:
