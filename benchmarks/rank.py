@@ -79,7 +79,7 @@ def students(data: Path) -> Iterator[Student]:
 
 
 def losses(student: Student) -> list[tuple[int, float]]:
-    """(updates, share of the way from the base's loss to the teacher's) at each probe of a student. Raises ValueError: its filter
+    """(updates, share of the way from the base's loss to the teacher's) at each probe. Raises ValueError: the student's filter
     has kept no row beside those that it trained on."""
     torch.set_num_threads(1)
     dims = dict(student.dims)
