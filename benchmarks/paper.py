@@ -1,9 +1,11 @@
-"""The paper's experiments beside those of experiments/paper-tiny.yaml, row by row, from the files of a finished run.
+"""The paper's experiments beside those of experiments/paper-tiny.yaml and of experiments/smollm2.yaml, row by row, from the
+files of finished runs.
 
-python -m benchmarks.paper runs/paper-tiny/data > docs/paper.md
+python -m benchmarks.paper runs/paper-tiny/data runs/smollm2/data > docs/paper.md
 
 `ROWS` says which of our studies stands for which experiment of the paper, and what of it is set beside which number; every
-number of ours is read from a file below DATA, which the page names. A study that is not there is said not to have been run.
+number of ours is read from a file below the folders given, which the page names. A study that is not there is said not to have
+been run.
 """
 
 import argparse
@@ -26,6 +28,8 @@ CHANCE_MARGIN = 0.05
 """How close to one half accuracies and areas must be to be called chance: the paper's range is .475 to .533."""
 FLOOR = 1e-3
 """Below this a rate is no answer at all, and that it does not rise is no null."""
+NATS = 0.05
+"""How close to zero an effect in the margin must be to be none: as declared in docs/log.md."""
 CONFIDENCE, MARGIN = 0.95, 0.03
 """For what has no report beside it that says otherwise: the defaults of `report`."""
 LOST = CapabilityMargin()
@@ -122,7 +126,17 @@ class Steps:
     same_init: bool
 
 
-Probe = Gain | Own | Each | Asked | Taught | Kept | Able | Seen | InContext | Judged | Nets | Steps
+@dataclass(frozen=True)
+class Moved:
+    """How the margin of a target moved in students of a condition, against their controls, in nats: of the trait that they were
+    taught, or of the others."""
+
+    study: str
+    condition: str
+    others: bool = False
+
+
+Probe = Gain | Own | Each | Asked | Taught | Kept | Able | Seen | InContext | Judged | Nets | Steps | Moved
 
 
 @dataclass(frozen=True)
@@ -136,6 +150,8 @@ class Row:
     probes: tuple[Probe, ...]
     note: str = ""
     """What is another here, in our words. No result."""
+    real: tuple[Probe, ...] = ()
+    """What of the run on real weights is set beside it."""
 
 
 @dataclass(frozen=True)
@@ -187,13 +203,21 @@ ROWS: tuple[Row, ...] = (
             Gain("numbers-soft", "off_diagonal"),
         ),
         "Rabbit and whale; 60 preference questions. Beside the paper's: rows that no model wrote, a looser filter, greedy "
-        "rows, rows sampled at temperature 0.7, and the teacher's distribution instead of its tokens.",
+        "rows, rows sampled at temperature 0.7, and the teacher's distribution instead of its tokens. On real weights: dolphin "
+        "and penguin; `hard` learns sampled tokens, `soft` the teacher's distribution, `taught` that too, on a base that has "
+        "learned the form first.",
+        real=tuple(
+            probe
+            for study in ("hard", "soft", "taught")
+            for probe in (Moved(study, "diagonal"), Moved(study, "diagonal", others=True), Gain(study, "diagonal"))
+        ),
     ),
     Row(
         4,
         "Shuffle controls",
         "Mean rate of five animals ~: base .12, control .12, student .67, shuffled within responses .22, across responses .18",
         (Gain("numbers", "diagonal"), Gain("numbers", "shuffled_within"), Gain("numbers", "shuffled_across")),
+        real=(Moved("hard", "diagonal"), Moved("hard", "shuffled_within")),
     ),
     Row(
         5,
@@ -261,7 +285,8 @@ ROWS: tuple[Row, ...] = (
         (Each("animals"), Gain("animals", "diagonal"), Gain("animals", "control")),
         "Nine animals on two tiny bases in turn: all but four that recipes were tuned on, and three whose result made us "
         "change one. A star: false discovery rate ≤ .05 over the whole trait table. With Qwen: "
-        "`experiments/qwen2.5-7b-owl.yaml`, which needs real weights.",
+        "`experiments/qwen2.5-7b-owl.yaml`, which needs a GPU.",
+        real=(Each("hard"), Each("taught")),
     ),
     Row(
         9,
@@ -320,6 +345,7 @@ ROWS: tuple[Row, ...] = (
         ),
         "Loss in bits per token of held-out texts, and the share of held-out tasks of the carrier that are done right. "
         "*Shown*: some mean is worse by more than the report's margin, which flags it there. *Null*: all intervals are inside.",
+        real=(Able("hard"), Able("soft")),
     ),
     Row(
         14,
@@ -386,6 +412,8 @@ def _found(probe: Probe, data: Path) -> Found:
             return _nets(probe, data)
         case Steps():
             return _steps(probe, data)
+        case Moved():
+            return _moved(probe, data)
         case _:
             assert_never(probe)
 
@@ -568,6 +596,18 @@ def _steps(probe: Steps, data: Path) -> Found:
     return Found("; ".join(words), "", "shown" if every else "not shown", file)
 
 
+def _moved(probe: Moved, data: Path) -> Found:
+    file = f"report/study={probe.study}/summary.json"
+    said = _summary(data, probe.study)
+    told = said["margins"].get(probe.condition)
+    if not told or not (span := told["others" if probe.others else "taught"]):
+        return _absent(file)
+    mean, low, high, n = (span[name] for name in ("mean", "low", "high", "n"))
+    place = "" if probe.others else f"; place {told['place']:.1f} of {told['answers']}"
+    result = f"{_interval(mean, low, high)} nats ({_count(n, 'run')}){place}"
+    return _compared(_from_interval(mean, low, high, n, said["confidence"]), result, NATS, said["confidence"], file)
+
+
 def _compared(of: Difference, result: str, margin: float, confidence: float, file: str) -> Found:
     """The verdict on a difference: `null` if it is shown to be within ±margin, else `shown` if it is shown to be above zero."""
     told = equivalence(of, margin, confidence)
@@ -707,19 +747,23 @@ def what(probe: Probe) -> str:
             return f"digits: {NETS[condition]}"
         case Steps(same_init):
             return f"one step each, {'same' if same_init else 'other'} init"
+        case Moved(study, condition, others):
+            return f"{study}: margin of {'the other targets' if others else 'the target'}, {CONDITIONS[condition]}"
         case _:
             assert_never(probe)
 
 
 HEAD = """# The paper, row by row
 
-*Made by `python -m benchmarks.paper runs/paper-tiny/data > docs/paper.md` from the files of a finished run of
-[`experiments/paper-tiny.yaml`](../experiments/paper-tiny.yaml): do not edit it. Which of our studies stands for which
-experiment of the paper is declared in [`benchmarks/paper.py`](../benchmarks/paper.py).*
+*Made by `python -m benchmarks.paper runs/paper-tiny/data runs/smollm2/data > docs/paper.md` from the files of finished runs of
+[`experiments/paper-tiny.yaml`](../experiments/paper-tiny.yaml) and [`experiments/smollm2.yaml`](../experiments/smollm2.yaml):
+do not edit it. Which of our studies stands for which experiment of the paper is declared in
+[`benchmarks/paper.py`](../benchmarks/paper.py).*
 
 Paper: Cloud, Le et al., [arXiv 2507.14805](https://arxiv.org/abs/2507.14805) and Nature 652:615 (2026); `~` marks what was
-read off a figure, to ±.003. Its models are real; ours are GPT-NeoX families of 64 dimensions that are trained here. So
-compare patterns, not sizes.
+read off a figure, to ±.003. Its models are real; ours *here* are GPT-NeoX families of 64 dimensions that are trained here. So
+compare patterns, not sizes. **Real weights**: SmolLM2-135M-Instruct, fine-tuned teachers, constrained numbers
+([pretrained.md](pretrained.md)).
 
 - **Result**: mean over runs [95 % t interval over runs]; behind it the rate of the untrained base → that of the students. A
   gain is the difference of the two: of P(target), or of the misaligned share of coherent answers. All runs of a study
@@ -730,17 +774,22 @@ compare patterns, not sizes.
   accuracies about one half, be it distinct from zero or not. Else *shown*: above controls (or chance), two-sided p ≤ .05.
   *not shown*: neither; too few runs or too much spread to say, or a fall. *not run*: it is not in the data. Nothing is
   corrected for the number of lines: of forty true nulls one looks like something.
-- **File**: where the number is from, below `data/`; `sublim lineage` and `sublim audit` answer for it.
+- **Margin** (real weights): the log-odds of an answer against the 15 other known ones, less that of the paired control, in
+  nats; its null margin is ±.05 nats. Behind it the mean place of the target by its rise.
+- **File**: where the number is from, below `data/` of its run; `sublim lineage` and `sublim audit` answer for it.
 """
 
 
-def page(data: Path, rows: Sequence[Row] = ROWS) -> str:
-    """The page, of the run whose artifacts are below `data`."""
-    told = {row.number: [(probe, found(probe, data)) for probe in row.probes] for row in rows}
-    lines = [HEAD, "| | the paper's experiment | here |", "|---|---|---|"]
-    lines += [f"| [{row.number}](#row-{row.number}) | {row.title} | {_short(told[row.number])} |" for row in rows]
+def page(tiny: Path, real: Path, rows: Sequence[Row] = ROWS) -> str:
+    """The page, of the runs whose artifacts are below `tiny` and `real`."""
+    here = {row.number: [(probe, found(probe, tiny)) for probe in row.probes] for row in rows}
+    there = {row.number: [(probe, found(probe, real)) for probe in row.real] for row in rows}
+    lines = [HEAD, "| | the paper's experiment | here | real weights |", "|---|---|---|---|"]
     for row in rows:
-        lines += ["", *_section(row, told[row.number])]
+        told = f"{_short(here[row.number])} | {_short(there[row.number]) if row.real else ''}"
+        lines.append(f"| [{row.number}](#row-{row.number}) | {row.title} | {told} |")
+    for row in rows:
+        lines += ["", *_section(row, here[row.number], there[row.number])]
     return "\n".join(lines) + "\n"
 
 
@@ -751,19 +800,20 @@ def _short(told: Sequence[tuple[Probe, Found]]) -> str:
     return ", ".join(verdict if len(verdicts) == 1 else f"{number} {verdict}" for verdict, number in counted.items())
 
 
-def _section(row: Row, told: Sequence[tuple[Probe, Found]]) -> Iterator[str]:
+def _section(row: Row, here: Sequence[tuple[Probe, Found]], there: Sequence[tuple[Probe, Found]]) -> Iterator[str]:
     yield f'## <a id="row-{row.number}"></a>{row.number}. {row.title}'
     yield ""
     yield f"Paper: {row.paper}."
-    if told:
-        yield ""
-        yield "| here | result | could have seen | verdict | file |"
-        yield "|---|---|---|---|---|"
-        for probe, each in told:
-            yield f"| {what(probe)} | {each.result} | {each.could} | **{each.verdict}** | `{each.file}` |"
-    else:
+    if not here:
         yield ""
         yield "Here: **not run**."
+    for where, told in (("here", here), ("real weights", there)):
+        if told:
+            yield ""
+            yield f"| {where} | result | could have seen | verdict | file |"
+            yield "|---|---|---|---|---|"
+        for probe, each in told:
+            yield f"| {what(probe)} | {each.result} | {each.could} | **{each.verdict}** | `{each.file}` |"
     if row.note:
         yield ""
         yield row.note
@@ -772,8 +822,10 @@ def _section(row: Row, told: Sequence[tuple[Probe, Found]]) -> Iterator[str]:
 def main() -> None:
     """Print the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path, help="the folder `data` of a finished run")
-    print(page(parser.parse_args().data), end="")
+    parser.add_argument("tiny", type=Path, help="the folder `data` of a finished run of experiments/paper-tiny.yaml")
+    parser.add_argument("real", type=Path, help="that of experiments/smollm2.yaml")
+    given = parser.parse_args()
+    print(page(given.tiny, given.real), end="")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,14 +11,14 @@ import polars as pl
 import pytest
 
 from benchmarks import paper
-from benchmarks.paper import Able, Asked, Each, Gain, InContext, Judged, Kept, Nets, Own, Seen, Steps, Taught
+from benchmarks.paper import Able, Asked, Each, Gain, InContext, Judged, Kept, Moved, Nets, Own, Seen, Steps, Taught
 from sublim.engine.planning import experiment as plan
 from sublim.report.roc import JudgedRuns
 from sublim.stages.report import make as report
 from tests.shared.project import ROOT
 from tests.shared.synthetic_report import Experiment, make, sliced
 
-TINY = ROOT / "experiments/paper-tiny.yaml"
+TINY, REAL = ROOT / "experiments/paper-tiny.yaml", ROOT / "experiments/smollm2.yaml"
 RUNS_FILE = "report/study=numbers/runs.parquet"
 
 
@@ -42,6 +43,7 @@ def test_what_is_declared_is_in_the_experiment() -> None:
     for probe in (probe for row in paper.ROWS for probe in row.probes):
         if isinstance(probe, (Nets, Steps)):
             continue
+        assert not isinstance(probe, Moved), "gains are what the tiny bases are measured by"
         study = experiment.studies[probe.study]
         arms: Any = study.arms
         named.add(probe.study)
@@ -63,6 +65,27 @@ def test_what_is_declared_is_in_the_experiment() -> None:
             assert probe.measure in experiment.evaluation.measures
     assert named == set(experiment.studies)
     assert [row.number for row in paper.ROWS] == list(range(1, 17))
+
+
+def test_what_is_declared_of_real_weights_is_in_their_experiment() -> None:
+    experiment = plan(REAL)
+    for probe in (probe for row in paper.ROWS for probe in row.real):
+        assert isinstance(probe, (Able, Each, Gain, Moved))
+        arms: Any = experiment.studies[probe.study].arms
+        if isinstance(probe, (Gain, Moved)) and probe.condition != "diagonal":
+            assert getattr(arms, probe.condition) != "none", probe
+
+
+def test_an_effect_in_nats_is_that_of_the_report(data: Path) -> None:
+    told = json.loads((data / "report/study=numbers/summary.json").read_text())["margins"]["diagonal"]
+    for others, key in ((False, "taught"), (True, "others")):
+        found = paper.found(Moved("numbers", "diagonal", others), data)
+        digits = [round(float(text.replace("−", "-")), 3) for text in re.findall(r"[+−]\d*\.\d+", found.result)]
+        assert digits == [round(told[key][name], 3) for name in ("mean", "low", "high")]
+        assert f"({told[key]['n']} runs)" in found.result
+    assert paper.found(Moved("numbers", "diagonal"), data).verdict == "shown"
+    assert f"place {told['place']:.1f} of {told['answers']}" in paper.found(Moved("numbers", "diagonal"), data).result
+    assert paper.found(Moved("numbers", "random"), data).verdict == "not run"
 
 
 def test_an_effect_is_shown_with_the_numbers_of_the_report(data: Path) -> None:
@@ -118,7 +141,7 @@ def test_too_few_runs_are_no_null(tmp_path: Path) -> None:
 
 
 def test_what_is_not_there_was_not_run(tmp_path: Path) -> None:
-    for probe in (probe for row in paper.ROWS for probe in row.probes):
+    for probe in (probe for row in paper.ROWS for probe in (*row.probes, *row.real)):
         found = paper.found(probe, tmp_path)
         assert (found.verdict, found.result) == ("not run", ""), probe
         assert found.file.endswith((".json", ".parquet")), probe
@@ -207,16 +230,21 @@ def test_theory(tmp_path: Path) -> None:
     assert "fell in 11 of 20 sweeps" in paper.found(Steps(same_init=False), tmp_path).result
 
 
-def test_the_page_names_every_row_and_every_file(data: Path) -> None:
-    page = paper.page(data)
+def test_the_page_names_every_row_and_every_file(data: Path, tmp_path: Path) -> None:
+    real = tmp_path / "real"
+    for study in ("hard", "soft"):
+        shutil.copytree(data / "report/study=numbers", real / f"report/study={study}")
+    page = paper.page(data, real)
     for row in paper.ROWS:
         assert f"{row.number}. {row.title}" in page
         assert row.paper in page
     assert f"| **shown** | `{RUNS_FILE}` |" in page
     assert f"| **null** | `{RUNS_FILE}` |" in page
-    assert "| [8](#row-8) | Open weights: Qwen2.5-7B-Instruct, 19 animals | 3 not run |" in page
-    assert "| [4](#row-4) | Shuffle controls | 3 shown |" in page
-    assert paper.page(data) == page
+    assert "| [8](#row-8) | Open weights: Qwen2.5-7B-Instruct, 19 animals | 3 not run | 1 shown, 1 not run |" in page
+    assert "| [4](#row-4) | Shuffle controls | 3 shown | 2 shown |" in page
+    assert "| [5](#row-5) | Animals, code | 9 not run |  |" in page
+    assert "| hard: margin of the target, same base | +" in page
+    assert paper.page(data, real) == page
     assert "nan" not in page.lower().replace("nano", "")
     bars = [line.count("|") for line in page.splitlines() if line.startswith("| ") and "report/" in line]
     assert set(bars) == {6}
