@@ -58,7 +58,8 @@ class Stage:
     """What else lies in its artifacts beside `tables`, `figures` and `metrics`: names, with `*` for any letters."""
     optional: tuple[str, ...] = ()  #: The sections without any of which an experiment has no artifact of it.
     after: tuple[str, ...] = ()
-    """Stages all of whose artifacts must be made before any of it is, whether it reads them or not."""
+    """Stages all of whose artifacts must be made before any of it is, whether it reads them or not; but for those that are made
+    of others of their own stage."""
     trains: bool = False  #: Whether it makes students: `sublim power` says what effects so many could show.
     is_here: Callable[[Experiment], None] | None = None
     """Looks whether what its cells need of this machine is there; raises ValueError with the key at fault."""

@@ -120,11 +120,13 @@ class Workflow:
                     path.unlink()
 
     def _unfinished(self, names: Collection[str]) -> list[str]:
-        """The records of the stale cells of these stages."""
+        """The records of the stale cells of these stages, but for those that are made of others of their own stage: what is
+        made here from a base that was found sound, such as a base that is trained further, only its readers need wait for."""
         return [
             os.fspath(layout.record(cell.id))
             for cell in self._cells
             if cell.plan.stage in names and self._stale[cell.id] is not None
+            if not any(self._by_id[name].plan.stage == cell.plan.stage for name in cell.inputs.values())
         ]
 
     def _cell(self, stage: str, wildcards: Mapping[str, str]) -> Cell:
