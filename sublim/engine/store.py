@@ -105,7 +105,7 @@ class Store:
     @contextmanager
     def _locked(self, mode: int) -> Generator[None]:
         self._root.mkdir(parents=True, exist_ok=True)
-        with (self._root / "lock").open("a") as lock:  # a flock: it dies with its process
+        with (self._root / "lock").open("a+") as lock:  # a flock: it dies with its process; NFS asks that it can be read
             fcntl.flock(lock, mode)
             yield
 

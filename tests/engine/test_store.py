@@ -1,12 +1,13 @@
 """Records and the store: edits show, corrupted objects are never handed out, a failed write leaves the old artifact."""
 
+import fcntl
 import json
 import os
 import re
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import pytest
 
@@ -33,6 +34,22 @@ def test_a_record_reads_back(tmp_path: Path) -> None:
     record = _artifact(tmp_path / "made")
     record.write(tmp_path / "record.json")
     assert read(tmp_path / "record.json") == record
+
+
+@pytest.mark.parametrize("use", ["in_use", "being_cleared"])
+def test_the_store_is_locked_also_where_locks_are_of_byte_ranges(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, use: Literal["in_use", "being_cleared"]
+) -> None:
+    """As NFS makes them of such locks: a shared one needs a file that is open for reading, an exclusive one for writing."""
+    modes: list[int] = []
+
+    def by_range(handle: Any, mode: int) -> None:
+        modes.append(mode)
+        fcntl.lockf(handle, mode)
+
+    monkeypatch.setattr(fcntl, "flock", by_range)
+    with getattr(Store(tmp_path / "store"), use)():
+        assert modes == [fcntl.LOCK_SH if use == "in_use" else fcntl.LOCK_EX]
 
 
 def _leaves(node: Any, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
