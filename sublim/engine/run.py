@@ -25,7 +25,8 @@ def run(cell: str) -> str:
         if action is None:
             from sublim.engine import worker  # only a computation needs it
 
-            worker.compute(cell, online=job.online, keep=lock)
+            inputs = [given.cell for given in job.inputs.values()]
+            worker.compute(cell, inputs, online=job.online, keep=lock)
             action = "computed"
         _remember(job, action, time.monotonic() - started)
         return action

@@ -27,8 +27,9 @@ from typing import Any, cast
 
 from sublim.common.errors import SublimError
 from sublim.common.terminal import speak_utf8
-from sublim.engine import environment, layout
+from sublim.engine import devices, environment, layout
 from sublim.engine.code import bytes_digest
+from sublim.engine.devices import Lease
 
 IDLE_SECONDS = 30.0
 START_SECONDS = 60.0
@@ -36,6 +37,8 @@ REQUEST_SECONDS = 10.0  #: How long a client may take to say what it wants; othe
 PARTING_SECONDS = 5.0  #: The same for all together who are told to ask another server.
 LARGEST = 1 << 24  #: Bytes that a request may have: a whole environment fits many times.
 HEADER = struct.Struct("!I")
+STREAMS = 3  #: Descriptors of a request that are the client's input, output and errors.
+MOST_DESCRIPTORS = STREAMS + devices.SEATS
 STALE = 254
 WARM_PACKAGES = ("torch", "transformers", "peft", "polars", "pydantic", "sublim", "numpy", "safetensors", "tokenizers")
 PR_SET_PDEATHSIG = 1
@@ -44,8 +47,9 @@ COMPUTE = "sublim.engine.compute"
 """The module whose `compute` a child runs: named, not imported, since it is what imports torch."""
 
 
-def compute(cell: str, into: Path | None = None, *, online: bool, keep: int | None = None) -> None:
-    """Compute `cell` in the warm worker; cold where that is turned off, or where the job may use the network: nothing else may.
+def compute(cell: str, inputs: Iterable[str], into: Path | None = None, *, online: bool, keep: int | None = None) -> None:
+    """Compute `cell`, which is made from the cells `inputs`, in the warm worker; cold where that is turned off, or where the
+    job may use the network: nothing else may. Models in it run on a device that is leased for it (see `devices`).
 
     With `into`, make it again from what its record says, into that directory, and leave the artifact alone.
 
@@ -55,12 +59,14 @@ def compute(cell: str, into: Path | None = None, *, online: bool, keep: int | No
     os.environ |= {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"), "TQDM_DISABLE": "1"}
     os.environ |= {"TOKENIZERS_PARALLELISM": "false", "POLARS_MAX_THREADS": "1"}
     os.environ |= {"HF_HUB_OFFLINE": "0" if online else "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
-    if online or os.environ.get("SUBLIM_WORKER") == "0":
-        command = [sys.executable, "-m", COMPUTE, cell, *([] if into is None else [os.fspath(into)])]
-        # A cold process goes on if this one is killed: it keeps the lock of the cell open, so that no other starts.
-        status = subprocess.run(command, check=False, pass_fds=[] if keep is None else [keep]).returncode
-    else:
-        status = _ask(cell, into)
+    with devices.leased(devices.seats(cell, inputs)) as lease:
+        if online or os.environ.get("SUBLIM_WORKER") == "0":
+            command = [sys.executable, "-m", COMPUTE, cell, *([] if into is None else [os.fspath(into)])]
+            # A cold process goes on if this one is killed: it keeps the lock of the cell open, so that no other starts.
+            kept = [*([] if keep is None else [keep]), *lease.descriptors]
+            status = subprocess.run(command, check=False, pass_fds=kept, env=os.environ | lease.environ).returncode
+        else:
+            status = _ask(cell, into, lease)
     if status:
         raise SublimError(f"{cell}: not made (exit status {status}); the lines above say why.")
 
@@ -68,12 +74,12 @@ def compute(cell: str, into: Path | None = None, *, online: bool, keep: int | No
 # --- the client
 
 
-def _ask(cell: str, into: Path | None) -> int:
+def _ask(cell: str, into: Path | None, lease: Lease) -> int:
     request = {
         "cell": cell,
         "into": None if into is None else os.fspath(into),
         "cwd": os.fspath(Path.cwd()),
-        "environ": dict(os.environ),
+        "environ": {**os.environ, **lease.environ},
         "code": bytes_digest(),
         "packages": environment.packages(),
     }
@@ -81,7 +87,7 @@ def _ask(cell: str, into: Path | None) -> int:
     while True:
         with _connect() as connection:
             try:
-                socket.send_fds(connection, [HEADER.pack(len(body))], [0, 1, 2])
+                socket.send_fds(connection, [HEADER.pack(len(body))], [0, 1, 2, *lease.descriptors])
                 connection.sendall(body)
                 answer = connection.recv(HEADER.size, socket.MSG_WAITALL)
             except (ConnectionResetError, BrokenPipeError):
@@ -161,7 +167,7 @@ class _Client:
         """Take what there is. Returns the request; None if more is to come. Raises OSError: it has gone away. ValueError: it
         says something that is no request."""
         try:
-            chunk, descriptors, _, _ = socket.recv_fds(self.connection, 1 << 16, 3)
+            chunk, descriptors, _, _ = socket.recv_fds(self.connection, 1 << 16, MOST_DESCRIPTORS)
         except BlockingIOError:
             return None
         self.descriptors += descriptors
@@ -171,8 +177,8 @@ class _Client:
         if len(self.content) < HEADER.size:
             return None
         (length,) = HEADER.unpack_from(self.content)
-        if length > LARGEST or len(self.descriptors) > 3:
-            raise ValueError(f"expected a request of at most {LARGEST} bytes and 3 descriptors")
+        if length > LARGEST or len(self.descriptors) > MOST_DESCRIPTORS:
+            raise ValueError(f"expected a request of at most {LARGEST} bytes and {MOST_DESCRIPTORS} descriptors")
         if len(self.content) < HEADER.size + length:
             return None
         request: object = json.loads(self.content[HEADER.size :])
@@ -331,8 +337,9 @@ def _begin(
     if pid == 0:
         os.setpgid(0, 0)
         _die_with(server)
-        for number, descriptor in enumerate(client.descriptors):
+        for number, descriptor in enumerate(client.descriptors[:STREAMS]):
             os.dup2(descriptor, number)
+        # The others are the client's lease of a device: open, and by that held, until this child ends.
         for other in [*inherited, connection]:
             other.close()
         for each in others:

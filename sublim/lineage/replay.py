@@ -82,7 +82,7 @@ def _replay(cell: str, *, online: bool) -> Replayed:
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
     try:
-        worker.compute(cell, scratch, online=online)
+        worker.compute(cell, [given.cell for given in record.inputs.values()], scratch, online=online)
         differing = tuple(_different(record, layout.artifact(cell), scratch))
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

@@ -78,7 +78,7 @@ def _job(cell: str) -> None:
         run.run(cell)
 
 
-def _in_this_process(cell: str, into: Path | None = None, *, online: bool, **_: object) -> None:
+def _in_this_process(cell: str, inputs: object, into: Path | None = None, *, online: bool, **_: object) -> None:  # noqa: ARG001
     assert not online
     if compute.compute(cell, into):
         raise SublimError(f"{cell}: not made")
