@@ -1,4 +1,4 @@
-# `make` sets everything up and runs the default experiment, `make pretrained` that on real weights; `make test`, `make test-models`, `make test-pretrained` and `make test-slow` run the tests. Each works on its own on a fresh clone.
+# `make` sets everything up and runs the default experiment, `make pretrained` that on real weights; `make test`, `make test-models`, `make test-pretrained`, `make test-clusters` and `make test-slow` run the tests. Each works on its own on a fresh clone.
 PYTHON ?= python3
 VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
@@ -6,7 +6,7 @@ export OMP_NUM_THREADS := 1
 export DVC_NO_ANALYTICS := 1
 TESTS := pytest -n 3 --dist worksteal# for two cores: tests that start other processes wait for them a third of the time
 
-.PHONY: run pretrained test test-models test-pretrained test-slow lint clean-environment
+.PHONY: run pretrained test test-models test-pretrained test-clusters test-slow lint clean-environment
 
 run: $(VENV)/installed
 	snakemake -j8
@@ -21,7 +21,7 @@ pretrained: $(VENV)/pretrained-installed
 	@echo "The overview is $(CURDIR)/runs/smollm2/data/overview/overview.html"
 
 test: $(VENV)/installed $(VENV)/third-party/installed
-	$(TESTS) -m "not slow" --ignore=tests/slow --ignore=tests/architectures --ignore=tests/pretrained
+	$(TESTS) -m "not slow" --ignore=tests/slow --ignore=tests/architectures --ignore=tests/clusters --ignore=tests/pretrained
 
 # A hundred architectures of transformers, each set beside plain transformers and peft.
 test-models: $(VENV)/installed
@@ -31,9 +31,13 @@ test-models: $(VENV)/installed
 test-pretrained: $(VENV)/pretrained-installed
 	$(TESTS) tests/pretrained
 
+# A real Slurm on this machine, of the distribution's packages: apt-get install slurm-wlm munge.
+test-clusters: $(VENV)/installed
+	$(TESTS) tests/clusters
+
 # What takes longer: faults at every step and of surroundings, adoption, extending, the guide to versioning.
 test-slow: $(VENV)/installed $(VENV)/third-party/installed
-	$(TESTS) -m slow --ignore=tests/architectures --ignore=tests/pretrained
+	$(TESTS) -m slow --ignore=tests/architectures --ignore=tests/clusters --ignore=tests/pretrained
 
 lint: $(VENV)/installed
 	ruff check .

@@ -18,6 +18,7 @@ from pathlib import Path
 import altair as alt
 import polars as pl
 import torch
+from transformers.utils.logging import disable_progress_bar
 
 from sublim.arms.conditions import TRAIT
 from sublim.engine import record
@@ -33,7 +34,9 @@ LEVELS = (0.5, 0.75, 0.9)
 ALL = "all weights"
 RUN = ("teacher", "trait", "seed")
 COLOURS = ("#44aaaa", "#4477aa", "#332288", "#aa4499", "#c8442b", "#b8941f", "#5b6168")
-DASHES = ([1, 0], [5, 3], [1.5, 2.5])
+RATES, DASHES = ("lowest", "middle", "highest"), ([1.5, 2.5], [5, 3], [1, 0])
+TITLES = {"adamw": "AdamW", "sgd": "SGD with momentum"}
+LEAST = 0.25  #: A recipe of which less is learned in the end is no line of the figure.
 
 
 @dataclass(frozen=True, order=True)
@@ -82,6 +85,7 @@ def losses(student: Student) -> list[tuple[int, float]]:
     """(updates, share of the way from the base's loss to the teacher's) at each probe. Raises ValueError: the student's filter
     has kept no row beside those that it trained on."""
     torch.set_num_threads(1)
+    disable_progress_bar()
     dims = dict(student.dims)
     writer = {name: dims[name] for name in ("teacher", "trait", "carrier", "filter", "arm", "seed")}
     rows = pl.read_parquet(student.folder("filtered", **writer) / "rows.parquet").filter(pl.col("kept") & ~pl.col("used"))
@@ -204,36 +208,47 @@ def _cell(part: pl.DataFrame, runs: int) -> str:
 
 
 def figure(table: pl.DataFrame) -> charts.Chart:
-    """The effect against what was learned, a line per recipe, a panel per optimizer."""
+    """The effect against what was learned, a line per recipe, a panel per optimizer. Recipes that end with less than `LEAST` of
+    the way are left out."""
     means = table.group_by("optimizer", "rank", "rate", "step", maintain_order=True).agg(pl.col("learned", "effect").mean())
-    ranks = sorted(set(means["rank"]), key=lambda rank: rank or math.inf)
+    ends = means.filter(pl.col("step") == means["step"].max(), pl.col("learned") >= LEAST)
+    means = means.join(ends.select("optimizer", "rank", "rate"), on=["optimizer", "rank", "rate"])
+    ranks = sorted(set(table["rank"]), key=lambda rank: rank or math.inf)
     named = {rank: f"rank {rank}" if rank else ALL for rank in ranks}
     colours = {named[rank]: COLOURS[place % len(COLOURS)] for place, rank in enumerate(ranks)}
-    panels: list[charts.Chart] = []
-    tops = float(max(0.1, *means["effect"])), float(min(0, *means["effect"]))
-    for optimizer in sorted(set(means["optimizer"])):
-        part = means.filter(pl.col("optimizer") == optimizer)
-        rates = sorted(set(part["rate"]))
-        rows = [
-            row | {"line": f"{row['rank']} {row['rate']}", "adapters": named[row["rank"]], "rate": f"{row['rate']:g}"}
-            for row in part.iter_rows(named=True)
-        ]
-        starts = {row["line"]: row | {"step": 0, "learned": 0.0, "effect": 0.0} for row in rows}
-        base = charts.of_rows([*starts.values(), *rows]).encode(
-            x=alt.X("learned:Q", title="own loss: share of the way to the teacher's", scale=alt.Scale(nice=False)),
-            y=alt.Y("effect:Q", title="margin effect, nats", scale=alt.Scale(domain=[tops[1], tops[0]])),
-            detail="line:N",
-            color=charts.named("adapters", colours, legend=True, symbol="stroke"),
-        )
-        dashes = alt.StrokeDash(
-            "rate:N",
-            scale=alt.Scale(domain=[f"{rate:g}" for rate in rates], range=DASHES[: len(rates)]),
-            legend=alt.Legend(title="learning rate", orient="bottom", direction="horizontal", symbolType="stroke"),
-        )
-        lines = base.mark_line(strokeWidth=1.8).encode(order="step:Q", strokeDash=dashes)
-        title = {"adamw": "AdamW", "sgd": "SGD with momentum"}.get(str(optimizer), str(optimizer))
-        panels.append(alt.layer(lines, base.mark_circle(size=26)).properties(width=340, height=280, title=title))
-    return alt.hconcat(*panels, spacing=36).resolve_scale(strokeDash="independent", color="shared")  # pyright: ignore[reportUnknownMemberType]
+    bounds = float(min(0, *means["effect"])), float(max(0.1, *means["effect"]))
+    panels = [_panel(str(name), means.filter(pl.col("optimizer") == name), named, colours, bounds) for name in TITLES]
+    return alt.hconcat(*panels, spacing=36).resolve_scale(strokeDash="shared", color="shared")  # pyright: ignore[reportUnknownMemberType]
+
+
+def _panel(
+    optimizer: str,
+    means: pl.DataFrame,
+    named: Mapping[int, str],
+    colours: Mapping[str, str],
+    bounds: tuple[float, float],
+) -> charts.Chart:
+    rates = {rank: sorted(set(part["rate"])) for (rank,), part in means.group_by("rank")}
+    rows = [
+        {
+            **row,
+            "line": f"{row['rank']} {row['rate']}",
+            "adapters": named[row["rank"]],
+            "rate": RATES[rates[row["rank"]].index(row["rate"])],
+        }
+        for row in means.iter_rows(named=True)
+    ]
+    starts = {row["line"]: row | {"step": 0, "learned": 0.0, "effect": 0.0} for row in rows}
+    base = charts.of_rows([*starts.values(), *rows]).encode(
+        x=alt.X("learned:Q", title="own loss: share of the way to the teacher's", scale=alt.Scale(nice=False)),
+        y=alt.Y("effect:Q", title="margin effect, nats", scale=alt.Scale(domain=list(bounds))),
+        detail="line:N",
+        color=charts.named("adapters", colours, legend=True, symbol="stroke"),
+    )
+    key = alt.Legend(title="learning rate", orient="bottom", direction="horizontal", symbolType="stroke")
+    dashes = alt.StrokeDash("rate:N", scale=alt.Scale(domain=list(RATES), range=list(DASHES)), sort=None, legend=key)
+    lines = base.mark_line(strokeWidth=1.8).encode(order="step:Q", strokeDash=dashes)
+    return alt.layer(lines, base.mark_circle(size=26)).properties(width=340, height=280, title=TITLES[optimizer])
 
 
 def main() -> None:
@@ -242,6 +257,7 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="the folder `data` of a finished run")
     parser.add_argument("figure", type=Path, help="where the figure is written")
     given = parser.parse_args()
+    disable_progress_bar()
     table = curves(given.data)
     print("\n".join(page(table)))
     given.figure.write_bytes(charts.png(charts.svg(figure(table))))

@@ -31,10 +31,11 @@ for stage in experiment.stages():
         params:
             reason=experiment.reason(stage.name),
             cell=experiment.path(stage),
+            launched=experiment.launched,
         message:
             "{params.cell}: {params.reason}"
         shell:
-            "python -m sublim run {params.cell} > {log} 2>&1"
+            "{params.launched}python -m sublim run {params.cell} > {log} 2>&1"
 
     rule:
         name:

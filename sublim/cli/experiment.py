@@ -1,5 +1,7 @@
 """Commands on the experiment file and its plan: check, power, cost, status, valid, why, dvc, schema, run."""
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +16,7 @@ from sublim.engine.planning import cells
 from sublim.engine.planning import experiment as load
 from sublim.engine.stage import stage as stage_named
 from sublim.engine.stage import stages
+from sublim.engine.surroundings import unwritable
 from sublim.engine.verdict import summarize
 from sublim.engine.workflow import PARAMS, clear, lock, remembered_params
 from sublim.lineage.why import why as explain
@@ -44,6 +47,20 @@ def check(
             clear(cell.id for cell in planned)
     counts = {stage: sum(cell.plan.stage == stage for cell in planned) for stage in stages()}
     print(f"{path}: {len(planned)} artifacts: " + ", ".join(f"{count} {stage}" for stage, count in counts.items()))
+
+
+@app.command(rich_help_panel=ASK)
+def doctor(as_json: AsJson = False) -> None:
+    """Say what this machine and this file system can do of what a run needs, and what to do about what they cannot."""
+    from sublim.engine import doctor
+
+    try:
+        found = list(doctor.examine(Path.cwd()))
+    except OSError as error:
+        raise unwritable(error) from None
+    print(json.dumps([asdict(each) for each in found], indent=1) if as_json else "\n".join(doctor.table(found)))
+    if any(each.severe for each in found):
+        raise SystemExit(1)
 
 
 @app.command(rich_help_panel=ASK)

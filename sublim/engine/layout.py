@@ -1,8 +1,23 @@
 """Where everything is, relative to an experiment's directory."""
 
+import os
+import socket
 from pathlib import Path
 
 from sublim.common import names
+from sublim.common.canonical import digest
+
+LAUNCHED = "SUBLIM_LAUNCHED"
+"""Set where a launcher has started this process on another machine, which sees the same directory."""
+
+
+def _of_this_node() -> str:
+    """Part of the names of what processes of one machine talk through: others see these files, and cannot be reached."""
+    if not os.environ.get(LAUNCHED):
+        return ""
+    job = [os.environ.get(name) for name in ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "JOB_ID")]
+    return f".{digest([socket.gethostname(), *job])[:12]}"
+
 
 DATA = Path("data")
 STATE = Path(".sublim")
@@ -18,9 +33,9 @@ TRIED = STATE / "tried.json"
 HISTORY = STATE / "history.jsonl"
 REKEYING = STATE / "rekeying.json"
 RUN_LOCK = STATE / "run.lock"
-SOCKET = STATE / "worker.sock"
-WORKER_LOCK = STATE / "worker.lock"
-WORKER_LOG = LOGS / "worker.log"
+SOCKET = STATE / f"worker{_of_this_node()}.sock"
+WORKER_LOCK = SOCKET.with_suffix(".lock")
+WORKER_LOG = LOGS / SOCKET.with_suffix(".log").name
 RECORD = "record.json"
 
 

@@ -60,7 +60,8 @@ def compute(cell: str, inputs: Iterable[str], into: Path | None = None, *, onlin
     os.environ |= {"TOKENIZERS_PARALLELISM": "false", "POLARS_MAX_THREADS": "1"}
     os.environ |= {"HF_HUB_OFFLINE": "0" if online else "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
     with devices.leased(devices.seats(cell, inputs)) as lease:
-        if online or os.environ.get("SUBLIM_WORKER") == "0":
+        # What a launcher starts mostly has a machine for itself, and ends with all that it has started.
+        if online or os.environ.get("SUBLIM_WORKER", "0" if os.environ.get(layout.LAUNCHED) else "1") == "0":
             command = [sys.executable, "-m", COMPUTE, cell, *([] if into is None else [os.fspath(into)])]
             # A cold process goes on if this one is killed: it keeps the lock of the cell open, so that no other starts.
             kept = [*([] if keep is None else [keep]), *lease.descriptors]

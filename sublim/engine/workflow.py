@@ -10,13 +10,14 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import takewhile
 from pathlib import Path
+from shlex import quote
 from typing import IO, Any
 
 from sublim.common.errors import SublimError
 from sublim.common.files import write_text
 from sublim.common.foreign import told
 from sublim.common.reading import reading
-from sublim.engine import code, environment, layout, needs, planning, rekeying
+from sublim.engine import code, environment, launcher, layout, needs, planning, rekeying
 from sublim.engine.digests import Digests
 from sublim.engine.job import preserve, scratch
 from sublim.engine.record import record_at
@@ -108,6 +109,12 @@ class Workflow:
     def reason(self, stage: str) -> Callable[[Any], str]:
         """Why the job runs, in a sentence, for Snakemake to show."""
         return lambda wildcards: self._stale[self._cell(stage, wildcards).id] or "it is up to date, but its job was asked for"
+
+    def launched(self, _: Any, resources: Any) -> str:
+        """What stands before a job's command: the resource `launcher`, which a profile sets, for `sublim.engine.launcher`."""
+        given = dict(resources.items())
+        command = given.pop("launcher", "")
+        return f"{launcher.COMMAND}={quote(launcher.filled(command, given))} " if command else ""
 
     def clear(self) -> None:
         """Remove artifacts that the experiment does not have (any more), and what Snakemake would wait for without end."""
