@@ -18,6 +18,7 @@ import time
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import IO
 
@@ -68,11 +69,12 @@ def seats(cell: str, inputs: Iterable[str]) -> int:
 
 
 def devices() -> tuple[str, ...]:
-    """The devices to share out, as `VISIBLE` names them; none on a machine without."""
-    for variable in (OURS, VISIBLE):
-        if (given := os.environ.get(variable)) is not None:
-            return _named(given)
-    return _listed()
+    """The devices to share out, as `VISIBLE` names them; none on a machine without, or with a PyTorch that uses none."""
+    if (given := os.environ.get(OURS)) is not None:
+        return _named(given)
+    if version("torch").endswith("+cpu"):
+        return ()
+    return _named(given) if (given := os.environ.get(VISIBLE)) is not None else _listed()
 
 
 def _named(given: str) -> tuple[str, ...]:

@@ -30,15 +30,26 @@ GPU 1: NVIDIA A100 (UUID: GPU-bbbb)
 
 @pytest.fixture(autouse=True)
 def locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Nothing of this machine: no devices, and locks in a folder of their own."""
+    """Nothing of this machine: no devices, a PyTorch that could use some, and locks in a folder of their own."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv(devices.VISIBLE, raising=False)
     monkeypatch.delenv(devices.OURS, raising=False)
     monkeypatch.setenv("PATH", os.fspath(tmp_path / "bin"))
+    built(monkeypatch, "2.13.0+cu130")
     place = tmp_path / "locks"
     place.mkdir()
     monkeypatch.setattr(devices, "folder", lambda: place)
     return place
+
+
+def built(monkeypatch: pytest.MonkeyPatch, torch: str) -> None:
+    """Pretend that this version of PyTorch is installed."""
+
+    def version(package: str) -> str:
+        assert package == "torch"
+        return torch
+
+    monkeypatch.setattr(devices, "version", version)
 
 
 def smi(said: str, status: int = 0) -> None:
@@ -72,6 +83,16 @@ def test_what_is_visible_is_shared_out_as_cuda_reads_it(
 def test_else_all_that_are_listed_and_the_parts_of_a_card_that_is_cut_up() -> None:
     smi(LISTED)
     assert devices.devices() == ("GPU-aaaa", "MIG-cccc", "MIG-dddd")
+
+
+def test_none_with_a_pytorch_that_uses_none_unless_they_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else models on a CPU would wait for each other."""
+    smi(LISTED)
+    built(monkeypatch, "2.13.0+cpu")
+    monkeypatch.setenv(devices.VISIBLE, "0")
+    assert devices.devices() == ()
+    monkeypatch.setenv(devices.OURS, "1")
+    assert devices.devices() == ("1",)
 
 
 def test_none_without_a_driver() -> None:
