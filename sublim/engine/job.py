@@ -17,7 +17,7 @@ from sublim.common.errors import SublimError
 from sublim.common.files import sha256, sync
 from sublim.common.names import HarmfulNameError, linked, within
 from sublim.common.reading import reading
-from sublim.engine import layout, store
+from sublim.engine import layout, remote, store
 from sublim.engine.digests import Digests, differs
 from sublim.engine.record import Input, Output, Plan, Record, RecordError, key, read, record_at, unfit
 
@@ -52,8 +52,8 @@ def planned(cell: str) -> Job:
 
 
 def finish(job: Job, made: Path, environment: dict[str, Any]) -> None:
-    """Put what a stage wrote in the directory `made` into the store and into place, the record last. Raises SublimError: it
-    wrote a file under a name that no record may have, or its place leads out of data/."""
+    """Put what a stage wrote in the directory `made` into the store and into place, the record last; then where others find it.
+    Raises SublimError: it wrote a file under a name that no record may have, or its place leads out of data/."""
     paths = [path for path in sorted(made.rglob("*")) if path.is_file()]
     for path in paths:
         sync(path)
@@ -65,6 +65,7 @@ def finish(job: Job, made: Path, environment: dict[str, Any]) -> None:
     with kept.in_use():
         kept.put(record, made)
         _place(record, made, kept)
+        remote.share(record, kept)
 
 
 def reuse(job: Job) -> str | None:
@@ -76,18 +77,24 @@ def reuse(job: Job) -> str | None:
     if old is not None and old.key == job.key and _intact(target, old, digests):
         return "valid"
     with kept.in_use():
-        record = kept.find(job.key)
-        if record is None:
+        if kept.find(job.key) is None and not remote.found(job.key, kept):
             return None
-        with scratch(job.plan.cell) as made:
-            try:
-                for name, output in record.outputs.items():
-                    if not _same(target, name, output, digests):
-                        kept.fetch(output.sha256, within(made, name))
-            except store.LostError:
-                return None
-            _place(record, made, kept)
-    return "restored"
+        record = kept.find(job.key)
+        return "restored" if record is not None and restored(record, kept, digests) else None
+
+
+def restored(record: Record, kept: store.Store, digests: Digests) -> bool:
+    """Put an artifact of the store into place. False: the store has lost some of it."""
+    target = layout.artifact(record.plan.cell)
+    with scratch(record.plan.cell) as made:
+        try:
+            for name, output in record.outputs.items():
+                if not _same(target, name, output, digests):
+                    kept.fetch(output.sha256, within(made, name))
+        except store.LostError:
+            return False
+        _place(record, made, kept)
+    return True
 
 
 @contextmanager

@@ -10,8 +10,8 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 from sublim.common.canonical import digest
+from sublim.engine import apart, launcher, layout
 from sublim.engine import job as jobs
-from sublim.engine import launcher, layout
 from sublim.engine.job import Job
 
 
@@ -19,18 +19,21 @@ def run(cell: str) -> str:
     """Bring `cell` up to date. Returns what that took: `valid`, `restored` or `computed`. Raises SublimError: an input is
     missing or is not what its record says, or the stage failed with a message."""
     started = time.monotonic()
-    elsewhere = os.environ.get(launcher.COMMAND)
+    away = os.environ.get(launcher.COMMAND)
     with _sole_writer(cell) as lock:
         job = jobs.planned(cell)
         action = jobs.reuse(job)
-        if action is None and not elsewhere:
-            from sublim.engine import worker  # only a computation needs it
+        shared = away is not None and not os.environ.get(launcher.APART)
+        if action is None and not shared:
+            if away is None or apart.stays(job):
+                from sublim.engine import worker  # only a computation needs it
 
-            inputs = [given.cell for given in job.inputs.values()]
-            worker.compute(cell, inputs, online=job.online, keep=lock)
+                worker.compute(cell, [given.cell for given in job.inputs.values()], online=job.online, keep=lock)
+            else:
+                launcher.send(job, away)
             action = "computed"
     if action is None:  # who computes has the lock
-        launcher.launch(cell, str(elsewhere), job.key)
+        launcher.launch(job, str(away))
         action = "computed"
     if not os.environ.get(layout.LAUNCHED):  # who launched it remembers
         _remember(job, action, time.monotonic() - started)

@@ -4,13 +4,13 @@ import fcntl
 import hashlib
 import os
 import shutil
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sublim.common.files import replacing, write_text
+from sublim.common.files import replacing, sha256, write_text
 from sublim.common.names import hexadecimal, within
-from sublim.engine.record import Record, record_at
+from sublim.engine.record import Output, Record, record_at
 
 CHUNK = 1 << 20
 
@@ -74,6 +74,17 @@ class Store:
             if not target.is_file():
                 with replacing(target) as temporary:
                     shutil.copyfile(within(directory, name), temporary)
+        self.remember(record)
+
+    def receive(self, output: Output, write: Callable[[Path], object]) -> None:
+        """Keep an output that `write` brings to a path. Raises LostError: it brought something else; and what `write` does."""
+        with replacing(self.object(output.sha256)) as temporary:
+            write(temporary)
+            if temporary.stat().st_size != output.size or sha256(temporary) != output.sha256:
+                raise LostError(f"expected {output.size:,} bytes with the digest {output.sha256}, found others")
+
+    def remember(self, record: Record) -> None:
+        """Keep the record of a computation all of whose objects are here."""
         record.write(self._key(record.key))
 
     def fetch(self, sha256: str, target: Path) -> None:

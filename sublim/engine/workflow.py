@@ -111,10 +111,13 @@ class Workflow:
         return lambda wildcards: self._stale[self._cell(stage, wildcards).id] or "it is up to date, but its job was asked for"
 
     def launched(self, _: Any, resources: Any) -> str:
-        """What stands before a job's command: the resource `launcher`, which a profile sets, for `sublim.engine.launcher`."""
+        """What stands before a job's command: the resources `launcher` and `apart`, which a profile sets, for
+        `sublim.engine.launcher`."""
         given = dict(resources.items())
-        command = given.pop("launcher", "")
-        return f"{launcher.COMMAND}={quote(launcher.filled(command, given))} " if command else ""
+        command, apart = given.pop("launcher", ""), given.pop("apart", 0)
+        if not command:
+            return ""
+        return f"{launcher.COMMAND}={quote(launcher.filled(command, given))} " + (f"{launcher.APART}=1 " if apart else "")
 
     def clear(self) -> None:
         """Remove artifacts that the experiment does not have (any more), and what Snakemake would wait for without end."""

@@ -9,10 +9,13 @@ import pytest
 
 from sublim.common.errors import SublimError
 from sublim.engine import launcher, layout
+from sublim.engine.job import Job
 from sublim.engine.launcher import filled, launch
+from sublim.engine.record import Plan
 from tests.shared.project import ROOT, Project
 
 CELL = "teacher/teacher=a/trait=fox/seed=1"
+WORK = Job(Plan("teacher", {"teacher": "a", "trait": "fox", "seed": 1}, {}, {}), {})
 RAW = "raw/teacher=a/trait=fox/carrier=numbers/seed=1"
 LAUNCH = '#!/bin/sh\necho "$@" >> launched.txt\nshift\nexec env -i PATH="$PATH" "$@"\n'
 PROFILE = """\
@@ -62,7 +65,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 )
 def test_a_launcher_that_fails_or_does_not_wait_makes_nothing(command: str, message: str, here: Path) -> None:
     with pytest.raises(SublimError, match=message):
-        launch(CELL, command, "ab" * 32)
+        launch(WORK, command)
     assert not any(here.iterdir())
 
 
@@ -74,7 +77,7 @@ def test_what_is_started_needs_nothing_of_its_surroundings(here: Path, monkeypat
     Path("launch").write_text('#!/bin/sh\nprintf "%s\\n" "$@" > said\nexit 3\n', encoding="utf-8")
     Path("launch").chmod(0o755)
     with pytest.raises(SublimError, match="exit status 3"):
-        launch(CELL, "./launch 'of two words'", "ab" * 32)
+        launch(WORK, "./launch 'of two words'")
     said = Path("said").read_text(encoding="utf-8").splitlines()
     assert said[:2] == ["of two words", "env"]
     assert {f"--chdir={here}", "--unset=SUBLIM_LAUNCHER", "SUBLIM_STORE=/a store", "PYTHONPATH=/code"} < set(said)
