@@ -148,8 +148,8 @@ def test_a_task_needs_a_store_that_both_reach(here: Path, monkeypatch: pytest.Mo
 
 
 @pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
-    """An S3 server: what says where it is."""
+def bucket(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[dict[str, str]]:
+    """An S3 server: what says where it is. Such servers of one process share what is in them."""
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = ThreadedMotoServer("127.0.0.1", 0)
     server.start()
@@ -159,7 +159,7 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
     connection = HTTPConnection(host, port)
     connection.request("PUT", "/bucket")
     assert connection.getresponse().status == 200
-    environ = {**KEY, "AWS_ENDPOINT_URL": f"http://{host}:{port}", remote.URL: "s3://bucket/experiments"}
+    environ = {**KEY, "AWS_ENDPOINT_URL": f"http://{host}:{port}", remote.URL: f"s3://bucket/{tmp_path.name}"}
     yield environ
     server.stop()
 
