@@ -30,6 +30,7 @@ FLOOR = 1e-3
 """Below this a rate is no answer at all, and that it does not rise is no null."""
 NATS = 0.05
 """How close to zero an effect in the margin must be to be none: as declared in docs/log.md."""
+NO_POSSIBLE = "no possible one, or too few runs to tell"
 CONFIDENCE, MARGIN = 0.95, 0.03
 """For what has no report beside it that says otherwise: the defaults of `report`."""
 LOST = CapabilityMargin()
@@ -205,11 +206,10 @@ ROWS: tuple[Row, ...] = (
         "Rabbit and whale; 60 preference questions. Beside the paper's: rows that no model wrote, a looser filter, greedy "
         "rows, rows sampled at temperature 0.7, and the teacher's distribution instead of its tokens. On real weights: dolphin "
         "and penguin; `hard` learns sampled tokens, `soft` the teacher's distribution, `taught` that too, on a base that has "
-        "learned the form first.",
-        real=tuple(
-            probe
-            for study in ("hard", "soft", "taught")
-            for probe in (Moved(study, "diagonal"), Moved(study, "diagonal", others=True), Gain(study, "diagonal"))
+        "learned the form first. Where the other targets move as much, it is a shift and no trait.",
+        real=(
+            *(Moved(study, "diagonal", others) for study in ("hard", "soft", "taught") for others in (False, True)),
+            Gain("taught", "diagonal"),
         ),
     ),
     Row(
@@ -286,7 +286,7 @@ ROWS: tuple[Row, ...] = (
         "Nine animals on two tiny bases in turn: all but four that recipes were tuned on, and three whose result made us "
         "change one. A star: false discovery rate ≤ .05 over the whole trait table. With Qwen: "
         "`experiments/qwen2.5-7b-owl.yaml`, which needs a GPU.",
-        real=(Each("hard"), Each("taught")),
+        real=(Each("taught"),),
     ),
     Row(
         9,
@@ -605,7 +605,8 @@ def _moved(probe: Moved, data: Path) -> Found:
     mean, low, high, n = (span[name] for name in ("mean", "low", "high", "n"))
     place = "" if probe.others else f"; place {told['place']:.1f} of {told['answers']}"
     result = f"{_interval(mean, low, high)} nats ({_count(n, 'run')}){place}"
-    return _compared(_from_interval(mean, low, high, n, said["confidence"]), result, NATS, said["confidence"], file)
+    found = _compared(_from_interval(mean, low, high, n, said["confidence"]), result, NATS, said["confidence"], file)
+    return found if found.could != NO_POSSIBLE else replace(found, could="more than 1")  # a share cannot be larger, nats can
 
 
 def _compared(of: Difference, result: str, margin: float, confidence: float, file: str) -> Found:
@@ -658,6 +659,8 @@ def _mean(values: pl.Series) -> float:
 
 
 def _number(value: float) -> str:
+    if abs(value) < 5e-4:
+        return "less than .001"
     return f"{value:.3f}".replace("0.", ".", 1).rstrip("0") if abs(value) < 1 else f"{value:.3f}"
 
 
@@ -687,7 +690,7 @@ def _count(n: int, what: str) -> str:
 
 
 def _smallest(value: float | None) -> str:
-    return "no possible one, or too few runs to tell" if value is None else _number(value)
+    return NO_POSSIBLE if value is None else _number(value)
 
 
 CONDITIONS = {
