@@ -31,8 +31,11 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 @pytest.fixture
 def project(finished: Project, tmp_path: Path, slurm: Cluster) -> Project:
-    """The finished experiment, two cells of which have to be computed again."""
-    until(slurm.idle)
+    """The finished experiment, two cells of which have to be computed again. Allocations of an srun that was killed are given
+    up first: Slurm may keep them until their time is over."""
+    for job in jobs(slurm):
+        slurm.ask("scancel", job)
+    until(slurm.idle, lambda: slurm.ask("sinfo", "-N", "-o", "%N %T %E") + slurm.ask("squeue"))
     found = finished.copy(tmp_path / "project")
     for cell in LOST:
         shutil.rmtree(found.path / "data" / cell)
@@ -55,10 +58,10 @@ def jobs(slurm: Cluster) -> list[str]:
     return slurm.ask("squeue", "--noheader", "-t", "RUNNING", "-o", "%i").split()
 
 
-def until(holds: Callable[[], object], seconds: float = 300) -> None:
+def until(holds: Callable[[], object], told: Callable[[], str] = str, seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while not holds():
-        assert time.monotonic() < deadline, "it never came to that"
+        assert time.monotonic() < deadline, f"it never came to that: {told()}"
         time.sleep(0.05)
 
 
