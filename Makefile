@@ -33,7 +33,7 @@ test-pretrained: $(VENV)/pretrained-installed
 
 # A real Slurm on this machine, of the distribution's packages: apt-get install slurm-wlm munge.
 test-clusters: $(VENV)/installed
-	$(TESTS) tests/clusters
+	pytest tests/clusters# one after the other: they share a cluster
 
 # What takes longer: faults at every step and of surroundings, adoption, extending, the guide to versioning.
 test-slow: $(VENV)/installed $(VENV)/third-party/installed
