@@ -31,9 +31,9 @@ test-models: $(VENV)/installed
 test-pretrained: $(VENV)/pretrained-installed
 	$(TESTS) tests/pretrained
 
-# A real Slurm on this machine, of the distribution's packages: apt-get install slurm-wlm munge.
+# A real Slurm on this machine, of the distribution's packages (apt-get install slurm-wlm munge). One test after the other, on one cluster.
 test-clusters: $(VENV)/installed
-	pytest tests/clusters# one after the other: they share a cluster
+	pytest tests/clusters
 
 # What takes longer: faults at every step and of surroundings, adoption, extending, the guide to versioning.
 test-slow: $(VENV)/installed $(VENV)/third-party/installed
