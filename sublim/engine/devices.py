@@ -113,8 +113,8 @@ def _waited(locks: Path, names: Sequence[str], count: int) -> tuple[str, list[IO
         except BlockingIOError:
             _say(names)
             fcntl.flock(line, fcntl.LOCK_EX)
-        told = False
-        while (found := take(locks, names, count)) is None:
+        where, told = places(locks, names), False
+        while (found := take(where, count)) is None:
             if not told:
                 _say(names)
                 told = True
@@ -122,9 +122,17 @@ def _waited(locks: Path, names: Sequence[str], count: int) -> tuple[str, list[IO
         return found
 
 
-def take(locks: Path, names: Sequence[str], count: int) -> tuple[str, list[IO[bytes]]] | None:
+def places(locks: Path, names: Sequence[str]) -> dict[str, Path]:
+    """Device → the path that the locks on its seats begin with: the same for a number and for the UUID that nvidia-smi lists
+    there."""
+    listed = _listed() if any(name.isdecimal() for name in names) else ()
+    uuids = {str(number): uuid for number, uuid in enumerate(listed)}
+    return {name: locks / hashlib.sha256(uuids.get(name, name).encode()).hexdigest()[:32] for name in names}
+
+
+def take(places: Mapping[str, Path], count: int) -> tuple[str, list[IO[bytes]]] | None:
     """`count` seats of the device with the most room, so that small models spread; None if no device has as many."""
-    room = {name: _free(locks, name) for name in names}
+    room = {name: _free(place) for name, place in places.items()}
     best = max(room, key=lambda name: len(room[name]))
     held = room[best][:count] if len(room[best]) >= count else []
     for lock in (lock for each in room.values() for lock in each if lock not in held):
@@ -132,12 +140,11 @@ def take(locks: Path, names: Sequence[str], count: int) -> tuple[str, list[IO[by
     return (best, held) if held else None
 
 
-def _free(locks: Path, name: str) -> list[IO[bytes]]:
+def _free(place: Path) -> list[IO[bytes]]:
     """Locks on all seats of a device that are free."""
-    place = hashlib.sha256(_uuid(name).encode()).hexdigest()[:32]
     found: list[IO[bytes]] = []
     for seat in range(SEATS):
-        lock = (locks / f"{place}.{seat}").open("a+b")
+        lock = place.with_suffix(f".{seat}").open("a+b")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -145,12 +152,6 @@ def _free(locks: Path, name: str) -> list[IO[bytes]]:
         else:
             found.append(lock)
     return found
-
-
-def _uuid(name: str) -> str:
-    """A number means the same device as the UUID that nvidia-smi lists there."""
-    listed = _listed() if name.isdecimal() else ()
-    return listed[int(name)] if name.isdecimal() and int(name) < len(listed) else name
 
 
 def folder() -> Path:

@@ -12,6 +12,7 @@ import pytest
 
 from tests.shared.project import Project, create, environment
 from tests.shared.slurm import NODES, Cluster, cluster, missing
+from tests.shared.waiting import until
 
 RAW = "raw/teacher={}/trait=fox/carrier=numbers/seed=1"
 LOST = tuple(RAW.format(name) for name in "ab")
@@ -56,13 +57,6 @@ def begin(project: Project, slurm: Cluster) -> "subprocess.Popen[str]":
 def jobs(slurm: Cluster) -> list[str]:
     """The numbers of the jobs that run."""
     return slurm.ask("squeue", "--noheader", "-t", "RUNNING", "-o", "%i").split()
-
-
-def until(holds: Callable[[], object], told: Callable[[], str] = str, seconds: float = 120) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, f"it never came to that: {told()}"
-        time.sleep(0.05)
 
 
 def ended(running: "subprocess.Popen[str]") -> tuple[int, str]:

@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -19,6 +18,7 @@ from sublim.engine.devices import SEATS, leased, seats
 from sublim.models.probed import FILE as PROBE
 from tests.shared.project import ROOT
 from tests.shared.slow_compute import GO, SEEN
+from tests.shared.waiting import until
 
 LISTED = """\
 GPU 0: NVIDIA A100 (UUID: GPU-aaaa)
@@ -114,7 +114,7 @@ def test_a_number_and_its_uuid_are_one_device(monkeypatch: pytest.MonkeyPatch) -
 
 def taken(name: str, count: int) -> object:
     """Whether so many seats can be had at once."""
-    found = devices.take(devices.folder(), [name], count)
+    found = devices.take(devices.places(devices.folder(), [name]), count)
     for lock in found[1] if found else ():
         lock.close()
     return found
@@ -226,13 +226,6 @@ def ask(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., "subprocess.P
     for process in running:
         process.kill()
         process.wait()
-
-
-def until(holds: Callable[[], Any]) -> None:
-    deadline = time.monotonic() + 60
-    while not holds():
-        assert time.monotonic() < deadline, "it never came to that"
-        time.sleep(0.02)
 
 
 @pytest.mark.parametrize("warm", [True, False])

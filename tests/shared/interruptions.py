@@ -393,5 +393,5 @@ def small(project: Path, path: Path) -> Path:
     for cell in wanted:
         shutil.copytree(project / layout.artifact(cell), path / layout.artifact(cell))
     (path / layout.PLANS).mkdir(parents=True)
-    shutil.copy(project / layout.PLANS / "git.json", path / layout.PLANS)
+    shutil.copy(project / layout.GIT, path / layout.PLANS)
     return path

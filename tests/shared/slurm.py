@@ -8,17 +8,17 @@ import signal
 import socket
 import stat
 import subprocess
-import time
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.shared.waiting import until
+
 PROGRAMS = ("munged", "slurmctld", "slurmd", "srun", "sinfo", "scancel", "squeue")
 SEARCHED = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
 NODES = ("node1", "node2")
 GPUS = 2  #: Of each node, pretended.
-START_SECONDS = 60
 
 
 def missing() -> list[str]:
@@ -103,11 +103,11 @@ def cluster(folder: Path) -> Generator[Cluster]:
             "munged", "--foreground", "--force", f"--key-file={key}", f"--socket={folder}/munge.sock",
             f"--pid-file={folder}/munged.pid", f"--log-file={folder}/munged.log", f"--seed-file={folder}/munged.seed",
         )  # fmt: skip
-        _until((folder / "munge.sock").exists, folder)
+        until((folder / "munge.sock").exists, lambda: _logs(folder))
         made.start("slurmctld", "-D", "-f", os.fspath(conf))
         for name in NODES:
             made.start(name)
-        _until(made.idle, folder)
+        until(made.idle, lambda: _logs(folder))
         yield made
     finally:
         for daemon in made.daemons.values():
@@ -142,13 +142,6 @@ def _free_ports(count: int) -> list[int]:
             each.close()
 
 
-def _until(holds: "object", folder: Path) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while not holds():  # pyright: ignore[reportCallIssue]
-        if time.monotonic() > deadline:
-            said = [
-                f"== {path.name}\n{path.read_text(errors='replace')[-2000:]}"
-                for path in sorted([*folder.glob("*.log"), *folder.glob("*.out")])
-            ]
-            raise AssertionError("the cluster does not come up:\n" + "\n".join(said))
-        time.sleep(0.1)
+def _logs(folder: Path) -> str:
+    paths = sorted([*folder.glob("*.log"), *folder.glob("*.out")])
+    return "\n".join(f"== {path.name}\n{path.read_text(errors='replace')[-2000:]}" for path in paths)
