@@ -3,13 +3,13 @@
 
 import json
 from dataclasses import asdict, dataclass
-from typing import Any, cast
+from typing import Any, Self, cast
 
 from sublim.common.errors import SublimError
 from sublim.engine import job, layout
 from sublim.engine.job import Job
-from sublim.engine.record import read
-from sublim.engine.remote import URL, remote
+from sublim.engine.record import Plan, read
+from sublim.engine.remote import URL, Remote, remote
 from sublim.engine.store import Store, root
 
 COMMAND = ("python", "-m", "sublim.engine.far")
@@ -30,13 +30,23 @@ class Task:
     """A computation, as it is sent."""
 
     remote: str
-    plan: dict[str, Any]
+    plan: Plan
     inputs: dict[str, Given]
     git: dict[str, Any] | None
 
     def text(self) -> str:
         """As JSON."""
         return json.dumps(asdict(self))
+
+    @classmethod
+    def of(cls, text: str) -> Self:
+        """The task that `text` is. Raises SublimError: it is none."""
+        try:
+            found = json.loads(text)
+            inputs = {name: Given(**each) for name, each in found["inputs"].items()}
+            return cls(found["remote"], Plan(**found["plan"]), inputs, found["git"])
+        except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+            raise SublimError("expected a task on standard input, as `sublim run` sends it, found something else.") from None
 
 
 def stays(work: Job) -> str | None:
@@ -56,14 +66,20 @@ def _reads_files(params: Any) -> bool:
     return isinstance(params, list) and any(_reads_files(value) for value in cast("list[Any]", params))
 
 
-def task(work: Job) -> Task:
-    """`work` as it is sent, when all of its inputs are in the store elsewhere. Raises SublimError: no such store is named, or
-    it cannot be used."""
+def meeting() -> Remote:
+    """The store that both reach. Raises SublimError: none is named, or its URL is none."""
     if (there := remote()) is None:
         raise SublimError(
             f"a launcher whose machines share nothing (`apart`) needs a store that both reach: set {URL}, e.g. "
             f"{URL}=s3://bucket/sublim."
         )
+    return there
+
+
+def task(work: Job) -> Task:
+    """`work` as it is sent, when all of its inputs are in the store elsewhere. Raises SublimError: as `meeting`; or the store
+    cannot be used."""
+    there = meeting()
     kept = Store(root(layout.STORE))
     inputs: dict[str, Given] = {}
     for name, given in work.inputs.items():
@@ -73,5 +89,4 @@ def task(work: Job) -> Task:
             job.preserve(record, folder, kept)
             there.put(record, kept)
         inputs[name] = Given(given.cell, given.digest, record.key)
-    git = layout.PLANS / "git.json"
-    return Task(there.url, asdict(work.plan), inputs, json.loads(git.read_text(encoding="utf-8")) if git.is_file() else None)
+    return Task(there.url, work.plan, inputs, job.git())

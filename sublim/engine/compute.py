@@ -10,7 +10,6 @@ from pathlib import Path
 from sublim.common.errors import SublimError
 from sublim.common.foreign import told
 from sublim.common.progress import Progress
-from sublim.common.reading import json_in
 from sublim.common.terminal import speak_utf8
 from sublim.engine import environment, job, layout, needs
 from sublim.engine.record import read
@@ -31,7 +30,7 @@ def compute(cell: str, into: Path | None = None) -> int:
                 planned = job.planned(cell)
                 needs.check_planned(cell)
                 _make(planned, made, heartbeat)
-                job.finish(planned, made, environment.describe(_git()))
+                job.finish(planned, made, environment.describe(job.git()))
         else:
             record = read(layout.record(cell))
             _make(job.Job(record.plan, record.inputs), into, heartbeat)
@@ -52,12 +51,6 @@ def _make(planned: job.Job, output: Path, heartbeat: Path) -> None:
     params = of.params.model_validate_json(json.dumps(planned.plan.params))
     inputs = {name: layout.artifact(found.cell) for name, found in planned.inputs.items()}
     of.make().make(inputs, params, output, Progress(heartbeat))
-
-
-def _git() -> dict[str, object] | None:
-    """The state of the code's repository as the main process found it: one look for a whole run, also on cluster nodes."""
-    path: Path = layout.PLANS / "git.json"
-    return json_in(path, "Start snakemake again, which writes it.") if path.is_file() else None
 
 
 if __name__ == "__main__":

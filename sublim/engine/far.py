@@ -16,13 +16,14 @@ from sublim.common.files import write_text
 from sublim.common.foreign import told
 from sublim.common.terminal import speak_utf8
 from sublim.engine import job, layout, run
-from sublim.engine.apart import Given, Task
+from sublim.engine.apart import Task
 from sublim.engine.digests import Digests
 from sublim.engine.planning import code_of
 from sublim.engine.record import Plan, read
 from sublim.engine.remote import URL, Remote
 from sublim.engine.stage import stage
 from sublim.engine.store import Store, root
+from sublim.engine.verdict import Cell, Verdict, publish
 from sublim.params import kinds
 
 
@@ -30,8 +31,7 @@ def perform(sent: Task) -> str:
     """Make the artifact of a task in the working directory, which is to be empty, and put it into the store elsewhere. Returns
     what that took. Raises SublimError: the code here is not the planned one, an input is not there or is another, or the stage
     failed with a message."""
-    plan = Plan(**sent.plan)
-    _same_code(plan)
+    _same_code(sent.plan)
     there, kept, digests = Remote(sent.remote), Store(root(layout.STORE)), Digests(layout.DIGESTS)
     for given in sent.inputs.values():
         record = there.find(given.key)
@@ -41,22 +41,12 @@ def perform(sent: Task) -> str:
         with kept.in_use():
             if not (there.fetch(record, kept) and job.restored(record, kept, digests)):
                 raise SublimError(f"{given.cell}: {sent.remote} has not all of it, or not as it was. Send the task again.")
-    upstream = {name: given.cell for name, given in sent.inputs.items()}
-    planned = {"plan": sent.plan, "inputs": upstream, "online": False, "reason": "it was sent to be made"}
-    write_text(layout.plan(plan.cell), json.dumps(planned))
-    write_text(layout.PLANS / "git.json", json.dumps(sent.git))
-    action = run.run(plan.cell)
-    there.put(read(layout.record(plan.cell)), kept)
+    cell = Cell(sent.plan, {name: given.cell for name, given in sent.inputs.items()})
+    publish({cell.id: Verdict(cell, "missing", "it was sent to be made")})
+    write_text(layout.GIT, json.dumps(sent.git))
+    action = run.run(cell.id)
+    there.put(read(layout.record(cell.id)), kept)  # the job may go on without; who sent the task may not
     return action
-
-
-def _task(text: str) -> Task:
-    try:
-        found = json.loads(text)
-        inputs = {name: Given(**each) for name, each in found["inputs"].items()}
-        return Task(found["remote"], found["plan"], inputs, found["git"])
-    except (ValueError, TypeError, LookupError, AttributeError):
-        raise SublimError("expected a task on standard input, as `sublim run` sends it, found something else.") from None
 
 
 def _same_code(plan: Plan) -> None:
@@ -74,12 +64,12 @@ def main() -> None:
     """Perform the task on standard input, in a folder that is removed afterwards."""
     speak_utf8()
     try:
-        sent = _task(sys.stdin.read())
+        sent = Task.of(sys.stdin.read())
         with tempfile.TemporaryDirectory(prefix="sublim-") as folder:
             os.chdir(folder)
             os.environ.pop("SUBLIM_STORE", None)
             os.environ |= {URL: sent.remote, layout.LAUNCHED: "1", "SUBLIM_WORKER": "0"}
-            print(f"{Plan(**sent.plan).cell}: {perform(sent)}", flush=True)
+            print(f"{sent.plan.cell}: {perform(sent)}", flush=True)
             os.chdir(Path(folder).parent)
     except (SublimError, OSError) as error:
         sys.exit(f"sublim: {told(error)}")

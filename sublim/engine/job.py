@@ -16,7 +16,7 @@ from sublim.common.canonical import digest
 from sublim.common.errors import SublimError
 from sublim.common.files import sha256, sync
 from sublim.common.names import HarmfulNameError, linked, within
-from sublim.common.reading import reading
+from sublim.common.reading import json_in, reading
 from sublim.engine import layout, remote, store
 from sublim.engine.digests import Digests, differs
 from sublim.engine.record import Input, Output, Plan, Record, RecordError, key, read, record_at, unfit
@@ -51,6 +51,11 @@ def planned(cell: str) -> Job:
     return Job(plan, inputs, online)
 
 
+def git() -> dict[str, Any] | None:
+    """The state of the code's repository as the main process found it: one look for a whole run, also on cluster nodes."""
+    return json_in(layout.GIT, "Start snakemake again, which writes it.") if layout.GIT.is_file() else None
+
+
 def finish(job: Job, made: Path, environment: dict[str, Any]) -> None:
     """Put what a stage wrote in the directory `made` into the store and into place, the record last; then where others find it.
     Raises SublimError: it wrote a file under a name that no record may have, or its place leads out of data/."""
@@ -77,9 +82,7 @@ def reuse(job: Job) -> str | None:
     if old is not None and old.key == job.key and _intact(target, old, digests):
         return "valid"
     with kept.in_use():
-        if kept.find(job.key) is None and not remote.found(job.key, kept):
-            return None
-        record = kept.find(job.key)
+        record = kept.find(job.key) or remote.found(job.key, kept)
         return "restored" if record is not None and restored(record, kept, digests) else None
 
 

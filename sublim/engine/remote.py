@@ -110,16 +110,15 @@ def remote() -> Remote | None:
     return Remote(url) if (url := os.environ.get(URL)) else None
 
 
-def found(key: str, store: Store) -> bool:
-    """Whether the local store has got `key` from elsewhere. Where that cannot be asked, it says so: a computation is no worse
-    off than without."""
+def found(key: str, store: Store) -> Record | None:
+    """The record of `key`, if the local store has got it from elsewhere. Where that cannot be asked, it says so: a computation
+    is no worse off than without."""
     try:
-        there = remote()
-        record = there.find(key) if there else None
-        return there is not None and record is not None and there.fetch(record, store)
+        if (there := remote()) and (record := there.find(key)) and there.fetch(record, store):
+            return record
     except UnreachableError as error:
         _without(error)
-        return False
+    return None
 
 
 def share(record: Record, store: Store) -> None:

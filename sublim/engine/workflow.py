@@ -17,7 +17,7 @@ from sublim.common.errors import SublimError
 from sublim.common.files import write_text
 from sublim.common.foreign import told
 from sublim.common.reading import reading
-from sublim.engine import code, environment, launcher, layout, needs, planning, rekeying
+from sublim.engine import apart, code, environment, launcher, layout, needs, planning, rekeying, remote
 from sublim.engine.digests import Digests
 from sublim.engine.job import preserve, scratch
 from sublim.engine.record import record_at
@@ -47,6 +47,7 @@ class Workflow:
         self._cells = planning.cells(self.experiment, digests)
         self._stale: Mapping[str, str | None]
         if main:
+            remote.remote()  # a URL that is none is said here, and not by every job
             self._lock = lock()
             rekeying.finish()
             self.verdicts = judge(self._cells, digests)
@@ -57,7 +58,7 @@ class Workflow:
             access.publish(self.experiment.judges)
             _write_state(params)
             git = environment.git_state()
-            write_text(layout.PLANS / "git.json", json.dumps(git))
+            write_text(layout.GIT, json.dumps(git))
             self.advice = environment.advice(git)
             self._stale = {name: verdict.reason for name, verdict in self.verdicts.items()}
         else:
@@ -114,10 +115,13 @@ class Workflow:
         """What stands before a job's command: the resources `launcher` and `apart`, which a profile sets, for
         `sublim.engine.launcher`."""
         given = dict(resources.items())
-        command, apart = given.pop("launcher", ""), given.pop("apart", 0)
+        command, shares_nothing = given.pop("launcher", ""), given.pop("apart", 0)
         if not command:
             return ""
-        return f"{launcher.COMMAND}={quote(launcher.filled(command, given))} " + (f"{launcher.APART}=1 " if apart else "")
+        if shares_nothing:
+            apart.meeting()
+        said = f"{launcher.COMMAND}={quote(launcher.filled(command, given))} "
+        return said + f"{launcher.APART}=1 " * bool(shares_nothing)
 
     def clear(self) -> None:
         """Remove artifacts that the experiment does not have (any more), and what Snakemake would wait for without end."""

@@ -1,6 +1,5 @@
 """A store elsewhere: a team's cache, and all that machines have in common that share no file system."""
 
-import json
 import logging
 import os
 import shutil
@@ -112,9 +111,28 @@ def test_what_cannot_be_reached_is_said_and_stops_no_computation(
     with pytest.raises(UnreachableError, match=f"SUBLIM_REMOTE={url}: the store there cannot be used: "):
         Remote(url).put(made, Store(here / "mine"))
     monkeypatch.setenv(remote.URL, url)
-    assert not remote.found(made.key, Store(here / "other"))
+    assert remote.found(made.key, Store(here / "other")) is None
     remote.share(made, Store(here / "mine"))
     assert "going on without it" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("resources", "environ", "said"),
+    [
+        ("  mem_mb: 100\n", {remote.URL: "no-such-protocol://bucket"}, "SUBLIM_REMOTE=no-such-protocol://bucket"),
+        ("  launcher: \"'ssh there'\"\n  apart: 1\n", {}, "needs a store that both reach: set SUBLIM_REMOTE"),
+    ],
+)
+def test_what_cannot_be_meant_is_said_before_any_job(
+    resources: str, environ: dict[str, str], said: str, tmp_path: Path
+) -> None:
+    project = create(tmp_path / "project")
+    (project.path / "cluster").mkdir()
+    (project.path / "cluster/config.yaml").write_text(f"default-resources:\n  disk_mb: 1\n{resources}", encoding="utf-8")
+    done = project.run("snakemake", "-j2", "--profile", "cluster", check=False, **environ)
+    assert done.status == 1
+    assert said in done.output
+    assert project.events() == []
 
 
 def test_a_team_computes_each_thing_once(finished: Project, tmp_path: Path) -> None:
@@ -236,7 +254,7 @@ def test_an_input_that_is_not_the_planned_one_is_refused(
     cell = "base/model=b" if what == "another cell" else "base/model=a"
     (tmp_path / "empty").mkdir()
     monkeypatch.chdir(tmp_path / "empty")
-    sent = Task(there.url, json.loads(json.dumps(plan.__dict__)), {"base": Given(cell, digest, base.key)}, None)
+    sent = Task(there.url, plan, {"base": Given(cell, digest, base.key)}, None)
     with pytest.raises(SublimError, match=rf"{cell}: expected in .* what has the digest {digest}, found "):
         far.perform(sent)
     assert not (tmp_path / "empty/data").exists()

@@ -155,9 +155,7 @@ def _nothing_half(project: Path, before: dict[str, str], after: dict[str, str], 
 
 
 @pytest.mark.parametrize("damage", [b"", b"\0" * 64, b"\xff\xfe\x80", b"[1, 2]", b"null", b'{"a"'], ids=repr)
-@pytest.mark.parametrize(
-    "name", [layout.DIGESTS, layout.plan(CELL), layout.PLANS / "experiment.json", layout.PLANS / "git.json"], ids=str
-)
+@pytest.mark.parametrize("name", [layout.DIGESTS, layout.plan(CELL), layout.PLANS / "experiment.json", layout.GIT], ids=str)
 def test_a_damaged_file_of_state_is_written_anew(finished: Project, tmp_path: Path, name: Path, damage: bytes) -> None:
     project = linked(finished.path, tmp_path / "project")
     before = _digests(project)
