@@ -10,7 +10,7 @@ the paired control after as many updates, in nats, from `doses.parquet` of the s
 
 import argparse
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ import polars as pl
 import torch
 from transformers.utils.logging import disable_progress_bar
 
+from benchmarks.intervals import told
 from sublim.arms.conditions import TRAIT
 from sublim.engine import record
 from sublim.learn import chat, trained
@@ -27,7 +28,6 @@ from sublim.learn.likelihood import log_likelihoods
 from sublim.models.load import ends, load
 from sublim.params.learning import Finetune
 from sublim.report import charts
-from sublim.stats.interval import Interval, t_interval
 
 HELD_OUT = 256
 LEVELS = (0.5, 0.75, 0.9)
@@ -131,11 +131,11 @@ def curves(data: Path) -> pl.DataFrame:
 def at(points: Sequence[tuple[float, float]], level: float) -> float | None:
     """The effect where `level` of the way is first passed, on straight lines from (0, 0) through `points` (learned, effect), in
     the order of updates; None if it never is."""
-    before, told = 0.0, 0.0
+    before, below = 0.0, 0.0
     for learned, effect in points:
         if learned >= level:
-            return told + (effect - told) * (level - before) / (learned - before)
-        before, told = learned, effect
+            return below + (effect - below) * (level - before) / (learned - before)
+        before, below = learned, effect
     return None
 
 
@@ -147,12 +147,6 @@ def levels(table: pl.DataFrame) -> pl.DataFrame:
         points = list(zip(part["learned"], part["effect"], strict=True))
         rows += [(*values, level, at(points, level)) for level in LEVELS]
     return pl.DataFrame(rows, [*keys, "level", "effect"], orient="row", schema_overrides={"effect": pl.Float64})
-
-
-def _told(values: Iterable[float]) -> str:
-    found: Interval = t_interval(list(values), 0.95)
-    around = "" if found.low is None or found.high is None else f" [{found.low:+.2f}, {found.high:+.2f}]"
-    return f"{found.mean:+.2f}{around}"
 
 
 def page(table: pl.DataFrame) -> Iterator[str]:
@@ -177,8 +171,8 @@ def page(table: pl.DataFrame) -> Iterator[str]:
     last = table.filter(pl.col("step") == table["step"].max())
     for recipe, part in _recipes(last, "optimizer", "rank", "rate"):
         means = part.select(pl.col("learned", "place").mean()).row(0)
-        told = f"{means[0]:.2f} | {_told(part['effect'])} | {means[1]:.1f}"
-        yield f"| {recipe.optimizer} | {recipe.adapters} | {recipe.rate:g} | {told} |"
+        ended = f"{means[0]:.2f} | {told(part['effect'])} | {means[1]:.1f}"
+        yield f"| {recipe.optimizer} | {recipe.adapters} | {recipe.rate:g} | {ended} |"
 
 
 def _by_level(found: pl.DataFrame, runs: int) -> Iterator[str]:
@@ -204,7 +198,7 @@ def _cell(part: pl.DataFrame, runs: int) -> str:
     means = part.drop_nulls("effect").group_by(RUN, maintain_order=True).agg(pl.col("effect").mean())["effect"]
     if means.is_empty():
         return "never got so far"
-    return _told(means) + ("" if len(means) == runs else f", {len(means)} runs")
+    return told(means) + ("" if len(means) == runs else f", {len(means)} runs")
 
 
 def figure(table: pl.DataFrame) -> charts.Chart:
